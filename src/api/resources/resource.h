@@ -1,0 +1,134 @@
+// Resource: one kind of the API as one row, and the table of all rows.
+//
+// Everything generic (routes, discovery, OpenAPI, decoding, pruning, patching, printing, storage keys)
+// derives from the row; what is particular to a kind is its Strategy: a few pure functions.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/field_error.h"
+#include "api/object.h"
+#include "base/clock.h"
+#include "base/json_fwd.h"
+
+namespace orch::api {
+
+class Schema;
+struct Type;
+
+/// What a strategy may look at besides the object.
+struct StrategyContext {
+  base::WallTime now;
+  std::string_view user;              // name of the requesting user
+  const Json* options = nullptr;      // Create/Update/DeleteOptions when sent
+};
+
+/// Pure functions of one kind; any may be empty. Trees are complete objects of the row's storage version.
+/// Defined in api/resources/<group>.cpp; registered by kind in strategies.cpp.
+struct Strategy {
+  /// Defaults of the kind beyond the schema's own `default=`; runs on decode, before admission.
+  std::function<void(Json& object)> set_defaults;
+  /// Before create: resets what clients may not set (status of kinds with a status subresource is dropped by
+  /// the registry itself), sets initial status.
+  std::function<void(Json& object, const StrategyContext&)> prepare_create;
+  /// Before update of the main resource: restores what this may not change. The registry itself keeps
+  /// status, bumps generation when spec changed, and keeps immutable metadata.
+  std::function<void(Json& object, const Json& old, const StrategyContext&)> prepare_update;
+  std::function<void(Json& object, const Json& old, const StrategyContext&)> prepare_status_update;
+  std::function<void(const Json& object, FieldErrors&)> validate;
+  std::function<void(const Json& object, const Json& old, FieldErrors&)> validate_update;
+  std::function<void(const Json& object, const Json& old, FieldErrors&)> validate_status_update;
+  /// Warning headers for a create or update.
+  std::function<std::vector<std::string>(const Json& object, const Json* old)> warnings;
+  /// Default deletion grace period in seconds for this object, 0 = at once (pods: spec's).
+  std::function<int64_t(const Json& object)> grace_seconds;
+  /// Cells for the row's printer columns, in order.
+  std::function<std::vector<Json>(const Json& object, base::WallTime now)> cells;
+  /// Name validation message list; default: DNS subdomain.
+  std::function<std::vector<std::string>(std::string_view name, bool prefix)> validate_name;
+  /// An update may create the object (PUT to a missing name), as leases, endpoints, events, … allow.
+  bool allow_create_on_update = false;
+  /// An update without resourceVersion is allowed (unconditional).
+  bool allow_unconditional_update = true;
+  /// The generation is kept and bumped (kinds with spec+status semantic).
+  bool has_generation = false;
+  /// "background" unless the kind orphans by default (none of the kinds here do in v1).
+  bool orphan_by_default = false;
+};
+
+struct PrinterColumn {
+  std::string name, type, format, description;
+  int priority = 0;
+  std::string json_path;  // custom resources only; built-ins compute cells in code
+};
+
+struct Subresource {
+  std::string name;                      // "status", "scale", "log", …
+  std::string group, version, kind;      // of the request body, e.g. autoscaling/v1 Scale
+  std::vector<std::string> verbs;
+};
+
+struct Resource {
+  std::string group, version, kind, list_kind;  // group "" = core
+  std::string plural, singular;
+  std::vector<std::string> short_names, categories, verbs;
+  bool namespaced = true;
+  /// The version objects are stored in; other rows of the same group/plural share its storage.
+  bool storage_version = true;
+  std::vector<Subresource> subresources;
+  std::vector<PrinterColumn> columns;
+  /// Dotted paths usable in field selectors besides metadata.name/namespace, in the order of
+  /// Object::field().
+  std::vector<std::string> selectable_fields;
+  /// The schema type of the whole object. Owned by the schema.
+  const Type* type = nullptr;
+  std::shared_ptr<const Strategy> strategy;  // never null in the table
+  /// Virtual kinds (reviews, bindings) have verbs but no storage.
+  bool stored = true;
+
+  std::string api_version() const { return make_api_version(group, version); }
+  /// "deployments.apps" or "pods".
+  std::string group_resource() const;
+  const Subresource* subresource(std::string_view name) const;
+  bool has_verb(std::string_view verb) const;
+  /// Datastore keys: "/registry/<group or core>/<plural>/" then "<namespace>/" if namespaced, then the name.
+  const std::string& key_prefix() const { return key_prefix_; }
+  std::string key(std::string_view ns, std::string_view name) const;
+
+  std::string key_prefix_;
+};
+
+using ResourcePtr = std::shared_ptr<const Resource>;
+
+/// All rows served now. Rows are immutable; adding or removing one (custom resources) swaps a new list in.
+/// Thread-safe.
+class ResourceTable {
+ public:
+  /// Every built-in row, from the embedded table api/resources/builtin.rows with its strategies.
+  static std::unique_ptr<ResourceTable> builtin(const Schema& schema);
+
+  /// Null when not served.
+  ResourcePtr find(std::string_view group, std::string_view version, std::string_view plural) const;
+  ResourcePtr find_kind(std::string_view group, std::string_view version, std::string_view kind) const;
+  /// The storage-version row of a group and plural.
+  ResourcePtr storage(std::string_view group, std::string_view plural) const;
+  std::shared_ptr<const std::vector<ResourcePtr>> all() const;
+  void add(ResourcePtr row);
+  void remove(std::string_view group, std::string_view version, std::string_view plural);
+  /// Grows with each add/remove: discovery caches key on it.
+  uint64_t generation() const;
+
+ private:
+  mutable std::shared_mutex mutex_;
+  std::shared_ptr<const std::vector<ResourcePtr>> rows_ = std::make_shared<std::vector<ResourcePtr>>();
+  uint64_t generation_ = 0;
+};
+
+}  // namespace orch::api

@@ -1,0 +1,41 @@
+// Named threads and a pool that grows with the work and shrinks to nothing when idle.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace orch::base {
+
+/// Starts a thread whose name (15 bytes) shows in ps and debuggers; small stack (1 MiB) so that many fit.
+/// The function must not throw.
+std::thread start_thread(const std::string& name, std::function<void()> run);
+
+/// Runs posted tasks, each on some thread of the pool. Grows up to max_threads while tasks wait, lets idle
+/// threads end after a few seconds. Tasks may block. Thread-safe.
+class ThreadPool {
+ public:
+  ThreadPool(std::string name, size_t max_threads);
+  /// Runs what was posted before, then joins.
+  ~ThreadPool();
+  void post(std::function<void()> task);
+  /// Waits until nothing is queued or running (tests, shutdown).
+  void drain();
+
+ private:
+  void run();
+
+  const std::string name_;
+  const size_t max_threads_;
+  std::mutex mutex_;
+  std::condition_variable work_, quiet_;
+  std::deque<std::function<void()>> queue_;  // under mutex_
+  size_t threads_ = 0, idle_ = 0;            // under mutex_
+  bool stopping_ = false;                    // under mutex_
+};
+
+}  // namespace orch::base

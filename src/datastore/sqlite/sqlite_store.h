@@ -1,0 +1,33 @@
+// datastore::Store over one SQLite file: WAL, synchronous=FULL, one writer thread with group commit.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "datastore/store.h"
+
+namespace orch::datastore {
+
+struct SqliteOptions {
+  std::string path;  // the database file; its folder must exist
+  /// Keys with these prefixes are kept in memory only (node leases): their writes take revisions and reach
+  /// listeners like any other, but never touch the disk and are gone after a restart.
+  std::vector<std::string> volatile_prefixes;
+  /// Revisions reserved ahead on disk, so that none is reused after a crash although volatile writes are not
+  /// on disk.
+  int64_t revision_block = 100000;
+  /// History younger than this survives automatic compaction.
+  std::chrono::seconds history = std::chrono::minutes(5);
+  /// Automatic compaction runs when at least this many superseded rows can go; never on an idle store.
+  int64_t compact_min_rows = 1000;
+  int64_t wal_limit_bytes = 16 << 20;
+};
+
+/// Opens or creates. Refuses (kInternal, clear message) a store written by a newer version, a corrupt or
+/// truncated file (integrity_check after an unclean stop), a folder it cannot write.
+base::Result<std::unique_ptr<Store>> open_sqlite(const SqliteOptions& options);
+
+}  // namespace orch::datastore

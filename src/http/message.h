@@ -1,0 +1,134 @@
+// Requests and responses as handlers see them, independent of connection and parser.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+
+namespace orch::http {
+
+class Stream;
+
+/// Verified identity of the peer's TLS certificate; empty common_name when none was presented or it did not
+/// verify against the client CA.
+struct PeerIdentity {
+  std::string common_name;
+  std::vector<std::string> organizations;
+  /// X.509 uid / credential id: SHA-256 of the certificate, hex; for audit.
+  std::string credential_id;
+};
+
+struct Request {
+  std::string method;      // upper case
+  std::string target;      // raw: path and query as sent
+  std::string path;        // percent-decoded? no: raw path part of the target
+  std::string query;       // raw, without '?'
+  std::vector<std::pair<std::string, std::string>> headers;  // as sent, names case-insensitive
+  std::string body;
+  std::string remote_address;  // "10.0.0.1:4242"
+  PeerIdentity peer;
+  bool tls = true;
+
+  /// First value of a header (case-insensitive), "" when absent.
+  std::string_view header(std::string_view name) const;
+  bool has_header(std::string_view name) const;
+  /// All values of a header, in order.
+  std::vector<std::string_view> header_values(std::string_view name) const;
+};
+
+/// Percent-decoding ('+' is a space only in queries). False on a malformed escape.
+bool percent_decode(std::string_view in, bool plus_is_space, std::string& out);
+std::string percent_encode(std::string_view in);
+
+/// Parsed query: names and values decoded, in order.
+class Query {
+ public:
+  static Query parse(std::string_view raw);
+  /// First value or "".
+  std::string_view get(std::string_view name) const;
+  bool has(std::string_view name) const;
+  std::vector<std::string_view> all(std::string_view name) const;
+  const std::vector<std::pair<std::string, std::string>>& items() const { return items_; }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> items_;
+};
+
+/// A piece of a body that is shared, not copied: `bytes` must live as long as `owner`.
+struct BodyPiece {
+  std::string_view bytes;
+  std::shared_ptr<const void> owner;
+};
+
+/// Writes the rest of a response after its headers, outside any worker thread. Made by a handler; driven by
+/// the connection engine. See Server for threading.
+class StreamBody;
+
+/// Takes over the raw connection (upgrades: exec, attach, port-forward, proxied upgrades). Called on a
+/// thread of its own after the request's bytes were consumed and before anything was answered; it writes the
+/// whole answer itself and closes by returning. The stream is blocking.
+using Takeover = std::function<void(std::shared_ptr<Stream>)>;
+
+struct Response {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers;
+  /// Whole body: `body`, then `pieces` in order (for large shared bodies).
+  std::string body;
+  std::vector<BodyPiece> pieces;
+  /// At most one of these: an endless chunked body, or the raw connection.
+  std::shared_ptr<StreamBody> stream;
+  Takeover takeover;
+
+  static Response from_status(const base::Status& status);
+  static Response json(std::string body, int status = 200);
+  static Response text(std::string body, int status = 200);
+};
+
+/// An endless, event-driven response body (a watch): no thread waits for it. Producers call write() from any
+/// thread at any time; the engine sends the bytes as HTTP chunks from its own pump. When more than the limit
+/// is queued because the client does not read, the connection is cut (never waited for).
+class StreamBody {
+ public:
+  /// Called once by the engine when the connection took the body; may be called from a pump thread.
+  /// `on_start` may write() at once. `on_close` is called exactly once, when the client is gone, the limit was
+  /// passed, the deadline came or finish() was called; after it, write() is ignored.
+  StreamBody(std::function<void(StreamBody&)> on_start, std::function<void()> on_close);
+  ~StreamBody();
+  /// Queues one frame (sent as one chunk); pieces stay shared. Thread-safe, never blocks. False after close.
+  bool write(std::vector<BodyPiece> frame);
+  bool write(std::string frame);
+  /// Sends what is queued and the final chunk, then keeps the connection open for another request.
+  void finish();
+  bool closed() const;
+  /// Bytes that may wait for a slow client.
+  void set_limit(size_t bytes);
+
+  struct Rep;
+  Rep& rep() { return *rep_; }  // for the engine
+
+ private:
+  std::shared_ptr<Rep> rep_;
+};
+
+/// A blocking byte stream over a connection (TLS or plain), for takeovers and tunnels. One reader thread and
+/// one writer thread may use it at once.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  /// > 0 bytes read, 0 at end of stream, < 0 on error.
+  virtual long read(char* buffer, size_t size) = 0;
+  /// False when the peer is gone; writes all.
+  virtual bool write(std::string_view bytes) = 0;
+  /// Unblocks both sides.
+  virtual void close() = 0;
+  /// Tells the peer that no more is coming, if the transport can.
+  virtual void close_write() {}
+};
+
+}  // namespace orch::http
