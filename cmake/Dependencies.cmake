@@ -1,0 +1,88 @@
+# Every library from outside, as one target orch::NAME each. In the release presets the static
+# archives are taken, else whatever the linker prefers. third_party/README.md says why each is here.
+
+find_package(Threads REQUIRED)
+
+if(ORCH_STATIC)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES ".a")
+endif()
+
+# orch_find(NAME HEADER LIBRARIES... [LINK TARGETS...]): target orch::NAME from a header and libraries.
+function(orch_find name header)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_library(orch_dep_${name} INTERFACE)
+  add_library(orch::${name} ALIAS orch_dep_${name})
+  find_path(ORCH_${name}_INCLUDE ${header})
+  if(NOT ORCH_${name}_INCLUDE)
+    message(FATAL_ERROR "${header} is missing. Run scripts/deps.sh build (as root) and configure again.")
+  endif()
+  mark_as_advanced(ORCH_${name}_INCLUDE)
+  foreach(library ${ARG_UNPARSED_ARGUMENTS})
+    find_library(ORCH_LIB_${library} ${library})
+    if(NOT ORCH_LIB_${library})
+      message(FATAL_ERROR "Library ${library} is missing. Run scripts/deps.sh build (as root) and configure again.")
+    endif()
+    mark_as_advanced(ORCH_LIB_${library})
+    target_link_libraries(orch_dep_${name} INTERFACE ${ORCH_LIB_${library}})
+  endforeach()
+  target_link_libraries(orch_dep_${name} INTERFACE ${ARG_LINK})
+endfunction()
+
+orch_find(zlib zlib.h z)
+orch_find(openssl openssl/ssl.h ssl crypto LINK Threads::Threads)
+orch_find(sqlite sqlite3.h sqlite3 LINK Threads::Threads m)
+orch_find(yaml yaml-cpp/yaml.h yaml-cpp)
+orch_find(re2 re2/re2.h re2 LINK Threads::Threads)
+orch_find(cares ares.h cares)
+orch_find(ldns ldns/ldns.h ldns LINK orch::openssl)
+orch_find(nl libnl3/netlink/netlink.h nl-route-3 nl-3 LINK Threads::Threads)
+target_include_directories(orch_dep_nl SYSTEM INTERFACE ${ORCH_nl_INCLUDE}/libnl3)
+orch_find(json nlohmann/json.hpp)
+orch_find(cli11 CLI/CLI.hpp)
+
+# gRPC and protobuf. The shared libraries know what they need; for static archives the list is here.
+orch_find(protobuf google/protobuf/message_lite.h protobuf-lite LINK Threads::Threads)
+find_package(absl REQUIRED CONFIG)
+if(ORCH_STATIC)
+  orch_find(grpc grpcpp/grpcpp.h grpc++ grpc upb address_sorting gpr LINK orch::protobuf orch::re2
+            orch::cares orch::openssl orch::zlib)
+  target_link_libraries(orch_dep_grpc INTERFACE
+    absl::base absl::bind_front absl::cord absl::flat_hash_map absl::hash absl::inlined_vector
+    absl::memory absl::optional absl::random_random absl::span absl::status absl::statusor
+    absl::str_format absl::strings absl::synchronization absl::time absl::variant)
+else()
+  orch_find(grpc grpcpp/grpcpp.h grpc++ grpc gpr LINK orch::protobuf absl::synchronization)
+endif()
+find_program(ORCH_PROTOC protoc)
+find_program(ORCH_GRPC_PLUGIN grpc_cpp_plugin)
+
+# What Debian has only as source or only as a shared library, put in place by scripts/deps.sh.
+function(orch_downloaded name header archive)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  add_library(orch_dep_${name} INTERFACE)
+  add_library(orch::${name} ALIAS orch_dep_${name})
+  set(place "${ORCH_DOWNLOAD_DIR}/${name}")
+  if(CMAKE_CROSSCOMPILING AND archive)
+    set(place "${place}-${CMAKE_SYSTEM_PROCESSOR}")
+  endif()
+  if(NOT EXISTS "${place}/include/${header}" OR (archive AND NOT EXISTS "${place}/lib/${archive}"))
+    if(ORCH_STATIC)
+      message(FATAL_ERROR "${place} is missing. Run scripts/deps.sh build (as root) and configure again.")
+    endif()
+    message(WARNING "${place} is missing: what includes ${header} will not compile. Run scripts/deps.sh build.")
+    return()
+  endif()
+  target_include_directories(orch_dep_${name} SYSTEM INTERFACE "${place}/include")
+  if(archive)
+    target_link_libraries(orch_dep_${name} INTERFACE "${place}/lib/${archive}")
+  endif()
+  target_link_libraries(orch_dep_${name} INTERFACE ${ARG_LINK})
+endfunction()
+
+orch_downloaded(httplib httplib.h "" LINK orch::openssl orch::zlib)
+target_compile_definitions(orch_dep_httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT)
+orch_downloaded(curl curl/curl.h libcurl.a LINK orch::openssl orch::cares orch::zlib)
+target_compile_definitions(orch_dep_curl INTERFACE CURL_STATICLIB)
+
+# Catch2: version 3 (Debian 13) brings its own main, version 2 (Debian 12) is one header.
+find_package(Catch2 QUIET CONFIG)

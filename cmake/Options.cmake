@@ -1,0 +1,50 @@
+# Build types, warnings and the compiler cache: what holds for every target of the project.
+
+option(ORCH_STATIC "Link the executables fully static, against static libraries" OFF)
+set(ORCH_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined or thread")
+set(ORCH_DOWNLOAD_DIR "${CMAKE_SOURCE_DIR}/third_party/download" CACHE PATH
+    "Where scripts/deps.sh puts what Debian has only as source (cpp-httplib, static libcurl)")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Debug CACHE STRING "Debug, Release or Sanitize" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+
+# Debug is for the edit-compile-test loop: -g1 keeps back traces with line numbers and is half the
+# object size of -g, so compiling and linking stay short.
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1 -D_GLIBCXX_ASSERTIONS")
+set(CMAKE_C_FLAGS_DEBUG "-O0 -g1")
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG -ffunction-sections -fdata-sections")
+set(CMAKE_C_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+set(CMAKE_CXX_FLAGS_SANITIZE "-O1 -g1 -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS")
+set(CMAKE_C_FLAGS_SANITIZE "-O1 -g1 -fno-omit-frame-pointer")
+set(CMAKE_EXE_LINKER_FLAGS_SANITIZE "")
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_link_options(-Wl,--gc-sections)
+endif()
+
+if(ORCH_SANITIZE)
+  add_compile_options(-fsanitize=${ORCH_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${ORCH_SANITIZE})
+  # GCC cannot follow fences under -fsanitize=thread and says so wherever one is inlined.
+  if(ORCH_SANITIZE MATCHES "thread")
+    add_compile_options(-Wno-tsan)
+  endif()
+endif()
+
+# orch_warnings is linked by every target of ours, and by no generated code.
+add_library(orch_warnings INTERFACE)
+target_compile_options(orch_warnings INTERFACE -Wall -Wextra -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # Optimising GCC 12 to 14 reports std::string's own code here (GCC bugs 105329, 105651).
+  target_compile_options(orch_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
+endif()
+
+find_program(ORCH_CCACHE ccache)
+if(ORCH_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_C_COMPILER_LAUNCHER "${ORCH_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${ORCH_CCACHE}")
+endif()
