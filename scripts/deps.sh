@@ -31,7 +31,7 @@ packages_test="clang-format clang-tidy python3 curl jq sqlite3 socat openssl pro
 packages_node="containerd runc containernetworking-plugins nftables iproute2 kmod conntrack procps
                ca-certificates busybox-static"
 packages_cross="g++-aarch64-linux-gnu qemu-user-static"
-for library in $libraries; do packages_cross+=" $library:arm64"; done
+sysroot_arm64="$libraries libgrpc-dev catch2"
 
 say() { printf 'deps: %s\n' "$*"; }
 die() {
@@ -59,23 +59,21 @@ need_root() {
 # install_packages NAMES...: installs those that are missing.
 install_packages() {
   local missing=() name installed
-  installed=" $(dpkg-query -W -f '${db:Status-Abbrev}|${Package} ${Package}:${Architecture} ${Provides} \n' 2>/dev/null |
+  installed=" $(dpkg-query -W -f '${db:Status-Abbrev}|${Package} ${Provides} \n' 2>/dev/null |
     sed -n 's/^.i *|//p' | tr -s ' ,\n' ' ')"
   for name in "$@"; do
     [[ $installed == *" $name "* ]] || missing+=("$name")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   need_root "${#missing[@]} packages are missing (${missing[*]})"
-  if [[ " ${missing[*]} " == *":arm64 "* ]] && ! dpkg --print-foreign-architectures | grep -qx arm64; then
-    say "adding architecture arm64"
-    dpkg --add-architecture arm64
-  fi
   say "installing ${#missing[@]} packages: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   # Other package sources of the machine may be unreachable; that only matters if a package is not found.
   apt-get -q -o DPkg::Lock::Timeout=300 update >/dev/null 2>&1 || true
   run_logged "apt-get install" apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "${missing[@]}"
 }
+
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # The Debian mirror this machine uses, for the source package index.
 mirror() {
@@ -85,20 +83,32 @@ mirror() {
   echo "${uri:-http://deb.debian.org/debian}"
 }
 
+# apt_state DIR: an apt of its own with index and settings in DIR, reading DIR/sources.list, so that the
+# machine's package sources stay as they are. Sets `options` for apt-get and apt-cache.
+apt_state() {
+  mkdir -p "$1/lists/partial"
+  options=(-q -o "Dir::Etc::sourcelist=$1/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$1/lists"
+    -o Dir::Cache::srcpkgcache= -o Dir::Cache::pkgcache= -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=300)
+  # A mirror without the security suite makes this fail, and does no harm: what counts is what is found.
+  apt-get "${options[@]}" "${@:2}" update >"$1/log" 2>&1 || true
+}
+
 # fetch_source NAME VERSION SHA256 DIR: Debian's source package of NAME unpacked and patched in DIR.
-# Uses an apt index of its own, so that the machine's package sources stay as they are.
 fetch_source() {
   local name=$1 version=$2 sha256=$3 dir=$4 state=$download/apt base options full tarball
   base=$(mirror)
-  mkdir -p "$state/lists/partial" "$dir"
-  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  printf 'deb-src [signed-by=%s] %s %s main\n' "$keyring" "$base" "$source_release" >"$state/sources.list"
-  options=(-o "Dir::Etc::sourcelist=$state/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$state/lists"
-    -o "Dir::Cache::srcpkgcache=" -o "Dir::Cache::pkgcache=" -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=300)
-  run_logged "apt-get update for source packages" apt-get -q "${options[@]}" update
-  full=$(apt-cache "${options[@]}" showsrc "$name" | sed -n "s/^Version: \($version[-+].*\)/\1/p" | sort -V | tail -n 1)
-  [ -n "$full" ] || die "Debian $source_release has no source package $name $version any more"
-  (cd "$dir" && run_logged "apt-get source $name" apt-get -q "${options[@]}" --download-only source "$name=$full")
+  mkdir -p "$state" "$dir"
+  printf "deb-src [signed-by=$keyring] %s %s main\n" "$base" "$source_release" \
+    "$base-security" "$source_release-security" >"$state/sources.list"
+  apt_state "$state"
+  # Newest patch level first; a mirror may list one that it does not hold (yet).
+  for full in $(apt-cache "${options[@]}" showsrc "$name" | sed -n "s/^Version: \($version[-+].*\)/\1/p" | sort -urV) ""; do
+    if [ -z "$full" ]; then
+      cat "$state/log" >&2
+      die "$base has no source package $name $version in $source_release. Is the network up?"
+    fi
+    (cd "$dir" && apt-get "${options[@]}" --download-only source "$name=$full") >>"$state/log" 2>&1 && break
+  done
   tarball=$(ls "$dir/${name}_$version.orig.tar."?z)
   [ "$(sha256sum "$tarball" | cut -d ' ' -f 1)" = "$sha256" ] || die "$tarball does not have the pinned checksum"
   (cd "$dir" && run_logged "dpkg-source $name" dpkg-source --no-check --extract "${name}_$full.dsc" tree)
@@ -149,6 +159,29 @@ get_curl() {
   echo "$curl_version" >"$place/stamp"
 }
 
+# get_sysroot: the arm64 libraries to link against, unpacked beside the machine's own. Installing them as a
+# foreign architecture would do too, were all of them co-installable with the native ones.
+get_sysroot() {
+  local place=$download/arm64 release base options state=$download/apt-arm64 wanted
+  release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  wanted="$release $sysroot_arm64"
+  [ "$(cat "$place/stamp" 2>/dev/null)" = "$wanted" ] && return 0
+  say "fetching the arm64 libraries"
+  base=$(mirror)
+  rm -rf "$place"
+  mkdir -p "$place/debs" "$state"
+  printf "deb [signed-by=$keyring] %s %s main\n" "$base" "$release" "$base-security" "$release-security" \
+    >"$state/sources.list"
+  touch "$state/status"
+  local arch=(-o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o "Dir::State::status=$state/status")
+  apt_state "$state" "${arch[@]}"
+  # shellcheck disable=SC2086
+  (cd "$place/debs" && run_logged "apt-get download" apt-get "${options[@]}" "${arch[@]}" download $sysroot_arm64)
+  for deb in "$place/debs/"*.deb; do dpkg-deb -x "$deb" "$place"; done
+  rm -rf "$place/debs"
+  echo "$wanted" >"$place/stamp"
+}
+
 sets="${*:-build}"
 for set in $sets; do
   case $set in
@@ -181,6 +214,7 @@ for set in $sets; do
       ;;
     cross-arm64)
       get_httplib
+      get_sysroot
       get_curl -aarch64 "-DCMAKE_TOOLCHAIN_FILE=$PWD/cmake/arm64.cmake"
       ;;
   esac
