@@ -1,5 +1,8 @@
 # How the project's own targets are declared. See CMakeLists.txt for their use.
 
+include(CheckLinkerFlag)
+check_linker_flag(CXX -Wl,--no-warnings ORCH_LINKER_NO_WARNINGS)
+
 set(ORCH_LIBRARIES "" CACHE INTERNAL "every orch_library target")
 set(ORCH_FOLDERS "" CACHE INTERNAL "every folder declared with orch_library")
 set(ORCH_GENERATED "${CMAKE_BINARY_DIR}/generated")
@@ -66,9 +69,15 @@ function(orch_test name)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
 endfunction()
 
+# A static glibc program must not look names up through NSS, which would load shared libraries. Nothing
+# of ours calls such a function (scripts/lint.sh sees to it), gRPC and libcurl use c-ares; what the
+# linker would warn about sits in branches of libraries that are never taken.
 function(orch_finish_executable name)
   if(ORCH_STATIC)
-    target_link_options(${name} PRIVATE -static)
+    target_link_options(${name} PRIVATE -static -s)
+    if(ORCH_LINKER_NO_WARNINGS)
+      target_link_options(${name} PRIVATE -Wl,--no-warnings)
+    endif()
   endif()
 endfunction()
 
