@@ -5,6 +5,7 @@ check_linker_flag(CXX -Wl,--no-warnings ORCH_LINKER_NO_WARNINGS)
 
 set(ORCH_LIBRARIES "" CACHE INTERNAL "every orch_library target")
 set(ORCH_FOLDERS "" CACHE INTERNAL "every folder declared with orch_library")
+set(ORCH_UNIT_TESTS "" CACHE INTERNAL "every unit test executable")
 set(ORCH_GENERATED "${CMAKE_BINARY_DIR}/generated")
 
 # orch_library(FOLDER [DEPS TARGETS...] [TEST_DEPS TARGETS...])
@@ -39,6 +40,7 @@ function(orch_library folder)
   if(tests)
     orch_link_names(test_links ${ARG_TEST_DEPS})
     orch_test(unit_${flat} SOURCES ${tests} DEPS ${target} ${test_links})
+    set(ORCH_UNIT_TESTS "${ORCH_UNIT_TESTS};unit_${flat}" CACHE INTERNAL "")
   endif()
 endfunction()
 
