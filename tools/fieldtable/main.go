@@ -17,6 +17,7 @@ func main() {
 	check := flag.Bool("check", false, "compare the committed files with fresh ones instead of writing them")
 	flag.Parse()
 	outputs := []output{
+		{"src/api/schema/kubernetes.schema", fieldTable},
 		{"src/api/resources/builtin.rows", resourceRows},
 	}
 	failed := false
