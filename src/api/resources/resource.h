@@ -59,8 +59,16 @@ struct Strategy {
   bool allow_unconditional_update = true;
   /// The generation is kept and bumped (kinds with spec+status semantic).
   bool has_generation = false;
-  /// "background" unless the kind orphans by default (none of the kinds here do in v1).
-  bool orphan_by_default = false;
+  /// Marks an object whose deletion begins (deletionTimestamp is set by the registry): namespaces become
+  /// Terminating.
+  std::function<void(Json& object)> prepare_delete;
+  /// True while something beyond metadata.finalizers holds the object back (namespaces: spec.finalizers).
+  std::function<bool(const Json& object)> held;
+  /// Clients may send status when creating (nodes); otherwise it is dropped where there is a status
+  /// subresource.
+  bool keep_status_on_create = false;
+  /// A delete answers with the object instead of a Status (pods, namespaces, services, …).
+  bool returns_deleted = false;
 };
 
 struct PrinterColumn {
