@@ -83,13 +83,21 @@ struct Subresource {
   std::vector<std::string> verbs;
 };
 
+/// Between a served row and the row its objects are stored as.
+struct Conversion {
+  std::function<void(Json& object)> to_storage, from_storage;
+};
+
 struct Resource {
   std::string group, version, kind, list_kind;  // group "" = core
   std::string plural, singular;
   std::vector<std::string> short_names, categories, verbs;
   bool namespaced = true;
-  /// The version objects are stored in; other rows of the same group/plural share its storage.
+  /// This is the row objects are stored as. Otherwise `storage_group` names the group of the row that is (same
+  /// plural), and `conversion` leads there and back: events.k8s.io events are stored as core events.
   bool storage_version = true;
+  std::string storage_group;
+  std::shared_ptr<const Conversion> conversion;
   std::vector<Subresource> subresources;
   std::vector<PrinterColumn> columns;
   /// Dotted paths usable in field selectors besides metadata.name/namespace, in the order of
