@@ -97,6 +97,10 @@ class ApiServer {
   http::Response do_log(Call& call);
   http::Response do_connect(Call& call);
   http::Response do_proxy(Call& call);
+  base::Status check_patched(const Call& call, const api::Resource& r, Json& tree,
+                             std::vector<std::string>& warnings) const;
+  http::Response delete_response(Call& call, const DeleteOutcome& outcome);
+  base::Result<DeleteParams> delete_params(Call& call);
   http::Response finish_write(Call& call, base::Result<api::ObjectPtr> result, int status);
 
   http::Response health(Call& call, std::string_view which);

@@ -42,6 +42,11 @@ base::Result<DecodedBody> decode_body(const http::Request& request, const http::
                                       const api::Schema& schema, const api::Type* type, std::string_view kind,
                                       std::string_view api_version, std::vector<std::string>& warnings);
 
+/// Checks a tree (of a patch's result) against its type, pruning and reporting as decode_body does.
+base::Status prune_tree(const api::Schema& schema, const api::Type* type, std::string_view kind,
+                        std::string_view version, const http::Query& query, Json& tree,
+                        std::vector<std::string>& warnings);
+
 /// dryRun=All -> true; anything else present is refused.
 base::Result<bool> parse_dry_run(const http::Query& query);
 base::Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource, std::string_view ns);

@@ -39,7 +39,8 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
 
   void send(const std::vector<Delivery>& deliveries) {
     std::lock_guard lock(mutex);
-    if (body == nullptr) return;
+    auto body = stream.lock();
+    if (!body || closed) return;
     for (const auto& d : deliveries) {
       body->write(encoder.event(type_name(d.type), d.object));
       sent = d.revision;
@@ -49,7 +50,8 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   void bookmark_tick() {
     int64_t now = registry.revision();
     std::lock_guard lock(mutex);
-    if (body == nullptr) return;
+    auto body = stream.lock();
+    if (!body || closed) return;
     if (now > sent) {
       body->write(encoder.bookmark(now, false));
       sent = now;
@@ -66,7 +68,8 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   base::Timers& timers;
   Registry& registry;
   std::recursive_mutex mutex;
-  http::StreamBody* body = nullptr;  // under mutex; null before start and after close
+  std::weak_ptr<http::StreamBody> stream;  // set before the body starts
+  bool closed = false;               // under mutex
   int64_t sent = 0;                  // under mutex: revision of the last frame
   base::Timers::Id bookmark_timer = 0, end_timer = 0;
   std::unique_ptr<CacheWatch> watch;
@@ -112,25 +115,21 @@ http::Response ApiServer::do_watch(Call& call) {
   auto session = std::make_shared<WatchSession>(call.encoding(*this), *o_.timers, registry_);
   session->sent = since;
   WatchCache* cache = registry_.cache(*call.storage);
-  // Refused before anything is sent, so that the client sees a plain 410 as from kube-apiserver's etcd path.
   http::Response response;
   response.content_type = session->encoder.content_type();
   const auto lasts = duration_of(query);
 
   auto on_start = [session, cache, filter = *filter, since, from_state, send_initial, bookmarks, lasts,
                    this](http::StreamBody& body) {
-    std::unique_lock lock(session->mutex);
-    session->body = &body;
     auto initial = [&](const Page& page) {
       for (const auto& object : page.items) body.write(session->encoder.event("ADDED", object));
       if (send_initial && bookmarks) body.write(session->encoder.bookmark(page.revision, true));
       session->sent = page.revision;
     };
-    lock.unlock();
     auto watch = cache->watch(filter, since, from_state ? std::function<void(const Page&)>(initial) : nullptr,
                               [session](const std::vector<Delivery>& d) { session->send(d); });
-    lock.lock();
-    if (session->body == nullptr) {
+    std::lock_guard lock(session->mutex);
+    if (session->closed) {
       // Closed meanwhile.
       if (watch.ok()) reaper_.post([w = std::shared_ptr<CacheWatch>(std::move(*watch))]() mutable { w.reset(); });
       return;
@@ -145,8 +144,7 @@ http::Response ApiServer::do_watch(Call& call) {
     session->end_timer = o_.timers->after(lasts, [weak = session->weak_from_this()] {
       auto self = weak.lock();
       if (!self) return;
-      std::lock_guard guard(self->mutex);
-      if (self->body != nullptr) self->body->finish();
+      if (auto body = self->stream.lock()) body->finish();
     });
   };
   auto on_close = [session, this] {
@@ -156,7 +154,7 @@ http::Response ApiServer::do_watch(Call& call) {
       base::Timers::Id bookmark = 0, end = 0;
       {
         std::lock_guard lock(session->mutex);
-        session->body = nullptr;
+        session->closed = true;
         watch = std::move(session->watch);
         bookmark = session->bookmark_timer;
         end = session->end_timer;
@@ -166,6 +164,7 @@ http::Response ApiServer::do_watch(Call& call) {
     });
   };
   response.stream = std::make_shared<http::StreamBody>(std::move(on_start), std::move(on_close));
+  session->stream = response.stream;
   return response;
 }
 
