@@ -118,6 +118,9 @@ struct Resource {
   const std::string& key_prefix() const { return key_prefix_; }
   std::string key(std::string_view ns, std::string_view name) const;
 
+  /// Hash clients compare to see whether the storage version changed (discovery storageVersionHash).
+  std::string storage_hash;
+
   std::string key_prefix_;
 };
 

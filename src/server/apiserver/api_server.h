@@ -36,7 +36,8 @@ struct HealthCheck {
 };
 
 /// What a token of a service account is made from (serviceaccounts/token); see auth/token_issuer.h.
-using TokenRequestHandler = std::function<base::Result<Json>(const api::Object& account, const Json& request)>;
+using TokenRequestHandler =
+    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user)>;
 /// Answers one review kind (SubjectAccessReview, TokenReview, …): the object with its status.
 using ReviewHandler = std::function<base::Result<Json>(std::string_view kind, const Json& review,
                                                        const UserInfo& user)>;
@@ -91,6 +92,7 @@ class ApiServer {
   http::Response do_patch(Call& call);
   http::Response do_delete(Call& call);
   http::Response do_delete_collection(Call& call);
+  base::Result<Json> apply_patch(Call& call, const api::Type* type, const Json& current);
   http::Response do_scale(Call& call);
   http::Response do_post_subresource(Call& call);
   http::Response do_virtual(Call& call);
@@ -109,6 +111,8 @@ class ApiServer {
 
   base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding, const UserInfo& user,
                               bool dry_run);
+  base::Status spend_budget(const api::Resource& budgets, const api::Object& pod, const Json& tree,
+                            WriteContext context);
   base::Result<Json> evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
                                const UserInfo& user, bool dry_run);
 

@@ -89,49 +89,49 @@ http::Response ApiServer::do_update(Call& call) {
   return finish_write(call, std::move(result), 200);
 }
 
+Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Json& current) {
+  const std::string media = media_type(call.request.header("Content-Type"));
+  const bool json_patch = media == "application/json-patch+json";
+  const bool strategic = media == "application/strategic-merge-patch+json";
+  if ((!json_patch && !strategic && media != "application/merge-patch+json") || (strategic && type == nullptr)) {
+    return Status(Code::kUnsupportedMediaType,
+                  "the body of the request was in an unknown format - accepted media types include: "
+                  "application/json-patch+json, application/merge-patch+json, "
+                  "application/strategic-merge-patch+json");
+  }
+  auto patch = base::parse_json(call.request.body);
+  if (!patch.ok()) return Status(Code::kBadRequest, patch.error().message());
+  if (json_patch && patch->is_array() && patch->size() > kMaxPatchOperations) {
+    return Status(Code::kRequestEntityTooLarge,
+                  base::cat("The allowed maximum operations in a JSON patch is ", kMaxPatchOperations, ", got ",
+                            patch->size()));
+  }
+  Result<Json> next = json_patch  ? api::patch::apply_json_patch(current, *patch)
+                      : strategic ? api::patch::apply_strategic_merge_patch(schema_, type, current, *patch)
+                                  : api::patch::apply_merge_patch(current, *patch);
+  if (!next.ok()) return next;
+  if (!next->is_object() || !(*next)["metadata"].is_object()) {
+    return Status(Code::kInvalid, "the patch leaves no object with metadata");
+  }
+  // A patch that does not speak of the version does not insist on one.
+  if (json_patch ? base::string_at(*next, {"metadata", "resourceVersion"}) ==
+                       base::string_at(current, {"metadata", "resourceVersion"})
+                 : base::string_at(*patch, {"metadata", "resourceVersion"}).empty()) {
+    (*next)["metadata"].erase("resourceVersion");
+  }
+  return next;
+}
+
 http::Response ApiServer::do_patch(Call& call) {
   const api::Resource& r = *call.resource;
   const RequestInfo& info = call.info;
-  const std::string type = media_type(call.request.header("Content-Type"));
-  const bool json_patch = type == "application/json-patch+json";
-  const bool strategic = type == "application/strategic-merge-patch+json";
-  if (!json_patch && !strategic && type != "application/merge-patch+json") {
-    return http::Response::from_status(
-        Status(Code::kUnsupportedMediaType,
-               "the body of the request was in an unknown format - accepted media types include: "
-               "application/json-patch+json, application/merge-patch+json, "
-               "application/strategic-merge-patch+json"));
-  }
-  if (strategic && r.type == nullptr) {
-    return http::Response::from_status(
-        Status(Code::kUnsupportedMediaType, "strategic merge patch is not supported for this resource"));
-  }
-  auto patch = base::parse_json(call.request.body);
-  if (!patch.ok()) {
-    return http::Response::from_status(Status(Code::kBadRequest, patch.error().message()));
-  }
-  if (json_patch && patch->is_array() && patch->size() > kMaxPatchOperations) {
-    return http::Response::from_status(
-        Status(Code::kRequestEntityTooLarge,
-               base::cat("The allowed maximum operations in a JSON patch is ", kMaxPatchOperations, ", got ", patch->size())));
-  }
   bool warned = false;
   auto change = [&](const Json& stored) -> Result<Json> {
-    Json current = from_storage(r, *call.storage, stored);
-    Result<Json> next = json_patch  ? api::patch::apply_json_patch(current, *patch)
-                        : strategic ? api::patch::apply_strategic_merge_patch(schema_, r.type, current, *patch)
-                                    : api::patch::apply_merge_patch(current, *patch);
+    auto next = apply_patch(call, r.type, from_storage(r, *call.storage, stored));
     if (!next.ok()) return next;
-    // A patch that does not speak of the version does not insist on one.
-    if (base::string_at(*next, {"metadata", "resourceVersion"}) ==
-            base::string_at(current, {"metadata", "resourceVersion"}) &&
-        (json_patch || base::string_at(*patch, {"metadata", "resourceVersion"}).empty())) {
-      (*next)["metadata"].erase("resourceVersion");
-    }
-    std::vector<std::string> ignored;
-    Status checked = check_patched(call, r, *next, warned ? ignored : call.warnings);
+    std::vector<std::string> repeated;  // of a retry after a lost race: reported once
+    ORCH_RETURN_IF_ERROR(check_patched(call, r, *next, warned ? repeated : call.warnings));
     warned = true;
-    if (!checked.ok()) return checked;
     return to_storage(r, *call.storage, std::move(*next));
   };
   return finish_write(
