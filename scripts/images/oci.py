@@ -35,16 +35,13 @@ class Tree:
         self.tar.addfile(info, io.BytesIO(data) if data else None)
 
     def folder(self, name, mode=0o755):
-        parent = os.path.dirname(name)
-        if parent:
-            self.folder(parent)
-        if name not in self.folders:
+        if name and name not in self.folders:
+            self.folder(os.path.dirname(name))
             self.folders.add(name)
             self.entry(name, tarfile.DIRTYPE, mode)
 
     def file(self, name, data, mode=0o644):
-        if os.path.dirname(name):
-            self.folder(os.path.dirname(name))
+        self.folder(os.path.dirname(name))
         self.entry(name, tarfile.REGTYPE, mode, data if isinstance(data, bytes) else data.encode())
 
     def link(self, name, target):
