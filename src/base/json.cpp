@@ -243,9 +243,12 @@ const Json& empty_object() {
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, const JsonParseOptions& options) {
-  // A byte order mark and a NUL after the document are errors, as in Go; the library would skip them.
+  // A byte order mark and a NUL are errors, as in Go; the library would skip the one and end at the other.
   if (text.substr(0, 3) == "\xEF\xBB\xBF") {
     return Status(Code::kBadRequest, "invalid character '\\xef' in JSON at offset 0");
+  }
+  if (const size_t at = text.find('\0'); at != std::string_view::npos) {
+    return Status(Code::kBadRequest, cat("invalid character '\\x00' in JSON at offset ", at));
   }
   Json tree;
   const size_t known = options.duplicates ? options.duplicates->size() : 0;
