@@ -2,7 +2,11 @@
 
 option(ORCH_STATIC "Link the executables fully static, against static libraries" OFF)
 set(ORCH_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined or thread")
-set(ORCH_DOWNLOAD_DIR "${CMAKE_SOURCE_DIR}/third_party/download" CACHE PATH
+set(ORCH_DOWNLOAD_DEFAULT "${CMAKE_SOURCE_DIR}/third_party/download")
+if(DEFINED ENV{ORCH_DOWNLOAD_DIR})
+  set(ORCH_DOWNLOAD_DEFAULT "$ENV{ORCH_DOWNLOAD_DIR}")
+endif()
+set(ORCH_DOWNLOAD_DIR "${ORCH_DOWNLOAD_DEFAULT}" CACHE PATH
     "Where scripts/deps.sh puts what Debian has only as source (cpp-httplib, static libcurl)")
 
 if(NOT CMAKE_BUILD_TYPE)
