@@ -31,7 +31,7 @@ packages_test="clang-format clang-tidy python3 curl jq sqlite3 socat openssl pro
 packages_node="containerd runc containernetworking-plugins nftables iproute2 kmod conntrack procps
                ca-certificates busybox-static"
 packages_cross="g++-aarch64-linux-gnu qemu-user-static"
-sysroot_arm64="$libraries libgrpc-dev catch2 busybox-static"
+sysroot_arm64="$libraries libgrpc-dev busybox-static"
 
 say() { printf 'deps: %s\n' "$*"; }
 die() {
@@ -164,6 +164,8 @@ get_curl() {
 get_sysroot() {
   local place=$download/arm64 release base options state=$download/apt-arm64 wanted
   release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  # Catch2 is headers alone in Debian 12, and has a library since.
+  [ "$release" = bookworm ] || sysroot_arm64+=" libcatch2-dev"
   wanted="$release $sysroot_arm64"
   [ "$(cat "$place/stamp" 2>/dev/null)" = "$wanted" ] && return 0
   say "fetching the arm64 libraries"
