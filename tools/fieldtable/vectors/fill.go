@@ -82,6 +82,7 @@ func (f *filler) whole(v reflect.Value) bool {
 		target.Raw = []byte(`{"f:metadata":{}}`)
 	case *apiextensions.JSON:
 		target.Raw = []byte(strconv.FormatInt(f.number(), 10))
+	case *metav1.TypeMeta: // protobuf has it in the envelope, so only of the whole object
 	case *apiextensions.JSONSchemaPropsOrBool:
 		target.Allows = true
 		target.Schema = &apiextensions.JSONSchemaProps{Type: "string"}
