@@ -41,7 +41,7 @@ class FakeClock final : public Clock {
   void advance(Duration d);
 
  private:
-  std::atomic<int64_t> wall_us_;
+  std::atomic<int64_t> wall_ns_;  // so that steps under a microsecond add up
   std::atomic<int64_t> mono_ns_{1};
 };
 

@@ -17,8 +17,8 @@ struct ProcessOutput {
 };
 
 struct ProcessOptions {
-  std::string input;                          // written to stdin
-  std::vector<std::string> environment;       // "K=V", added to the parent's
+  std::string input;                            // written to stdin
+  std::vector<std::string> environment;         // "K=V", added to the parent's
   Duration timeout = std::chrono::seconds(60);  // killed after this: kTimeout
   size_t max_output = 16 << 20;
 };

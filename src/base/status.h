@@ -19,35 +19,35 @@ namespace orch::base {
 
 /// One value per metav1.StatusReason in use; the comment gives the HTTP status it is answered with.
 enum class Code : uint8_t {
-  kOk,                    // 200
-  kBadRequest,            // 400
-  kUnauthorized,          // 401
-  kForbidden,             // 403
-  kNotFound,              // 404
-  kMethodNotAllowed,      // 405
-  kNotAcceptable,         // 406
-  kAlreadyExists,         // 409
-  kConflict,              // 409
-  kGone,                  // 410
-  kExpired,               // 410, resource version or continue token too old
-  kRequestEntityTooLarge, // 413
-  kUnsupportedMediaType,  // 415
-  kInvalid,               // 422
-  kTooManyRequests,       // 429
-  kInternal,              // 500 InternalError
-  kUnknown,               // 500, no reason
-  kServerTimeout,         // 500
-  kServiceUnavailable,    // 503
-  kTimeout,               // 504
-  kStoreReadOnly,         // 500 InternalError, disk full or read-only: nothing was written
-  kCanceled,              // 499-like, never sent: the caller went away
+  kOk,                     // 200
+  kBadRequest,             // 400
+  kUnauthorized,           // 401
+  kForbidden,              // 403
+  kNotFound,               // 404
+  kMethodNotAllowed,       // 405
+  kNotAcceptable,          // 406
+  kAlreadyExists,          // 409
+  kConflict,               // 409
+  kGone,                   // 410
+  kExpired,                // 410, resource version or continue token too old
+  kRequestEntityTooLarge,  // 413
+  kUnsupportedMediaType,   // 415
+  kInvalid,                // 422
+  kTooManyRequests,        // 429
+  kInternal,               // 500 InternalError
+  kUnknown,                // 500, no reason
+  kServerTimeout,          // 500
+  kServiceUnavailable,     // 503
+  kTimeout,                // 504
+  kStoreReadOnly,          // 500 InternalError, disk full or read-only: nothing was written
+  kCanceled,               // 499-like, never sent: the caller went away
 };
 
 /// metav1.StatusCause.
 struct Cause {
-  std::string reason;   // e.g. "FieldValueInvalid"
+  std::string reason;  // e.g. "FieldValueInvalid"
   std::string message;
-  std::string field;    // e.g. "spec.containers[0].name"
+  std::string field;  // e.g. "spec.containers[0].name"
 };
 
 /// metav1.StatusDetails.
@@ -97,7 +97,7 @@ inline Status ok_status() { return {}; }
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}         // NOLINT: implicit by design
   Result(Status status) : v_(std::in_place_index<1>, std::move(status)) {}  // NOLINT
   bool ok() const { return v_.index() == 0; }
   /// OK or the error; cheap.
@@ -136,8 +136,8 @@ std::string cat(const Args&... args) {
 }  // namespace orch::base
 
 /// Propagates an error Status out of a function that returns Status or Result<T>.
-#define ORCH_RETURN_IF_ERROR(expr)                          \
-  do {                                                      \
-    ::orch::base::Status orch_status_ = (expr);             \
-    if (!orch_status_.ok()) return orch_status_;            \
+#define ORCH_RETURN_IF_ERROR(expr)               \
+  do {                                           \
+    ::orch::base::Status orch_status_ = (expr);  \
+    if (!orch_status_.ok()) return orch_status_; \
   } while (false)

@@ -5,14 +5,16 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <string>
 #include <thread>
 
 namespace orch::base {
 
-/// Starts a thread whose name (15 bytes) shows in ps and debuggers; small stack (1 MiB) so that many fit.
-/// The function must not throw.
+/// Starts a thread whose name (15 bytes) shows in ps and debuggers; small stack (2 MiB of address
+/// space; memory only as touched) that still holds a walk over the deepest JSON tree parse_json() gives.
+/// The function must not throw. Throws std::system_error when the system has no thread left.
 std::thread start_thread(const std::string& name, std::function<void()> run);
 
 /// Runs posted tasks, each on some thread of the pool. Grows up to max_threads while tasks wait, lets idle
@@ -27,14 +29,17 @@ class ThreadPool {
   void drain();
 
  private:
-  void run();
+  using Handle = std::list<std::thread>::iterator;
+  void run(Handle self);
+  void join_ended(std::unique_lock<std::mutex>& lock);
 
   const std::string name_;
   const size_t max_threads_;
   std::mutex mutex_;
   std::condition_variable work_, quiet_;
   std::deque<std::function<void()>> queue_;  // under mutex_
-  size_t threads_ = 0, idle_ = 0;            // under mutex_
+  std::list<std::thread> live_, ended_;      // under mutex_; ended_ ones only need their join
+  size_t idle_ = 0;                          // under mutex_
   bool stopping_ = false;                    // under mutex_
 };
 

@@ -1,0 +1,109 @@
+#include "base/threads.h"
+
+#include <pthread.h>
+
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+namespace orch::base {
+namespace {
+
+constexpr std::chrono::seconds kIdleTime{5};
+
+// std::thread takes no attributes, so the small stack is set as the default of the process.
+void set_default_stack() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr size_t kStack = 8U << 20;  // instrumented frames are several times as large
+#else
+  constexpr size_t kStack = 2U << 20;
+#endif
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return;
+  if (pthread_attr_setstacksize(&attributes, kStack) == 0) pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
+
+}  // namespace
+
+std::thread start_thread(const std::string& name, std::function<void()> run) {
+  static std::once_flag once;
+  std::call_once(once, set_default_stack);
+  return std::thread([name = name.substr(0, 15), run = std::move(run)] {
+    pthread_setname_np(pthread_self(), name.c_str());
+    run();
+  });
+}
+
+ThreadPool::ThreadPool(std::string name, size_t max_threads)
+    : name_(std::move(name)), max_threads_(max_threads == 0 ? 1 : max_threads) {}
+
+ThreadPool::~ThreadPool() {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  work_.notify_all();
+  quiet_.wait(lock, [this] { return live_.empty(); });
+  join_ended(lock);
+}
+
+void ThreadPool::post(std::function<void()> task) {
+  std::unique_lock lock(mutex_);
+  queue_.push_back(std::move(task));
+  join_ended(lock);
+  if (idle_ >= queue_.size() || live_.size() >= max_threads_) {
+    work_.notify_one();
+    return;
+  }
+  live_.emplace_back();
+  const Handle self = std::prev(live_.end());
+  try {
+    *self = start_thread(name_, [this, self] { run(self); });
+  } catch (const std::system_error&) {
+    // Out of threads: those there are will come to it; with none, the caller does the work.
+    live_.erase(self);
+    if (!live_.empty()) return;
+    std::function<void()> mine = std::move(queue_.back());
+    queue_.pop_back();
+    lock.unlock();
+    mine();
+  }
+}
+
+void ThreadPool::drain() {
+  std::unique_lock lock(mutex_);
+  quiet_.wait(lock, [this] { return queue_.empty() && idle_ == live_.size(); });
+}
+
+void ThreadPool::join_ended(std::unique_lock<std::mutex>& lock) {
+  if (ended_.empty()) return;
+  std::list<std::thread> gone;
+  gone.swap(ended_);
+  lock.unlock();  // an ended thread may still be on its last lines, which need the mutex
+  for (std::thread& t : gone) t.join();
+  lock.lock();
+}
+
+void ThreadPool::run(Handle self) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (queue_.empty()) {
+      if (stopping_) break;
+      ++idle_;
+      if (idle_ == live_.size()) quiet_.notify_all();
+      const bool woken = work_.wait_for(lock, kIdleTime, [this] { return stopping_ || !queue_.empty(); });
+      --idle_;
+      if (!woken) break;
+      continue;
+    }
+    std::function<void()> task = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    task();
+    task = nullptr;  // what it holds is freed outside the lock
+    lock.lock();
+  }
+  ended_.splice(ended_.end(), live_, self);
+  quiet_.notify_all();
+}
+
+}  // namespace orch::base

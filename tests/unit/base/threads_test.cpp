@@ -1,0 +1,100 @@
+#include "base/threads.h"
+
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <future>
+
+#include "base/metrics.h"
+#include "base/timer.h"
+#include "tests/catch.h"
+
+using orch::base::Duration;
+using orch::base::ThreadPool;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+TEST_CASE("a thread has its name, cut to what the kernel keeps") {
+  std::array<char, 32> name{};
+  orch::base::start_thread("a-very-long-thread-name", [&] {
+    pthread_getname_np(pthread_self(), name.data(), name.size());
+  }).join();
+  CHECK(std::string(name.data()) == "a-very-long-thr");
+}
+
+TEST_CASE("a pool runs everything posted before its end") {
+  std::atomic<int> ran{0};
+  {
+    ThreadPool pool("pool", 4);
+    for (int i = 0; i < 1000; ++i) pool.post([&] { ++ran; });
+  }
+  CHECK(ran == 1000);
+}
+
+TEST_CASE("a pool grows to its limit while tasks block, and no further") {
+  ThreadPool pool("pool", 3);
+  std::atomic<int> running{0};
+  std::promise<void> three, go;
+  std::shared_future<void> gate = go.get_future().share();
+  for (int i = 0; i < 5; ++i) {
+    pool.post([&, gate] {
+      if (++running == 3) three.set_value();
+      gate.wait();
+    });
+  }
+  REQUIRE(three.get_future().wait_for(seconds(10)) == std::future_status::ready);
+  CHECK(running == 3);
+  go.set_value();
+  pool.drain();
+  CHECK(running == 5);
+}
+
+TEST_CASE("a task may post to its own pool") {
+  std::atomic<int> ran{0};
+  ThreadPool pool("pool", 2);
+  pool.post([&] {
+    for (int i = 0; i < 10; ++i) pool.post([&] { ++ran; });
+  });
+  pool.drain();
+  CHECK(ran == 10);
+}
+
+TEST_CASE("timers fire in order and can be cancelled") {
+  auto timers = orch::base::make_timers();
+  std::promise<void> last;
+  std::vector<int> order;  // only the timer thread touches it until `last`
+  timers->after(milliseconds(30), [&] {
+    order.push_back(2);
+    last.set_value();
+  });
+  timers->after(milliseconds(5), [&] { order.push_back(1); });
+  timers->after(Duration(0), [&] { order.push_back(0); });
+  const auto gone = timers->after(milliseconds(10), [&] { order.push_back(9); });
+  CHECK(timers->cancel(gone));
+  timers->after(Duration::max(), [&] { order.push_back(8); });
+  REQUIRE(last.get_future().wait_for(seconds(10)) == std::future_status::ready);
+  timers.reset();
+  CHECK(order == std::vector<int>{0, 1, 2});
+}
+
+TEST_CASE("metrics are exposed as text, names sorted") {
+  orch::base::Metrics metrics;
+  metrics.gauge("z_size", "Size.").set(-5);
+  metrics.counter("a_total", "All \\ of\nit.", {{"verb", "GET"}, {"q", "a\"b"}}).add(3);
+  metrics.counter("a_total", "ignored", {{"verb", "GET"}, {"q", "a\"b"}}).add();
+  orch::base::Histogram& h = metrics.histogram("m_seconds", "Time.");
+  h.observe(0.0005);
+  h.observe(0.3);
+  h.observe(1000);
+  const std::string text = metrics.expose();
+  CHECK_THAT(text, orch::testing::contains("# HELP a_total All \\\\ of\\nit.\n# TYPE a_total counter\n"
+                                           "a_total{verb=\"GET\",q=\"a\\\"b\"} 4\n"
+                                           "# HELP m_seconds Time.\n# TYPE m_seconds histogram\n"
+                                           "m_seconds_bucket{le=\"0.001\"} 1\n"));
+  CHECK_THAT(text, orch::testing::contains("m_seconds_bucket{le=\"0.4\"} 2\n"));
+  CHECK_THAT(text, orch::testing::contains("m_seconds_bucket{le=\"60\"} 2\n"
+                                           "m_seconds_bucket{le=\"+Inf\"} 3\n"
+                                           "m_seconds_sum 1000.3005\nm_seconds_count 3\n"));
+  CHECK_THAT(text, orch::testing::contains("# TYPE z_size gauge\nz_size -5\n"));
+}
