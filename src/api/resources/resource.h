@@ -59,8 +59,16 @@ struct Strategy {
   bool allow_unconditional_update = true;
   /// The generation is kept and bumped (kinds with spec+status semantic).
   bool has_generation = false;
-  /// "background" unless the kind orphans by default (none of the kinds here do in v1).
-  bool orphan_by_default = false;
+  /// Marks an object whose deletion begins (deletionTimestamp is set by the registry): namespaces become
+  /// Terminating.
+  std::function<void(Json& object)> prepare_delete;
+  /// True while something beyond metadata.finalizers holds the object back (namespaces: spec.finalizers).
+  std::function<bool(const Json& object)> held;
+  /// Clients may send status when creating (nodes); otherwise it is dropped where there is a status
+  /// subresource.
+  bool keep_status_on_create = false;
+  /// A delete answers with the object instead of a Status (pods, namespaces, services, …).
+  bool returns_deleted = false;
 };
 
 struct PrinterColumn {
@@ -75,13 +83,21 @@ struct Subresource {
   std::vector<std::string> verbs;
 };
 
+/// Between a served row and the row its objects are stored as.
+struct Conversion {
+  std::function<void(Json& object)> to_storage, from_storage;
+};
+
 struct Resource {
   std::string group, version, kind, list_kind;  // group "" = core
   std::string plural, singular;
   std::vector<std::string> short_names, categories, verbs;
   bool namespaced = true;
-  /// The version objects are stored in; other rows of the same group/plural share its storage.
+  /// This is the row objects are stored as. Otherwise `storage_group` names the group of the row that is (same
+  /// plural), and `conversion` leads there and back: events.k8s.io events are stored as core events.
   bool storage_version = true;
+  std::string storage_group;
+  std::shared_ptr<const Conversion> conversion;
   std::vector<Subresource> subresources;
   std::vector<PrinterColumn> columns;
   /// Dotted paths usable in field selectors besides metadata.name/namespace, in the order of
@@ -101,6 +117,9 @@ struct Resource {
   /// Datastore keys: "/registry/<group or core>/<plural>/" then "<namespace>/" if namespaced, then the name.
   const std::string& key_prefix() const { return key_prefix_; }
   std::string key(std::string_view ns, std::string_view name) const;
+
+  /// Hash clients compare to see whether the storage version changed (discovery storageVersionHash).
+  std::string storage_hash;
 
   std::string key_prefix_;
 };
