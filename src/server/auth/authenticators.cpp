@@ -31,11 +31,7 @@ std::string subprotocol_token(const http::Request& request) {
       const std::string_view protocol = trim(header.substr(0, comma));
       header.remove_prefix(std::min(comma + 1, header.size()));
       if (!protocol.starts_with(kSubprotocolPrefix)) continue;
-      std::string text(protocol.substr(kSubprotocolPrefix.size()));
-      std::replace(text.begin(), text.end(), '-', '+');
-      std::replace(text.begin(), text.end(), '_', '/');
-      text.resize((text.size() + 3) / 4 * 4, '=');
-      if (base::Result<std::string> token = pki::base64_decode(text); token.ok()) return *token;
+      if (base::Result<std::string> token = pki::base64url_decode(protocol.substr(kSubprotocolPrefix.size())); token.ok()) return *token;
     }
   }
   return {};

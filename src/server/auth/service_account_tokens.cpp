@@ -100,7 +100,7 @@ base::Result<ServiceAccountAuthenticator::ClaimsPtr> ServiceAccountAuthenticator
   const auto& own = options_.issuers;
   if (issuer != kLegacyIssuer && std::find(own.begin(), own.end(), issuer) == own.end()) return ClaimsPtr();
 
-  const base::Result<std::string> verified = pki::verify_jwt(options_.keys_pem, token);
+  const base::Result<std::string> verified = options_.verifier.verify(token);
   if (!verified.ok()) return refused(verified.error().message());
   const base::Result<Json> parsed = base::parse_json(*verified);
   if (!parsed.ok() || !parsed->is_object()) return refused("service account token claims could not be validated");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "pki/pki.h"
 #include "server/auth/authenticators.h"
 #include "server/auth/lookup.h"
 
@@ -19,8 +20,8 @@ struct ServiceAccountTokenOptions {
   std::vector<std::string> issuers;
   /// The API server's own audiences.
   std::vector<std::string> audiences;
-  /// Keys a signature may verify under, private or public PEM (several while a key is rotated).
-  std::vector<std::string> keys_pem;
+  /// Over the keys a signature may verify under (several while a key is rotated).
+  pki::JwtVerifier verifier;
   /// Called when a token of a Secret is used on a day not yet in its label
   /// `kubernetes.io/legacy-token-last-used`; may be empty. Must be quick and not call back.
   std::function<void(const api::ObjectPtr& secret, const std::string& date)> on_legacy_use;

@@ -5,7 +5,6 @@
 #include "api/field_error.h"
 #include "api/go_text.h"
 #include "base/json.h"
-#include "pki/jwk.h"
 #include "pki/pki.h"
 #include "server/auth/auth.h"
 
@@ -207,8 +206,8 @@ base::Result<std::string> TokenIssuer::openid_configuration(std::string_view jwk
   if (!jwk.ok()) return jwk.error();
   const Json document = {{"issuer", issuer_},
                          {"jwks_uri", jwks_uri},
-                         {"response_types_supported", {"id_token"}},
-                         {"subject_types_supported", {"public"}},
+                         {"response_types_supported", Json::array({"id_token"})},
+                         {"subject_types_supported", Json::array({"public"})},
                          {"id_token_signing_alg_values_supported", Json::array({base::string_at(*jwk, {"alg"})})}};
   return base::dump_json(document);
 }
