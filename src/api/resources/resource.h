@@ -100,9 +100,9 @@ struct Resource {
   std::shared_ptr<const Conversion> conversion;
   std::vector<Subresource> subresources;
   std::vector<PrinterColumn> columns;
-  /// Dotted paths usable in field selectors besides metadata.name/namespace, in the order of
-  /// Object::field().
-  std::vector<std::string> selectable_fields;
+  /// What field selectors can ask for besides metadata.name/namespace, in the order of Object::field(). Rows
+  /// that share storage have the same paths in the same order; an empty name is not selectable in this row.
+  IndexedFields selectable_fields;
   /// The schema type of the whole object. Owned by the schema.
   const Type* type = nullptr;
   std::shared_ptr<const Strategy> strategy;  // never null in the table
