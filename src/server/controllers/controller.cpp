@@ -1,5 +1,6 @@
 #include "server/controllers/controller.h"
 
+#include "api/meta.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -68,29 +69,14 @@ Keys own_key(const api::ObjectPtr& before, const api::ObjectPtr& after, const Vi
   return {Key{std::string(o.ns()), std::string(o.name())}};
 }
 
-namespace {
-
-/// The ownerReference with controller=true, or null.
-Json controller_of(const api::Object& object) {
-  // Cheap way out for the many objects that nobody owns.
-  if (object.bytes().find("\"ownerReferences\"") == std::string_view::npos) return nullptr;
-  const Json tree = object.tree();
-  for (const auto& ref : base::array_at(tree, {"metadata", "ownerReferences"})) {
-    if (base::bool_at(ref, {"controller"})) return ref;
-  }
-  return nullptr;
-}
-
-}  // namespace
-
 std::function<Keys(const api::ObjectPtr&, const api::ObjectPtr&, const View&)> owner_key(std::string kind) {
   return [kind = std::move(kind)](const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
     Keys keys;
     for (const auto& o : {before, after}) {
       if (!o) continue;
-      Json ref = controller_of(*o);
-      if (ref.is_null() || base::string_at(ref, {"kind"}) != kind) continue;
-      Key key{std::string(o->ns()), std::string(base::string_at(ref, {"name"}))};
+      api::OwnerReference ref = api::controller_of(*o);
+      if (ref.uid.empty() || ref.kind != kind) continue;
+      Key key{std::string(o->ns()), ref.name};
       if (keys.empty() || !(keys[0] == key)) keys.push_back(std::move(key));
     }
     return keys;
@@ -99,9 +85,8 @@ std::function<Keys(const api::ObjectPtr&, const api::ObjectPtr&, const View&)> o
 
 client::IndexFunction controller_uid_index() {
   return [](const api::Object& o) -> std::vector<std::string> {
-    Json ref = controller_of(o);
-    if (ref.is_null()) return {std::string(o.ns()) + "/"};
-    return {std::string(base::string_at(ref, {"uid"}))};
+    api::OwnerReference ref = api::controller_of(o);
+    return {ref.uid.empty() ? std::string(o.ns()) + "/" : ref.uid};
   };
 }
 

@@ -87,7 +87,7 @@ struct Source {
 };
 
 struct Controller {
-  std::string name;  // "replicaset": as kube-controller-manager calls it with its --controllers flag
+  std::string name;  // as kube-controller-manager names the source of its events
   std::vector<Source> sources;
   std::function<Plan(const View& view, const Key& key, base::WallTime now)> plan;
 };
