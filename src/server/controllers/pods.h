@@ -9,7 +9,7 @@
 #include "api/object.h"
 #include "api/selector.h"
 #include "base/clock.h"
-#include "base/json_fwd.h"
+#include "base/json.h"
 #include "server/controllers/controller.h"
 
 namespace orch::server {
