@@ -219,11 +219,13 @@ EOF
 write_uninstall() {
   cat >"$bin_dir/$name-uninstall.sh" <<EOF
 #!/bin/sh
-# Takes Orch ($name) away from this machine: service, containers, network, data. --keep-data leaves
-# /var/lib/orch and $config_dir.
+# Takes Orch ($name) away from this machine: service, containers, network, data. --keep-data leaves the
+# data folder and $config_dir.
 set -u
 [ "\$(id -u)" = 0 ] || { echo "root is needed: run this with sudo" >&2; exit 1; }
 keep=\${1:-}
+data=\${ORCH_DATA_DIR:-${ORCH_DATA_DIR:-/var/lib/orch}}
+config=$config_dir
 if [ -d /run/systemd/system ]; then
   systemctl disable --now --quiet $name 2>/dev/null
   rm -f $systemd_dir/$name.service
@@ -236,16 +238,24 @@ fi
 EOF
   cat >>"$bin_dir/$name-uninstall.sh" <<'EOF'
 
-# Orch's containerd, and each pod's shim with all that it started. They are known by Orch's run folder.
+# Orch's containerd, and each pod's shim with all that it started. They are known by the run folder that
+# belongs to the data folder; another Orch's are left alone.
+run=$(sed -n 's|^state = "\(/run/orch-[0-9a-f]*\)/containerd"$|\1|p' "$data"/agent/*.toml 2>/dev/null | head -n 1)
+run=${run:-/run/orch-none}
 descendants() {
   for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do descendants "$child"; done
   echo "$1"
 }
 for directory in /proc/[0-9]*; do
   pid=${directory#/proc/}
-  [ "$pid" != $$ ] || continue
-  case $(tr '\0' ' ' <"$directory/cmdline" 2>/dev/null) in
-    *containerd*" /run/orch-"* | *containerd*" /var/lib/orch/"*) for each in $(descendants "$pid"); do kill -9 "$each" 2>/dev/null; done ;;
+  line=$(tr '\0' ' ' <"$directory/cmdline" 2>/dev/null) || continue
+  program=${line%% *}
+  case ${program##*/} in
+    containerd | containerd-shim*) ;;
+    *) continue ;;
+  esac
+  case $line in
+    *" $run/"* | *" $data/"*) for each in $(descendants "$pid"); do kill -9 "$each" 2>/dev/null; done ;;
   esac
 done
 
@@ -254,9 +264,8 @@ unmount() {
     umount -l "$place" 2>/dev/null
   done
 }
-unmount /run/orch
-unmount /var/lib/orch
-unmount /var/lib/kubelet/pods
+unmount "$run"
+unmount "$data"
 
 # Interfaces and tables whose names Orch gave.
 for link in $(ls /sys/class/net 2>/dev/null); do
@@ -267,9 +276,9 @@ if command -v nft >/dev/null 2>&1; then
     case $table in orch*) nft delete table "$family" "$table" ;; esac
   done
 fi
-rm -rf /run/orch /run/orch-*
+rm -rf "$run"
 if [ "$keep" != --keep-data ]; then
-  rm -rf /var/lib/orch /etc/orch
+  rm -rf "$data" "$config"
 fi
 EOF
   cat >>"$bin_dir/$name-uninstall.sh" <<EOF
@@ -283,6 +292,14 @@ main() {
   case ${1:-} in
     -h | --help)
       sed -n '2,/^set -eu/{/^set -eu/d;s/^# \{0,1\}//p}' "$0"
+      exit 0
+      ;;
+    --uninstall-now)
+      # For quickstart.sh, which installs no service.
+      bin_dir=$(mktemp -d) name=orch-quickstart config_dir=/etc/orch systemd_dir=$bin_dir
+      write_uninstall
+      sh "$bin_dir/$name-uninstall.sh"
+      rm -rf "$bin_dir"
       exit 0
       ;;
   esac
