@@ -1,5 +1,7 @@
 #include <bit>
 
+#include "api/duration.h"
+#include "api/quantity.h"
 #include "api/schema/protobuf.h"
 #include "api/schema/scalars.h"
 #include "api/schema/wire.h"
@@ -257,7 +259,7 @@ class Decoder {
         })) {
       return false;
     }
-    out = format_duration(nanos.get<int64_t>());
+    out = format_duration(base::Duration(nanos.get<int64_t>()));
     return true;
   }
 

@@ -1,5 +1,6 @@
 #include <bit>
 
+#include "api/duration.h"
 #include "api/schema/protobuf.h"
 #include "api/schema/scalars.h"
 #include "api/schema/wire.h"
@@ -175,7 +176,7 @@ class Encoder {
       if (!json->is_string()) return wrong(*json);
       auto parsed = parse_duration(json->get_ref<const std::string&>());
       if (!parsed.ok()) return wrong(*json);
-      nanos = *parsed;
+      nanos = parsed->count();
     }
     out_.varint(static_cast<uint64_t>(nanos));
     out_.tag(1, WireType::kVarint);
