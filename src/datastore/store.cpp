@@ -6,9 +6,10 @@
 namespace orch::datastore {
 
 WriteResult Store::write_sync(Write write) {
-  std::promise<WriteResult> promise;
-  std::future<WriteResult> result = promise.get_future();
-  this->write(std::move(write), [&promise](const WriteResult& r) { promise.set_value(r); });
+  // Shared: the writer may still be inside set_value() when the waiting thread goes on.
+  auto promise = std::make_shared<std::promise<WriteResult>>();
+  std::future<WriteResult> result = promise->get_future();
+  this->write(std::move(write), [promise](const WriteResult& r) { promise->set_value(r); });
   return result.get();
 }
 

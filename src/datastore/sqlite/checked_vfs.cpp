@@ -18,6 +18,7 @@ struct CheckedFile {
   sqlite3_file base;  // first: SQLite sees only this
   const char* name;   // lives as long as the file is open
   int page_size;      // 0: not known yet, or a file without checksums
+  bool fresh;         // made by us and without a first page so far: all its pages will have checksums
 
   sqlite3_file* lower() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
@@ -33,6 +34,7 @@ void learn(CheckedFile* file, const unsigned char* page, int amount, sqlite3_int
   if (offset != 0 || amount < 512) return;
   const int size = (page[16] << 8 | page[17]) == 1 ? 65536 : page[16] << 8 | page[17];
   file->page_size = page[20] == kPageChecksumBytes && size >= 512 ? size : 0;
+  file->fresh = false;
 }
 
 bool whole_page(const CheckedFile* file, int amount, sqlite3_int64 offset) {
@@ -65,7 +67,9 @@ int file_write(sqlite3_file* file, const void* buffer, int amount, sqlite3_int64
   // SQLite does not use the reserved bytes of its page buffers, so the checksum can be put there in place.
   auto* page = static_cast<unsigned char*>(const_cast<void*>(buffer));
   learn(self(file), page, amount, offset);
-  if (whole_page(self(file), amount, offset)) {
+  // The first page of a new file may be written last.
+  const bool early = self(file)->fresh && amount >= 512 && offset % amount == 0;
+  if (early || whole_page(self(file), amount, offset)) {
     const uint64_t sum = checksum_of(page, amount, offset);
     std::memcpy(page + amount - kPageChecksumBytes, &sum, sizeof sum);
   }
@@ -107,6 +111,7 @@ int vfs_open(sqlite3_vfs* vfs, sqlite3_filename name, sqlite3_file* file, int fl
   mine->base.pMethods = nullptr;
   mine->name = name;
   mine->page_size = 0;
+  mine->fresh = false;
   mine->lower()->pMethods = nullptr;
   const int code = lower(vfs)->xOpen(lower(vfs), name, mine->lower(), flags, out_flags);
   // SQLite closes a file whose open failed if it has methods; the lower one's are reached through ours.
@@ -116,6 +121,9 @@ int vfs_open(sqlite3_vfs* vfs, sqlite3_filename name, sqlite3_file* file, int fl
   const sqlite3_io_methods* methods = mine->lower()->pMethods;
   if (methods->xRead(mine->lower(), header.data(), header.size(), 0) == SQLITE_OK) {
     learn(mine, header.data(), header.size(), 0);
+  } else {
+    sqlite3_int64 size = 0;
+    mine->fresh = methods->xFileSize(mine->lower(), &size) == SQLITE_OK && size == 0;
   }
   return SQLITE_OK;
 }

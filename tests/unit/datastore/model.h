@@ -26,6 +26,7 @@ class ModelCheck {
 
  private:
   struct Watch {
+    Watch(std::string p, Revision a) : prefix(std::move(p)), after(a) {}
     std::string prefix;
     Revision after;
     std::unique_ptr<Ledger> ledger = std::make_unique<Ledger>();
@@ -108,21 +109,21 @@ class ModelCheck {
   // Queues them all before waiting for any, so that some share a transaction.
   std::vector<std::pair<Write, WriteResult>> write_all(size_t count) {
     std::vector<std::pair<Write, WriteResult>> group(count);
-    std::promise<void> all;
+    const auto all = std::make_shared<std::promise<void>>();
     std::atomic<size_t> left{count};
     for (auto& [write, result] : group) write = some_write();
     for (size_t i = 0; i < count; ++i) {
-      store().write(group[i].first, [&, i](const WriteResult& r) {
+      store().write(group[i].first, [&, i, all](const WriteResult& r) {
         group[i].second = r;
         if (r.outcome == Outcome::kOk) {
           for (const Watch& w : watches_) {
             if (group[i].first.key.starts_with(w.prefix) && w.ledger->last() < r.revision) unseen_ = true;
           }
         }
-        if (--left == 0) all.set_value();
+        if (--left == 0) all->set_value();
       });
     }
-    all.get_future().wait();
+    all->get_future().wait();
     operations_ += static_cast<int>(count);
     return group;
   }
@@ -350,7 +351,7 @@ class ModelCheck {
 
   void check_all() {
     compare_range("", datastore::prefix_end(""), 0, 0);
-    Watch w{"", store().compacted()};
+    Watch w("", store().compacted());
     auto result = store().subscribe(w.prefix, w.after, w.ledger->listener());
     if (result.outcome == Outcome::kCompacted && (w.after < store().compacted() || forgotten(w.after)))
       return;

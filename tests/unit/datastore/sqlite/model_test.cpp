@@ -16,7 +16,7 @@ uint64_t number(const char* variable, uint64_t fallback) {
 }  // namespace
 
 TEST_CASE("the SQLite store does what a model does") {
-  orch::base::set_log_level(orch::base::LogLevel::kError);
+  orch::base::set_log_level(orch::base::LogLevel(-1));
   const uint64_t first = number("ORCH_STORE_SEED", 1);
   const uint64_t seeds = number("ORCH_STORE_SEEDS", 6);
   for (uint64_t seed = first; seed < first + seeds; ++seed) {
