@@ -122,6 +122,9 @@ struct Type {
   MapType map_type = MapType::kUnset;
   /// Members not listed are kept as they are instead of pruned (x-kubernetes-preserve-unknown-fields).
   bool preserve_unknown = false;
+  /// Of a CustomResourceDefinition: a value of another type than declared is left for validation to refuse,
+  /// null stays, only what is absent is defaulted, and nothing is added or dropped because it is zero.
+  bool structural = false;
   /// Some field here or below has a default.
   bool has_defaults = false;
 

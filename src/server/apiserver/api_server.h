@@ -58,6 +58,7 @@ struct ApiServerOptions {
   KubeletAccess kubelet;
   std::vector<HealthCheck> health;
   std::string git_version;      // "v1.35.4+orch"
+  std::string platform;         // "linux/arm64"
   std::string advertise_address;  // "10.0.0.1:6443", for /api
 };
 
@@ -106,6 +107,7 @@ class ApiServer {
   http::Response finish_write(Call& call, base::Result<api::ObjectPtr> result, int status);
 
   http::Response health(Call& call, std::string_view which);
+  http::Response version(Call& call);
   http::Response discovery(Call& call);
   http::Response openapi(Call& call);
 

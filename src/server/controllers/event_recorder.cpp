@@ -1,0 +1,74 @@
+#include "server/controllers/event_recorder.h"
+
+#include <cstdio>
+
+#include "base/json.h"
+#include "base/log.h"
+
+namespace orch::server {
+
+namespace {
+
+const client::ResourceRef kEvents{"", "v1", "events"};
+constexpr size_t kMaxSeen = 4096;
+constexpr std::chrono::hours kSameFor{1};
+
+}  // namespace
+
+void EventRecorder::record(std::string_view source, const Note& note) {
+  const api::Object& o = *note.about;
+  const base::WallTime now = clock_.now();
+  const std::string time = base::format_time(now);
+  const std::string ns = o.ns().empty() ? "default" : std::string(o.ns());
+  const std::string key = base::cat(source, "|", o.uid(), "|", note.type, "|", note.reason, "|", note.message);
+  Seen again;
+  bool repeated = false;
+  std::string name;
+  {
+    std::lock_guard lock(mutex_);
+    if (seen_.size() >= kMaxSeen) seen_.clear();
+    auto [it, fresh] = seen_.emplace(key, Seen());
+    if (fresh || now - it->second.last > kSameFor) {
+      char suffix[32];
+      std::snprintf(suffix, sizeof suffix, ".%llx",
+                    static_cast<unsigned long long>(now.time_since_epoch().count()) * 1000 + seen_.size() % 1000);
+      it->second = {std::string(o.name()) + suffix, 1, time, now};
+    } else {
+      repeated = true;
+      it->second.count++;
+      it->second.last = now;
+    }
+    again = it->second;
+  }
+  if (repeated) {
+    Json patch = {{"count", again.count}, {"lastTimestamp", time}};
+    auto patched = client_.patch(kEvents, ns, again.name, client::PatchType::kStrategic, patch);
+    if (patched.ok() || patched.error().code() != base::Code::kNotFound) return;
+  }
+  Json event = {{"kind", "Event"},
+                {"apiVersion", "v1"},
+                {"metadata", {{"name", again.name}, {"namespace", ns}}},
+                {"involvedObject",
+                 {{"kind", std::string(o.kind())},
+                  {"apiVersion", std::string(o.api_version())},
+                  {"name", std::string(o.name())},
+                  {"uid", std::string(o.uid())},
+                  {"resourceVersion", std::to_string(o.revision())}}},
+                {"type", note.type},
+                {"reason", note.reason},
+                {"message", note.message},
+                {"source", {{"component", std::string(source)}}},
+                {"reportingComponent", std::string(source)},
+                {"reportingInstance", ""},
+                {"firstTimestamp", again.first},
+                {"lastTimestamp", time},
+                {"count", again.count},
+                {"eventTime", nullptr}};
+  if (!o.ns().empty()) event["involvedObject"]["namespace"] = ns;
+  auto made = client_.create(kEvents, ns, event);
+  if (!made.ok()) {
+    base::log_debug("events", "event not recorded", {{"reason", note.reason}, {"error", made.error().message()}});
+  }
+}
+
+}  // namespace orch::server
