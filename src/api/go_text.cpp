@@ -172,6 +172,19 @@ std::string go_value(const Json& value) {
   return go_json(value);
 }
 
+std::string go_plain(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_null()) return "<nil>";
+  if (!value.is_structured()) return go_value(value);
+  std::string out = value.is_object() ? "map[" : "[";
+  for (auto it = value.begin(); it != value.end(); ++it) {
+    if (it != value.begin()) out += ' ';
+    if (value.is_object()) out += it.key() + ":";
+    out += go_plain(*it);
+  }
+  return out + "]";
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string out;
   for (const std::string& part : parts) {
