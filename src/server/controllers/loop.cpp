@@ -122,8 +122,16 @@ struct ControllerLoop::Rep {
       }
     }
     const base::MonoTime began = clock.mono();
-    Plan plan = queue.controller.plan(view, key, clock.now());
-    Status status = apply_plan(client, plan);
+    Plan plan;
+    Status status;
+    if (queue.controller.observe_and_plan) {
+      auto planned = queue.controller.observe_and_plan(client, view, key, clock.now());
+      status = planned.status();
+      if (planned.ok()) plan = std::move(*planned);
+    } else {
+      plan = queue.controller.plan(view, key, clock.now());
+    }
+    if (status.ok()) status = apply_plan(client, plan);
     if (status.ok()) {
       for (const auto& n : plan.notes) recorder.record(queue.controller.name, *n.about, n.type, n.reason, n.message);
     } else if (!is_race(status)) {
