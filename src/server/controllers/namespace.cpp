@@ -13,6 +13,7 @@ using base::Result;
 namespace {
 
 constexpr std::chrono::milliseconds kLookAgain{200};
+constexpr const char* kName = "kube-root-ca.crt";
 
 /// Deletes what is left of one kind; returns how many objects there still are.
 Result<size_t> empty_kind(client::Client& client, const client::ResourceRef& kind, const std::string& ns,
@@ -141,7 +142,6 @@ Controller make_service_account_controller() {
 }
 
 Controller make_root_ca_controller(std::string root_ca_pem) {
-  constexpr const char* kName = "kube-root-ca.crt";
   Controller c;
   c.name = "root-ca-certificate-publisher";
   c.sources = {{kNamespaces, namespace_key, {}},
