@@ -5,6 +5,9 @@
 #include <cmath>
 #include <limits>
 
+#include "api/duration.h"
+#include "api/go_text.h"
+#include "api/quantity.h"
 #include "api/schema/scalars.h"
 #include "api/schema/zero.h"
 #include "base/json.h"

@@ -41,7 +41,8 @@ void default_message(Json& object, const Type& type) {
   auto& members = object.get_ref<Members&>();
   for (const Member& member : type.members) {
     const Field& field = *member.field;
-    const bool has_default = !field.notes->default_json.empty();
+    const std::string_view default_json = field.effective_default();
+    const bool has_default = !default_json.empty();
     if (!has_default && !reaches_defaults(*field.value)) continue;
     auto found = members.find(field.name);
     bool absent = found == members.end();
@@ -49,7 +50,7 @@ void default_message(Json& object, const Type& type) {
       absent = found->second.is_null() || (!field.pointer && is_zero(found->second, *field.value));
     }
     if (absent && has_default) {
-      Json value = Json::parse(field.notes->default_json, nullptr, false);
+      Json value = Json::parse(default_json, nullptr, false);
       found = members.insert_or_assign(std::string(field.name), std::move(value)).first;
       absent = false;
     }

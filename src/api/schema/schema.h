@@ -67,7 +67,7 @@ struct FieldNotes {
   std::string_view go_type = {};
   /// x-kubernetes-patch-merge-key.
   std::string_view merge_key = {};
-  /// Default as JSON text.
+  /// Default as JSON text, as OpenAPI shows it; see Field::effective_default().
   std::string_view default_json = {};
   /// OpenAPI format where it does not follow from the value.
   std::string_view format = {};
@@ -94,6 +94,9 @@ struct Field {
   bool always = false;
   /// Absent and zero differ (a pointer in Go).
   bool pointer = false;
+  /// Default as JSON text if applying it changes anything, "" otherwise: of a plain field that is no pointer
+  /// a zero default is what absence means anyway.
+  std::string_view effective_default() const;
   /// A message whose fields stand among the owner's in JSON, and nested in protobuf.
   bool is_inline = false;
 };

@@ -12,9 +12,8 @@ namespace {
 constexpr std::string_view kSubprotocolPrefix = "base64url.bearer.authorization.k8s.io.";
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return std::tolower(x) == std::tolower(y);
-  });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 std::string_view trim(std::string_view text) {
@@ -31,7 +30,9 @@ std::string subprotocol_token(const http::Request& request) {
       const std::string_view protocol = trim(header.substr(0, comma));
       header.remove_prefix(std::min(comma + 1, header.size()));
       if (!protocol.starts_with(kSubprotocolPrefix)) continue;
-      if (base::Result<std::string> token = pki::base64url_decode(protocol.substr(kSubprotocolPrefix.size())); token.ok()) return *token;
+      if (base::Result<std::string> token = pki::base64url_decode(protocol.substr(kSubprotocolPrefix.size()));
+          token.ok())
+        return *token;
     }
   }
   return {};
@@ -49,7 +50,8 @@ std::optional<UserInfo> certificate_user(const http::PeerIdentity& peer) {
 }
 
 void add_authenticated(UserInfo& user) {
-  if (user.name == kUserAnonymous || user.in_group(kGroupAuthenticated) || user.in_group(kGroupUnauthenticated)) {
+  if (user.name == kUserAnonymous || user.in_group(kGroupAuthenticated) ||
+      user.in_group(kGroupUnauthenticated)) {
     return;
   }
   user.groups.emplace_back(kGroupAuthenticated);

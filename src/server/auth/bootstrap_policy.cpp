@@ -178,7 +178,8 @@ PolicyChange reconcile_policy_object(const Json* existing, const Json& expected)
     return change;
   }
   if (base::string_at(*existing, {"metadata", "annotations", kAutoUpdate}) == "false") return change;
-  if (expected.contains("roleRef") && (!existing->contains("roleRef") || (*existing)["roleRef"] != expected["roleRef"])) {
+  if (expected.contains("roleRef") &&
+      (!existing->contains("roleRef") || (*existing)["roleRef"] != expected["roleRef"])) {
     change.action = PolicyChange::Action::kRecreate;
     change.tree = std::make_unique<Json>(expected);
     return change;

@@ -26,7 +26,8 @@ struct PolicyChange {
 
 /// Missing rules, aggregation selectors, subjects, labels and annotations are added, none is taken away; a
 /// binding with another roleRef is recreated; objects annotated
-/// `rbac.authorization.kubernetes.io/autoupdate: "false"` are left alone. `existing` is null when there is none.
+/// `rbac.authorization.kubernetes.io/autoupdate: "false"` are left alone. `existing` is null when there is
+/// none.
 PolicyChange reconcile_policy_object(const Json* existing, const Json& expected);
 
 /// Brings the whole default policy about. Goes on after an error and returns the first one.

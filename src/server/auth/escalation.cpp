@@ -39,7 +39,9 @@ bool may(Authorizer& authorizer, const UserInfo& user, std::string_view verb, st
   return authorizer.authorize(a).decision == Decision::kAllow;
 }
 
-bool aggregates(const Json& role) { return !base::array_at(role, {"aggregationRule", "clusterRoleSelectors"}).empty(); }
+bool aggregates(const Json& role) {
+  return !base::array_at(role, {"aggregationRule", "clusterRoleSelectors"}).empty();
+}
 
 base::Status check_role(const RbacAuthorizer& rbac, Authorizer& authorizer, const UserInfo& user,
                         std::string_view resource, std::string_view ns, const Json& role, const Json* old) {
@@ -50,7 +52,8 @@ base::Status check_role(const RbacAuthorizer& rbac, Authorizer& authorizer, cons
     return forbidden(kRbacGroup, resource, name, text);
   }
   if (aggregates(role) || (old != nullptr && aggregates(*old))) {
-    static const std::vector<PolicyRule> kEverything = {{{"*"}, {"*"}, {"*"}, {}, {}}, {{"*"}, {}, {}, {}, {"*"}}};
+    static const std::vector<PolicyRule> kEverything = {{{"*"}, {"*"}, {"*"}, {}, {}},
+                                                        {{"*"}, {}, {}, {}, {"*"}}};
     if (!missing_rights(rbac, user, ns, kEverything).empty()) {
       return forbidden(kRbacGroup, resource, name,
                        "must have cluster-admin privileges to use the aggregationRule");

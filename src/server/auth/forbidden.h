@@ -9,13 +9,13 @@
 
 namespace orch::server {
 
-/// `deployments.apps "x" is forbidden: <reason>`; without name and resource correspondingly shorter. `resource`
-/// is the plural.
+/// `deployments.apps "x" is forbidden: <reason>`; without name and resource correspondingly shorter.
+/// `resource` is the plural.
 base::Status forbidden(std::string_view group, std::string_view resource, std::string_view name,
                        std::string_view reason);
 
-/// The refusal of a whole request: `pods is forbidden: User "x" cannot list resource "pods" in API group "" in
-/// the namespace "default"`, followed by `: <reason>` if there is one.
+/// The refusal of a whole request: `pods is forbidden: User "x" cannot list resource "pods" in API group ""
+/// in the namespace "default"`, followed by `: <reason>` if there is one.
 base::Status forbidden_status(const Attributes& attributes, std::string_view reason = {});
 
 }  // namespace orch::server

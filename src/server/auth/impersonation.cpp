@@ -4,6 +4,7 @@
 #include <cctype>
 #include <map>
 
+#include "api/names.h"
 #include "server/auth/forbidden.h"
 
 namespace orch::server {
@@ -16,19 +17,6 @@ std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return out;
-}
-
-bool dns_name(std::string_view name, bool dots) {
-  if (name.empty() || name.size() > (dots ? 253U : 63U)) return false;
-  const auto alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  char previous = '.';
-  for (const char c : name) {
-    const bool edge = previous == '.';  // a label must begin and end with a letter or digit
-    if (!alnum(c) && c != '-' && !(dots && c == '.')) return false;
-    if ((edge && !alnum(c)) || (c == '.' && previous == '-')) return false;
-    previous = c;
-  }
-  return alnum(previous);
 }
 
 /// One thing to become; the members are those of the ObjectReference that Kubernetes makes of it.
@@ -129,7 +117,9 @@ std::optional<std::pair<std::string_view, std::string_view>> split_service_accou
   const size_t colon = name.find(':');
   if (colon == std::string_view::npos) return std::nullopt;
   const std::pair parts(name.substr(0, colon), name.substr(colon + 1));
-  if (!dns_name(parts.first, false) || !dns_name(parts.second, true)) return std::nullopt;
+  if (!api::check_dns1123_label(parts.first).empty() || !api::check_dns1123_subdomain(parts.second).empty()) {
+    return std::nullopt;
+  }
   return parts;
 }
 

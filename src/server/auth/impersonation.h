@@ -17,6 +17,7 @@ base::Result<std::optional<UserInfo>> impersonate(const http::Request& request, 
 
 /// Namespace and name of "system:serviceaccount:<namespace>:<name>", nothing for other users and malformed
 /// names.
-std::optional<std::pair<std::string_view, std::string_view>> split_service_account(std::string_view user_name);
+std::optional<std::pair<std::string_view, std::string_view>> split_service_account(
+    std::string_view user_name);
 
 }  // namespace orch::server

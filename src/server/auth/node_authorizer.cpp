@@ -26,7 +26,8 @@ Verdict own_lease(std::string_view node, const Attributes& a) {
   if (!one_of(a.verb, {"get", "create", "update", "patch", "delete"})) {
     return no("can only get, create, update, patch, or delete a node lease");
   }
-  if (a.ns != "kube-node-lease") return no("can only access leases in the \"kube-node-lease\" system namespace");
+  if (a.ns != "kube-node-lease")
+    return no("can only access leases in the \"kube-node-lease\" system namespace");
   // On create the name is in the body, where NodeRestriction looks.
   if (a.verb != "create" && a.name != node) {
     return no("can only access node lease with the same name as the requesting node");
@@ -51,7 +52,8 @@ Verdict own_node(std::string_view node, const Attributes& a) {
   if (one_of(a.verb, {"create", "update", "patch"})) return kAllowed;
   if (!one_of(a.verb, {"get", "list", "watch"})) return no();
   if (a.name == node) return kAllowed;
-  if (a.name.empty()) return no(base::cat("node '", node, "' cannot read all nodes, only its own Node object"));
+  if (a.name.empty())
+    return no(base::cat("node '", node, "' cannot read all nodes, only its own Node object"));
   return no(base::cat("node '", node, "' cannot read '", a.name, "', only its own Node object"));
 }
 
@@ -90,7 +92,8 @@ Verdict NodeAuthorizer::get(std::string_view node, NodeObject type, const Attrib
 
 Verdict NodeAuthorizer::service_account(std::string_view node, const Attributes& a) const {
   if (a.verb == "get" && a.subresource.empty()) return read_namespaced(node, NodeObject::kServiceAccount, a);
-  if (a.verb != "create" || a.name.empty()) return no("can only create tokens for individual service accounts");
+  if (a.verb != "create" || a.name.empty())
+    return no("can only create tokens for individual service accounts");
   if (a.subresource != "token") return no("can only create token subresource of serviceaccount");
   return related(node, NodeObject::kServiceAccount, a);
 }
@@ -98,13 +101,15 @@ Verdict NodeAuthorizer::service_account(std::string_view node, const Attributes&
 Verdict NodeAuthorizer::resource_slice(std::string_view node, const Attributes& a) const {
   if (!a.subresource.empty()) return no("cannot authorize ResourceSlice subresources");
   if (a.verb == "create") return kAllowed;
-  if (one_of(a.verb, {"get", "update", "patch", "delete"})) return related(node, NodeObject::kResourceSlice, a);
+  if (one_of(a.verb, {"get", "update", "patch", "delete"}))
+    return related(node, NodeObject::kResourceSlice, a);
   if (one_of(a.verb, {"watch", "list", "deletecollection"})) {
     if (selects_node(a, "spec.nodeName", node)) return kAllowed;
     return no("can only list/watch/deletecollection resourceslices with nodeName field selector");
   }
   return no(
-      "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, "
+      "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, "
+      "delete, "
       "deletecollection");
 }
 

@@ -10,10 +10,10 @@
 
 namespace orch::server {
 
-/// A node reads the secrets, config maps, service accounts, claims and volumes its pods use, its own pods, node
-/// object, lease and CSINode, and writes what concerns itself; the rest is by the rules of the ClusterRole
-/// system:node. What the object of a write says is checked by the admission plugin NodeRestriction. Never
-/// denies: others may allow more. Thread-safe.
+/// A node reads the secrets, config maps, service accounts, claims and volumes its pods use, its own pods,
+/// node object, lease and CSINode, and writes what concerns itself; the rest is by the rules of the
+/// ClusterRole system:node. What the object of a write says is checked by the admission plugin
+/// NodeRestriction. Never denies: others may allow more. Thread-safe.
 class NodeAuthorizer final : public Authorizer {
  public:
   /// `graph` must outlive this.

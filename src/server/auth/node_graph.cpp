@@ -68,7 +68,8 @@ std::set<std::pair<std::string, std::string>> volume_secrets(const Json& spec, c
   for (const char* driver : {"cephfs", "flexVolume", "rbd", "scaleIO", "iscsi"}) {
     add_ref(base::find_path(spec, {driver, "secretRef"}), true);
   }
-  for (const char* driver : {"cinder", "storageos"}) add_ref(base::find_path(spec, {driver, "secretRef"}), false);
+  for (const char* driver : {"cinder", "storageos"})
+    add_ref(base::find_path(spec, {driver, "secretRef"}), false);
   for (const char* ref : {"nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef"}) {
     add_ref(base::find_path(spec, {"csi", ref}), false);
   }
@@ -182,7 +183,8 @@ void NodeGraph::on_resource_slice(const api::ObjectPtr& before, const api::Objec
   follow_node_name(before, after, node_of_slice_);
 }
 
-bool NodeGraph::pod_uses(const Pods& pods, NodeObject type, std::string_view ns, std::string_view name) const {
+bool NodeGraph::pod_uses(const Pods& pods, NodeObject type, std::string_view ns,
+                         std::string_view name) const {
   const std::pair<NodeObject, std::string> wanted(type, name);
   for (auto it = pods.lower_bound(Key(ns, "")); it != pods.end() && it->first.first == ns; ++it) {
     if (it->second.references.contains(wanted)) return true;
@@ -190,7 +192,8 @@ bool NodeGraph::pod_uses(const Pods& pods, NodeObject type, std::string_view ns,
   return false;
 }
 
-bool NodeGraph::reaches(std::string_view node, NodeObject type, std::string_view ns, std::string_view name) const {
+bool NodeGraph::reaches(std::string_view node, NodeObject type, std::string_view ns,
+                        std::string_view name) const {
   const std::shared_lock lock(mutex_);
   if (type == NodeObject::kVolumeAttachment || type == NodeObject::kResourceSlice) {
     const auto& nodes = type == NodeObject::kVolumeAttachment ? node_of_attachment_ : node_of_slice_;
@@ -209,7 +212,8 @@ bool NodeGraph::reaches(std::string_view node, NodeObject type, std::string_view
     return volume != volumes_.end() && claim_used(volume->second);
   }
   if (pod_uses(pods, type, ns, name)) return true;
-  return type == NodeObject::kSecret && std::any_of(volumes_.begin(), volumes_.end(), [&](const auto& volume) {
+  return type == NodeObject::kSecret &&
+         std::any_of(volumes_.begin(), volumes_.end(), [&](const auto& volume) {
            return volume.second.secrets.contains(Key(ns, name)) && claim_used(volume.second);
          });
 }

@@ -41,9 +41,9 @@ pki::CertificateRequest serving_request(const PkiOptions& o) {
   pki::CertificateRequest r;
   r.common_name = "kube-apiserver";
   r.server = true;
-  for (const std::string& name : {o.hostname, std::string("localhost"), std::string("kubernetes"),
-                                  std::string("kubernetes.default"), std::string("kubernetes.default.svc"),
-                                  "kubernetes.default.svc." + o.cluster_domain}) {
+  for (const std::string& name :
+       {o.hostname, std::string("localhost"), std::string("kubernetes"), std::string("kubernetes.default"),
+        std::string("kubernetes.default.svc"), "kubernetes.default.svc." + o.cluster_domain}) {
     add_unique(r.dns_names, name);
   }
   for (const char* ip : {"127.0.0.1", "::1"}) add_unique(r.ip_addresses, ip);
@@ -94,11 +94,14 @@ class Folder {
     if (!out.certificate_pem.empty() && !out.key_pem.empty()) return {};
     if (!out.certificate_pem.empty()) {
       return {base::Code::kInternal,
-              base::cat(path_, "/", name, ".crt is there without its key: put the key back, or remove both for a "
+              base::cat(path_, "/", name,
+                        ".crt is there without its key: put the key back, or remove both for a "
                         "new CA that nobody trusts yet")};
     }
-    // A key without certificate was written half-way and has signed nothing. What an earlier CA signed is void.
-    for (const char* leaf : kLeaves) ORCH_RETURN_IF_ERROR(base::remove_all(base::cat(path_, "/", leaf, ".crt")));
+    // A key without certificate was written half-way and has signed nothing. What an earlier CA signed is
+    // void.
+    for (const char* leaf : kLeaves)
+      ORCH_RETURN_IF_ERROR(base::remove_all(base::cat(path_, "/", leaf, ".crt")));
     base::Result<pki::KeyPair> made = pki::make_ca(common_name, now_);
     if (!made.ok()) return made.error();
     out = std::move(*made);
@@ -166,9 +169,10 @@ base::Result<ClusterPki> ensure_pki(const PkiOptions& options, base::WallTime no
   ORCH_RETURN_IF_ERROR(folder.leaf("client-admin", out.client_ca,
                                    client_request("system:admin", {"system:masters"}), out.admin));
   ORCH_RETURN_IF_ERROR(folder.leaf("client-controller", out.client_ca,
-                                   client_request("system:kube-controller-manager", {}), out.controller_manager));
-  ORCH_RETURN_IF_ERROR(folder.leaf("client-scheduler", out.client_ca, client_request("system:kube-scheduler", {}),
-                                   out.scheduler));
+                                   client_request("system:kube-controller-manager", {}),
+                                   out.controller_manager));
+  ORCH_RETURN_IF_ERROR(folder.leaf("client-scheduler", out.client_ca,
+                                   client_request("system:kube-scheduler", {}), out.scheduler));
   ORCH_RETURN_IF_ERROR(folder.leaf("client-kube-apiserver", out.client_ca,
                                    client_request("kube-apiserver", {"system:masters"}), out.kubelet_client));
   ORCH_RETURN_IF_ERROR(folder.leaf("client-auth-proxy", out.request_header_ca,
@@ -176,7 +180,8 @@ base::Result<ClusterPki> ensure_pki(const PkiOptions& options, base::WallTime no
   return out;
 }
 
-std::string make_kubeconfig(const std::string& server_url, const std::string& ca_pem, const pki::KeyPair& client) {
+std::string make_kubeconfig(const std::string& server_url, const std::string& ca_pem,
+                            const pki::KeyPair& client) {
   return base::cat(
       "apiVersion: v1\n"
       "kind: Config\n"
@@ -196,14 +201,15 @@ std::string make_kubeconfig(const std::string& server_url, const std::string& ca
       "- name: default\n"
       "  user:\n"
       "    client-certificate-data: ",
-      pki::base64_encode(client.certificate_pem), "\n    client-key-data: ", pki::base64_encode(client.key_pem),
-      "\n");
+      pki::base64_encode(client.certificate_pem),
+      "\n    client-key-data: ", pki::base64_encode(client.key_pem), "\n");
 }
 
 base::Status write_kubeconfig(const std::string& path, const std::string& content, unsigned mode) {
   struct stat info {};
   const base::Result<std::string> old = base::read_file(path);
-  if (old.ok() && *old == content && stat(path.c_str(), &info) == 0 && (info.st_mode & 07777U) == mode) return {};
+  if (old.ok() && *old == content && stat(path.c_str(), &info) == 0 && (info.st_mode & 07777U) == mode)
+    return {};
   if (const size_t slash = path.rfind('/'); slash != std::string::npos && slash > 0) {
     ORCH_RETURN_IF_ERROR(base::make_dirs(path.substr(0, slash), 0755));
   }

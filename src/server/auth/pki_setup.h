@@ -40,12 +40,14 @@ struct ClusterPki {
 base::Result<ClusterPki> ensure_pki(const PkiOptions& options, base::WallTime now);
 
 /// A kubeconfig with everything embedded, current context "default".
-std::string make_kubeconfig(const std::string& server_url, const std::string& ca_pem, const pki::KeyPair& client);
+std::string make_kubeconfig(const std::string& server_url, const std::string& ca_pem,
+                            const pki::KeyPair& client);
 /// Writes it with `mode`, unless the same content is there; makes the folder.
 base::Status write_kubeconfig(const std::string& path, const std::string& content, unsigned mode);
 
-/// For the join of a node: signs its requests, whatever they say, as system:node:<name> of group system:nodes,
-/// and as a server of that name and these addresses. kBadRequest for a request whose signature is wrong.
+/// For the join of a node: signs its requests, whatever they say, as system:node:<name> of group
+/// system:nodes, and as a server of that name and these addresses. kBadRequest for a request whose signature
+/// is wrong.
 base::Result<std::string> sign_node_client(const ClusterPki& pki, const std::string& csr_pem,
                                            const std::string& node_name, base::WallTime now);
 base::Result<std::string> sign_node_serving(const ClusterPki& pki, const std::string& csr_pem,

@@ -42,8 +42,10 @@ RbacAuthorizer::BindingPtr RbacAuthorizer::parse_binding(const api::Object& obje
   binding->role_kind = base::string_at(tree, {"roleRef", "kind"});
   binding->role_name = base::string_at(tree, {"roleRef", "name"});
   for (const Json& s : base::array_at(tree, {"subjects"})) {
-    Subject subject{std::string(base::string_at(s, {"kind"})), std::string(base::string_at(s, {"namespace"})),
-                    std::string(base::string_at(s, {"name"})), {}};
+    Subject subject{std::string(base::string_at(s, {"kind"})),
+                    std::string(base::string_at(s, {"namespace"})),
+                    std::string(base::string_at(s, {"name"})),
+                    {}};
     if (subject.kind == "User") {
       subject.key = "u:" + subject.name;
     } else if (subject.kind == "Group") {
@@ -131,8 +133,8 @@ std::string RbacAuthorizer::missing_role(std::string_view kind, std::string_view
   if (kind != "Role" && kind != "ClusterRole") {
     return base::cat("unsupported role reference kind: ", api::go_quote(kind));
   }
-  return base::cat(kind == "Role" ? "role" : "clusterrole", ".rbac.authorization.k8s.io ", api::go_quote(name),
-                   " not found");
+  return base::cat(kind == "Role" ? "role" : "clusterrole", ".rbac.authorization.k8s.io ",
+                   api::go_quote(name), " not found");
 }
 
 namespace {

@@ -16,17 +16,20 @@ const Json* non_null(const Json& spec, const char* key) {
 
 const Json& spec_of(const Json& review) { return base::object_at(review, {"spec"}); }
 
-void check_selector(const Json& attributes, const char* key, const api::FieldPath& at, api::FieldErrors& errors) {
+void check_selector(const Json& attributes, const char* key, const api::FieldPath& at,
+                    api::FieldErrors& errors) {
   const Json* selector = non_null(attributes, key);
   if (selector == nullptr) return;
   const std::string_view raw = base::string_at(*selector, {"rawSelector"});
   const bool requirements = !base::array_at(*selector, {"requirements"}).empty();
   const api::FieldPath path = at.child(key);
   if (!raw.empty() && requirements) {
-    errors.invalid(path.child("rawSelector"), std::string(raw), "may not specified at the same time as requirements");
+    errors.invalid(path.child("rawSelector"), std::string(raw),
+                   "may not specified at the same time as requirements");
   } else if (raw.empty() && !requirements) {
-    errors.required(path.child("requirements"),
-                    base::cat("when ", path.text(), " is specified, requirements or rawSelector is required"));
+    errors.required(
+        path.child("requirements"),
+        base::cat("when ", path.text(), " is specified, requirements or rawSelector is required"));
   }
 }
 
@@ -57,8 +60,10 @@ void check_subject(const Json& spec, api::FieldErrors& errors) {
 /// Reviews are never stored: their metadata says nothing, but for what the server adds by itself.
 void check_metadata(const Json& review, bool namespaced, api::FieldErrors& errors) {
   for (const auto& [key, value] : base::object_at(review, {"metadata"}).items()) {
-    const bool harmless = key == "managedFields" || key == "creationTimestamp" || (namespaced && key == "namespace");
-    if (harmless || value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty())) continue;
+    const bool harmless =
+        key == "managedFields" || key == "creationTimestamp" || (namespaced && key == "namespace");
+    if (harmless || value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty()))
+      continue;
     errors.invalid(api::FieldPath("metadata"), review["metadata"],
                    namespaced ? "must be empty except for namespace" : "must be empty");
     return;
@@ -91,7 +96,8 @@ std::string field_selector_of(const Json& resource) {
     const std::string_view op = base::string_at(r, {"operator"});
     if (values.size() != 1 || !values[0].is_string() || (op != "In" && op != "NotIn")) continue;
     if (!text.empty()) text += ',';
-    text += base::cat(base::string_at(r, {"key"}), op == "In" ? "=" : "!=", values[0].get_ref<const std::string&>());
+    text += base::cat(base::string_at(r, {"key"}),
+                      op == "In" ? "=" : "!=", values[0].get_ref<const std::string&>());
   }
   return text;
 }
@@ -140,7 +146,8 @@ base::Result<Json> review_subject_access(const Json& review, Authorizer& authori
   return answered(review, subject_of(spec_of(review)), authorizer);
 }
 
-base::Result<Json> review_local_subject_access(const Json& review, std::string_view ns, Authorizer& authorizer) {
+base::Result<Json> review_local_subject_access(const Json& review, std::string_view ns,
+                                               Authorizer& authorizer) {
   api::FieldErrors errors;
   const Json& spec = spec_of(review);
   check_attributes(spec, errors);
@@ -155,15 +162,18 @@ base::Result<Json> review_local_subject_access(const Json& review, std::string_v
     }
   }
   if (const Json* other = non_null(spec, "nonResourceAttributes")) {
-    errors.invalid(api::FieldPath("spec.nonResourceAttributes"), *other, "disallowed on this kind of request");
+    errors.invalid(api::FieldPath("spec.nonResourceAttributes"), *other,
+                   "disallowed on this kind of request");
   }
   if (!errors.empty()) return errors.to_status(kAuthorizationGroup, "LocalSubjectAccessReview", "");
   if (ns.empty()) return bad_request("namespace is required on this type: ");
-  if (ns != own) return bad_request(base::cat("spec.resourceAttributes.namespace must match namespace: ", ns));
+  if (ns != own)
+    return bad_request(base::cat("spec.resourceAttributes.namespace must match namespace: ", ns));
   return answered(review, subject_of(spec), authorizer);
 }
 
-base::Result<Json> review_self_subject_access(const Json& review, const UserInfo& user, Authorizer& authorizer) {
+base::Result<Json> review_self_subject_access(const Json& review, const UserInfo& user,
+                                              Authorizer& authorizer) {
   api::FieldErrors errors;
   check_attributes(spec_of(review), errors);
   check_metadata(review, false, errors);

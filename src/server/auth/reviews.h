@@ -12,15 +12,17 @@
 
 namespace orch::server {
 
-// Each takes the posted object (decoded, defaults set, of version v1) and returns it with its status filled in.
-// kInvalid and kBadRequest are worded as Kubernetes does. Thread-safe, stateless.
+// Each takes the posted object (decoded, defaults set, of version v1) and returns it with its status filled
+// in. kInvalid and kBadRequest are worded as Kubernetes does. Thread-safe, stateless.
 
 /// SubjectAccessReview: may spec.user do this?
 base::Result<Json> review_subject_access(const Json& review, Authorizer& authorizer);
 /// LocalSubjectAccessReview, posted to namespace `ns`.
-base::Result<Json> review_local_subject_access(const Json& review, std::string_view ns, Authorizer& authorizer);
+base::Result<Json> review_local_subject_access(const Json& review, std::string_view ns,
+                                               Authorizer& authorizer);
 /// SelfSubjectAccessReview: may the asking user do this?
-base::Result<Json> review_self_subject_access(const Json& review, const UserInfo& user, Authorizer& authorizer);
+base::Result<Json> review_self_subject_access(const Json& review, const UserInfo& user,
+                                              Authorizer& authorizer);
 /// SelfSubjectRulesReview: what may the asking user do in spec.namespace?
 base::Result<Json> review_self_subject_rules(const Json& review, const UserInfo& user,
                                              const RbacAuthorizer& rbac);

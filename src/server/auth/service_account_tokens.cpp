@@ -71,8 +71,8 @@ struct ServiceAccountAuthenticator::Claims {
   Ref account, pod, secret, node;
 };
 
-ServiceAccountAuthenticator::ServiceAccountAuthenticator(ServiceAccountTokenOptions options, const Lookup& lookup,
-                                                         const base::Clock& clock)
+ServiceAccountAuthenticator::ServiceAccountAuthenticator(ServiceAccountTokenOptions options,
+                                                         const Lookup& lookup, const base::Clock& clock)
     : options_(std::move(options)), lookup_(lookup), clock_(clock) {}
 
 ServiceAccountAuthenticator::~ServiceAccountAuthenticator() = default;
@@ -103,7 +103,8 @@ base::Result<ServiceAccountAuthenticator::ClaimsPtr> ServiceAccountAuthenticator
   const base::Result<std::string> verified = options_.verifier.verify(token);
   if (!verified.ok()) return refused(verified.error().message());
   const base::Result<Json> parsed = base::parse_json(*verified);
-  if (!parsed.ok() || !parsed->is_object()) return refused("service account token claims could not be validated");
+  if (!parsed.ok() || !parsed->is_object())
+    return refused("service account token claims could not be validated");
   const Json& payload = *parsed;
   auto claims = std::make_shared<Claims>();
   claims->issuer = base::string_at(payload, {"iss"});
@@ -158,13 +159,14 @@ base::Result<UserInfo> ServiceAccountAuthenticator::bound_user(const Claims& c) 
   const api::ObjectPtr account = lookup_.get("serviceaccounts", c.ns, c.account.name);
   if (!account) return refused(base::cat("serviceaccounts ", api::go_quote(c.account.name), " not found"));
   if (account->uid() != c.account.uid) {
-    return refused(base::cat("service account UID (", account->uid(), ") does not match claim (", c.account.uid, ")"));
+    return refused(
+        base::cat("service account UID (", account->uid(), ") does not match claim (", c.account.uid, ")"));
   }
   if (gone(*account)) {
     return refused(base::cat("service account ", c.ns, "/", c.account.name, " has been deleted"));
   }
-  const auto check = [&](const Ref& ref, std::string_view resource, std::string_view ns, std::string_view title,
-                         std::string_view claim) -> base::Status {
+  const auto check = [&](const Ref& ref, std::string_view resource, std::string_view ns,
+                         std::string_view title, std::string_view claim) -> base::Status {
     if (!ref.present) return {};
     const api::ObjectPtr object = lookup_.get(resource, ns, ref.name);
     if (!object) return refused("service account token has been invalidated");
@@ -196,7 +198,8 @@ base::Result<UserInfo> ServiceAccountAuthenticator::bound_user(const Claims& c) 
   return user;
 }
 
-base::Result<UserInfo> ServiceAccountAuthenticator::legacy_user(const Claims& c, std::string_view token) const {
+base::Result<UserInfo> ServiceAccountAuthenticator::legacy_user(const Claims& c,
+                                                                std::string_view token) const {
   if (c.subject.empty()) return refused("sub claim is missing");
   if (c.ns.empty()) return refused("namespace claim is missing");
   if (c.secret.name.empty()) return refused("secretName claim is missing");
@@ -205,22 +208,25 @@ base::Result<UserInfo> ServiceAccountAuthenticator::legacy_user(const Claims& c,
   if (c.subject != service_account_user_name(c.ns, c.account.name)) return refused("sub claim is invalid");
   const api::ObjectPtr secret = lookup_.get("secrets", c.ns, c.secret.name);
   if (!secret || secret->deleting()) return refused("Token has been invalidated");
-  const base::Result<std::string> stored = pki::base64_decode(base::string_at(secret->tree(), {"data", "token"}));
+  const base::Result<std::string> stored =
+      pki::base64_decode(base::string_at(secret->tree(), {"data", "token"}));
   if (!stored.ok() || !pki::equal_constant_time(*stored, token)) {
     return refused("Token does not match server's copy");
   }
   const api::ObjectPtr account = lookup_.get("serviceaccounts", c.ns, c.account.name);
   if (!account) return refused(base::cat("serviceaccounts ", api::go_quote(c.account.name), " not found"));
-  if (account->deleting()) return refused(base::cat("ServiceAccount ", c.ns, "/", c.account.name, " has been deleted"));
+  if (account->deleting())
+    return refused(base::cat("ServiceAccount ", c.ns, "/", c.account.name, " has been deleted"));
   if (account->uid() != c.account.uid) {
-    return refused(base::cat("ServiceAccount UID (", account->uid(), ") does not match claim (", c.account.uid, ")"));
+    return refused(
+        base::cat("ServiceAccount UID (", account->uid(), ") does not match claim (", c.account.uid, ")"));
   }
   if (!secret->label("kubernetes.io/legacy-token-invalid-since").empty()) {
-    return refused(base::cat("the token in secret ", c.ns, "/", c.secret.name, " for service account ", c.ns, "/",
-                             c.account.name,
-                             " has been marked invalid. Use tokens from the TokenRequest API or manually created "
-                             "secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label "
-                             "from the secret to temporarily allow use of this token"));
+    return refused(base::cat(
+        "the token in secret ", c.ns, "/", c.secret.name, " for service account ", c.ns, "/", c.account.name,
+        " has been marked invalid. Use tokens from the TokenRequest API or manually created "
+        "secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label "
+        "from the secret to temporarily allow use of this token"));
   }
   if (options_.on_legacy_use) {
     const std::string today = base::format_time(clock_.now()).substr(0, 10);

@@ -28,16 +28,17 @@ struct ServiceAccountTokenOptions {
 };
 
 /// Checks signature, issuer, audiences, times (a minute of leeway) and that service account, pod, secret and
-/// node named by the token still exist with the same uid. Understands bound tokens (TokenRequest) and those of
-/// Secrets of type kubernetes.io/service-account-token (issuer "kubernetes/serviceaccount"). Verified
+/// node named by the token still exist with the same uid. Understands bound tokens (TokenRequest) and those
+/// of Secrets of type kubernetes.io/service-account-token (issuer "kubernetes/serviceaccount"). Verified
 /// signatures are remembered, the live checks are made each time. Thread-safe.
 class ServiceAccountAuthenticator final : public TokenAuthenticator {
  public:
   /// `lookup` and `clock` must outlive this.
-  ServiceAccountAuthenticator(ServiceAccountTokenOptions options, const Lookup& lookup, const base::Clock& clock);
+  ServiceAccountAuthenticator(ServiceAccountTokenOptions options, const Lookup& lookup,
+                              const base::Clock& clock);
   ~ServiceAccountAuthenticator() override;
-  base::Result<std::optional<TokenUser>> authenticate_token(std::string_view token,
-                                                            const std::vector<std::string>& audiences) override;
+  base::Result<std::optional<TokenUser>> authenticate_token(
+      std::string_view token, const std::vector<std::string>& audiences) override;
 
  private:
   struct Claims;

@@ -30,7 +30,8 @@ bool is_bootstrap_group(std::string_view group) {
   if (!group.starts_with(kGroupPrefix)) return false;
   group.remove_prefix(kGroupPrefix.size());
   return !group.empty() && group.size() <= 256 && is_token_char(group.back()) &&
-         std::all_of(group.begin(), group.end(), [](char c) { return is_token_char(c) || c == ':' || c == '-'; });
+         std::all_of(group.begin(), group.end(),
+                     [](char c) { return is_token_char(c) || c == ':' || c == '-'; });
 }
 
 std::string secret_value(const Json& secret, const char* key) {
@@ -78,7 +79,8 @@ std::string JoinToken::text() const {
 }
 
 base::Result<JoinToken> parse_join_token(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.remove_suffix(1);
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   JoinToken token;
   if (text.starts_with(kPrefix) && text.find("::") != std::string_view::npos) {
@@ -121,14 +123,16 @@ base::Result<Json> bootstrap_token_secret(std::string_view token, const Bootstra
   put("token-secret", token.substr(kIdSize + 1));
   if (!options.description.empty()) put("description", options.description);
   if (options.ttl > base::Duration::zero()) {
-    put("expiration", base::format_time(now + std::chrono::duration_cast<std::chrono::microseconds>(options.ttl)));
+    put("expiration",
+        base::format_time(now + std::chrono::duration_cast<std::chrono::microseconds>(options.ttl)));
   }
   if (options.authentication) put("usage-bootstrap-authentication", "true");
   if (options.signing) put("usage-bootstrap-signing", "true");
   std::string groups;
   for (const std::string& group : options.groups) {
     if (!is_bootstrap_group(group)) {
-      return bad(base::cat("group \"", group, "\" must match system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]"));
+      return bad(
+          base::cat("group \"", group, "\" must match system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]"));
     }
     groups += (groups.empty() ? "" : ",") + group;
   }
@@ -150,7 +154,8 @@ base::Result<std::optional<TokenUser>> BootstrapTokenAuthenticator::authenticate
   if (!object || object->deleting()) return nobody;
   const Json secret = object->tree();
   if (base::string_at(secret, {"type"}) != "bootstrap.kubernetes.io/token") return nobody;
-  if (!pki::equal_constant_time(secret_value(secret, "token-secret"), token.substr(kIdSize + 1))) return nobody;
+  if (!pki::equal_constant_time(secret_value(secret, "token-secret"), token.substr(kIdSize + 1)))
+    return nobody;
   if (secret_value(secret, "token-id") != id || expired(secret, clock_.now())) return nobody;
   if (secret_value(secret, "usage-bootstrap-authentication") != "true") return nobody;
   std::optional<std::vector<std::string>> groups = groups_of(secret);
@@ -176,7 +181,8 @@ base::Result<std::optional<TokenUser>> JoinTokenAuthenticator::authenticate_toke
   return std::optional(std::move(user));
 }
 
-base::Result<std::vector<JoinToken>> ensure_token_files(const std::string& data_dir, const std::string& ca_pem,
+base::Result<std::vector<JoinToken>> ensure_token_files(const std::string& data_dir,
+                                                        const std::string& ca_pem,
                                                         const std::string& wanted) {
   const base::Result<std::string> hash = pki::ca_hash(ca_pem);
   if (!hash.ok()) return hash.error();

@@ -14,7 +14,8 @@
 
 namespace orch::server {
 
-/// A token in k3s form: `K10<SHA-256 of the CA certificate>::<user>:<secret>`, the same with a bootstrap token
+/// A token in k3s form: `K10<SHA-256 of the CA certificate>::<user>:<secret>`, the same with a bootstrap
+/// token
 /// `<id>.<secret>` behind the colons, or either without the K10 part (then the server cannot be checked).
 struct JoinToken {
   std::string ca_hash;  // 64 hex digits, "" when not given
@@ -50,9 +51,10 @@ base::Result<Json> bootstrap_token_secret(std::string_view token, const Bootstra
 class BootstrapTokenAuthenticator final : public TokenAuthenticator {
  public:
   /// Both must outlive this.
-  BootstrapTokenAuthenticator(const Lookup& lookup, const base::Clock& clock) : lookup_(lookup), clock_(clock) {}
-  base::Result<std::optional<TokenUser>> authenticate_token(std::string_view token,
-                                                            const std::vector<std::string>& audiences) override;
+  BootstrapTokenAuthenticator(const Lookup& lookup, const base::Clock& clock)
+      : lookup_(lookup), clock_(clock) {}
+  base::Result<std::optional<TokenUser>> authenticate_token(
+      std::string_view token, const std::vector<std::string>& audiences) override;
 
  private:
   const Lookup& lookup_;
@@ -62,13 +64,14 @@ class BootstrapTokenAuthenticator final : public TokenAuthenticator {
 /// The user of the server's own join tokens: may ask for node certificates, nothing else.
 inline constexpr std::string_view kUserNodeJoin = "system:bootstrap:node-join";
 
-/// The passwords of the tokens files, sent as `Basic <base64 of user:password>`: user system:bootstrap:node-join,
-/// groups system:bootstrappers and system:bootstrappers:<token user>. Thread-safe.
+/// The passwords of the tokens files, sent as `Basic <base64 of user:password>`: user
+/// system:bootstrap:node-join, groups system:bootstrappers and system:bootstrappers:<token user>.
+/// Thread-safe.
 class JoinTokenAuthenticator final : public TokenAuthenticator {
  public:
   explicit JoinTokenAuthenticator(std::vector<JoinToken> accepted) : accepted_(std::move(accepted)) {}
-  base::Result<std::optional<TokenUser>> authenticate_token(std::string_view token,
-                                                            const std::vector<std::string>& audiences) override;
+  base::Result<std::optional<TokenUser>> authenticate_token(
+      std::string_view token, const std::vector<std::string>& audiences) override;
 
  private:
   const std::vector<JoinToken> accepted_;
@@ -76,8 +79,9 @@ class JoinTokenAuthenticator final : public TokenAuthenticator {
 
 /// Makes `<data_dir>/server/token` (user "server") and `node-token` (user "node", same password), 0600. A
 /// `wanted` token (--token; a password, or a whole token whose password is taken) replaces another one; else
-/// what is there stays, and a first start makes a random one. Returns both tokens, complete with the CA's hash.
-base::Result<std::vector<JoinToken>> ensure_token_files(const std::string& data_dir, const std::string& ca_pem,
-                                                        const std::string& wanted);
+/// what is there stays, and a first start makes a random one. Returns both tokens, complete with the CA's
+/// hash.
+base::Result<std::vector<JoinToken>> ensure_token_files(const std::string& data_dir,
+                                                        const std::string& ca_pem, const std::string& wanted);
 
 }  // namespace orch::server

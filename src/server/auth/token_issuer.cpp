@@ -21,7 +21,8 @@ base::Status not_found(std::string_view resource, std::string_view name) {
   base::StatusDetails details;
   details.name = name;
   details.kind = resource;
-  return {base::Code::kNotFound, base::cat(resource, " ", api::go_quote(name), " not found"), std::move(details)};
+  return {base::Code::kNotFound, base::cat(resource, " ", api::go_quote(name), " not found"),
+          std::move(details)};
 }
 
 base::Status conflict(std::string_view group, std::string_view kind, std::string_view name,
@@ -63,7 +64,8 @@ base::Status check_expiration(int64_t seconds) {
   api::FieldErrors errors;
   const api::FieldPath path("spec.expirationSeconds");
   if (seconds < kMinSeconds) errors.invalid(path, seconds, "may not specify a duration less than 10 minutes");
-  if (seconds > int64_t{1} << 32) errors.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds");
+  if (seconds > int64_t{1} << 32)
+    errors.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds");
   return errors.to_status(kGroup, "TokenRequest", "");
 }
 
@@ -93,12 +95,14 @@ base::Status TokenIssuer::resolve_binding(const Json& request, std::string_view 
     std::string_view kind, resource;
     Json* claim;
   };
-  const Bindable bindables[] = {
-      {"Pod", "pods", &binding.pod}, {"Secret", "secrets", &binding.secret}, {"Node", "nodes", &binding.node}};
+  const Bindable bindables[] = {{"Pod", "pods", &binding.pod},
+                                {"Secret", "secrets", &binding.secret},
+                                {"Node", "nodes", &binding.node}};
   const auto* found = std::find_if(std::begin(bindables), std::end(bindables),
                                    [&, g = group](const Bindable& b) { return g.empty() && b.kind == kind; });
   if (found == std::end(bindables)) {
-    return bad_request(base::cat("cannot bind token to object of type ", group, "/", version, ", Kind=", kind));
+    return bad_request(
+        base::cat("cannot bind token to object of type ", group, "/", version, ", Kind=", kind));
   }
   const api::ObjectPtr object = lookup_.get(found->resource, kind == "Node" ? std::string_view() : ns, name);
   if (!object) return not_found(found->resource, name);
@@ -115,10 +119,11 @@ base::Status TokenIssuer::resolve_binding(const Json& request, std::string_view 
   }
   const std::string_view wanted = base::string_at(*ref, {"uid"});
   if (!wanted.empty() && wanted != object->uid()) {
-    return conflict(group, kind, name,
-                    base::cat("the UID in the bound object reference (", wanted,
-                              ") does not match the UID in record. The object might have been deleted and then "
-                              "recreated"));
+    return conflict(
+        group, kind, name,
+        base::cat("the UID in the bound object reference (", wanted,
+                  ") does not match the UID in record. The object might have been deleted and then "
+                  "recreated"));
   }
   *found->claim = {{"name", name}, {"uid", object->uid()}};
   return {};
@@ -175,14 +180,16 @@ base::Result<Json> TokenIssuer::request_token(const Json& request, std::string_v
                         {"kubernetes.io", std::move(kubernetes)}};
   base::Result<std::string> token = pki::sign_jwt(key_pem_, base::dump_json(payload));
   if (!token.ok()) {
-    return base::Status(base::Code::kInternal, base::cat("failed to generate token: ", token.error().message()));
+    return base::Status(base::Code::kInternal,
+                        base::cat("failed to generate token: ", token.error().message()));
   }
   out["status"] = {{"token", *token},
                    {"expirationTimestamp", base::format_time(now + std::chrono::seconds(seconds))}};
   return out;
 }
 
-base::Result<std::string> TokenIssuer::secret_token(const api::Object& account, std::string_view secret_name) const {
+base::Result<std::string> TokenIssuer::secret_token(const api::Object& account,
+                                                    std::string_view secret_name) const {
   const std::string prefix = "kubernetes.io/serviceaccount/";
   const Json payload = {{"iss", "kubernetes/serviceaccount"},
                         {"sub", service_account_user_name(account.ns(), account.name())},
@@ -204,11 +211,12 @@ base::Result<std::string> TokenIssuer::openid_configuration(std::string_view jwk
   if (!key.ok()) return key.error();
   const base::Result<Json> jwk = base::parse_json(*key);
   if (!jwk.ok()) return jwk.error();
-  const Json document = {{"issuer", issuer_},
-                         {"jwks_uri", jwks_uri},
-                         {"response_types_supported", Json::array({"id_token"})},
-                         {"subject_types_supported", Json::array({"public"})},
-                         {"id_token_signing_alg_values_supported", Json::array({base::string_at(*jwk, {"alg"})})}};
+  const Json document = {
+      {"issuer", issuer_},
+      {"jwks_uri", jwks_uri},
+      {"response_types_supported", Json::array({"id_token"})},
+      {"subject_types_supported", Json::array({"public"})},
+      {"id_token_signing_alg_values_supported", Json::array({base::string_at(*jwk, {"alg"})})}};
   return base::dump_json(document);
 }
 

@@ -15,10 +15,10 @@ namespace orch::server {
 /// Thread-safe.
 class TokenIssuer {
  public:
-  /// `key_pem` is the private signing key; tokens name `issuer`; `audiences` are the API server's own and stand
-  /// in when a request names none. `lookup` and `clock` must outlive this.
-  TokenIssuer(std::string issuer, std::string key_pem, std::vector<std::string> audiences, const Lookup& lookup,
-              const base::Clock& clock);
+  /// `key_pem` is the private signing key; tokens name `issuer`; `audiences` are the API server's own and
+  /// stand in when a request names none. `lookup` and `clock` must outlive this.
+  TokenIssuer(std::string issuer, std::string key_pem, std::vector<std::string> audiences,
+              const Lookup& lookup, const base::Clock& clock);
 
   /// TokenRequest of authentication.k8s.io/v1 posted to serviceaccounts/token: the object with its status.
   /// Bound to a Pod, Secret or Node when asked. A pod's token for the API server asked for 3607 seconds, what

@@ -90,6 +90,10 @@ struct Controller {
   std::string name;  // as kube-controller-manager names the source of its events
   std::vector<Source> sources;
   std::function<Plan(const View& view, const Key& key, base::WallTime now)> plan;
+  /// Instead of plan, for the few whose observation no informer covers (every kind in a namespace): reads
+  /// through the client first, then decides.
+  std::function<base::Result<Plan>(client::Client& client, const View& view, const Key& key, base::WallTime now)>
+      observe_and_plan;
 };
 
 // Ready-made key functions.
@@ -100,7 +104,13 @@ std::function<Keys(const api::ObjectPtr&, const api::ObjectPtr&, const View&)> o
 /// Index by uid of the controlling owner; "" values for objects without one are indexed as "<ns>/".
 client::IndexFunction controller_uid_index();
 
+struct ControllerOptions {
+  std::string cluster_cidr;              // pod addresses; one part of it per node
+  std::string root_ca_pem;               // for config maps kube-root-ca.crt
+  std::vector<client::ResourceRef> namespaced;  // every stored namespaced kind that can be deleted
+};
+
 /// Every controller of the server, in the order they start.
-std::vector<Controller> all_controllers();
+std::vector<Controller> all_controllers(const ControllerOptions& options, const base::Clock& clock);
 
 }  // namespace orch::server

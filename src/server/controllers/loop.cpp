@@ -9,7 +9,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "server/controllers/event_recorder.h"
+#include "client/event_recorder.h"
 
 namespace orch::server {
 
@@ -122,10 +122,18 @@ struct ControllerLoop::Rep {
       }
     }
     const base::MonoTime began = clock.mono();
-    Plan plan = queue.controller.plan(view, key, clock.now());
-    Status status = apply_plan(client, plan);
+    Plan plan;
+    Status status;
+    if (queue.controller.observe_and_plan) {
+      auto planned = queue.controller.observe_and_plan(client, view, key, clock.now());
+      status = planned.status();
+      if (planned.ok()) plan = std::move(*planned);
+    } else {
+      plan = queue.controller.plan(view, key, clock.now());
+    }
+    if (status.ok()) status = apply_plan(client, plan);
     if (status.ok()) {
-      for (const auto& note : plan.notes) recorder.record(queue.controller.name, note);
+      for (const auto& n : plan.notes) recorder.record(queue.controller.name, *n.about, n.type, n.reason, n.message);
     } else if (!is_race(status)) {
       base::log_warning("controller", "will retry",
                         {{"controller", queue.controller.name}, {"key", key.ns + "/" + key.name}, {"error", status.message()}});
@@ -158,7 +166,7 @@ struct ControllerLoop::Rep {
   InformerView view;
   base::Timers& timers;
   const base::Clock& clock;
-  EventRecorder recorder;
+  client::EventRecorder recorder;
   std::vector<std::unique_ptr<Queue>> queues;  // fixed after construction; contents under mutex
   mutable std::mutex mutex;
   bool started = false, stopping = false;  // under mutex

@@ -54,7 +54,7 @@ var cases = []objectCase{
 		`{"kind":"Deployment","apiVersion":"apps/v1","spec":{"selector":{"matchExpressions":[{"key":"a","operator":"In"}]}},"status":{}}`,
 	}},
 	{kind("", "v1", "Secret"), []string{
-		`{"kind":"Secret","apiVersion":"v1","data":{"a":"aGVsbG8=","b":"","c":null}}`,
+		`{"kind":"Secret","apiVersion":"v1","data":{"a":"aGVsbG8=","b":""}}`,
 		`{"kind":"Secret","apiVersion":"v1","data":{"a":"aGVs\nbG8="},"stringData":{"x":"y"},"immutable":false}`,
 		`{"kind":"Secret","apiVersion":"v1","data":{"a":"hello world"}}`,
 		`{"kind":"Secret","apiVersion":"v1","data":{"a":1}}`,
@@ -82,7 +82,7 @@ var cases = []objectCase{
 		`{"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1","spec":{"versions":[{"schema":{"openAPIV3Schema":{"typ":"object","items":{"typ":1},"maximum":1.0}}}]}}`,
 	}},
 	{kind("", "v1", "List"), []string{
-		`{"kind":"List","apiVersion":"v1","items":[{"kind":"Pod","apiVersion":"v1","spec":{"x":null}}]}`,
+		`{"kind":"List","apiVersion":"v1","items":[{"apiVersion":"v1","kind":"Pod","spec":{"x":null}}]}`,
 		`{"kind":"List","apiVersion":"v1"}`,
 	}},
 	{kind("", "v1", "Event"), []string{

@@ -34,7 +34,7 @@ func filledKinds(scheme *runtime.Scheme, every bool) []schema.GroupVersionKind {
 	for kind, goType := range scheme.AllKnownTypes() {
 		isOptions := strings.HasPrefix(goType.PkgPath(), "k8s.io/apimachinery/") && (kind.Group != "" || kind.Version != "v1")
 		if notServed(kind.Version) || isOptions || kind.Group == "imagepolicy.k8s.io" || kind.Group == "extensions" ||
-			kind.Kind == "Table" || (!every && !chosen[kind.Kind]) {
+			kind.Kind == "Table" || kind.Kind == "WatchEvent" || (!every && !chosen[kind.Kind]) {
 			continue
 		}
 		kinds = append(kinds, kind)

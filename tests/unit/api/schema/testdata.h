@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 
-namespace orch::api {
+namespace orch::api::schema {
 
 /// One JSON document a line.
 inline std::vector<Json> testdata_lines(const std::string& name) {
@@ -19,4 +19,4 @@ inline std::vector<Json> testdata_lines(const std::string& name) {
   return records;
 }
 
-}  // namespace orch::api
+}  // namespace orch::api::schema

@@ -1,26 +1,26 @@
-#include "server/controllers/event_recorder.h"
+#include "client/event_recorder.h"
 
 #include <cstdio>
 
 #include "base/json.h"
 #include "base/log.h"
 
-namespace orch::server {
+namespace orch::client {
 
 namespace {
 
-const client::ResourceRef kEvents{"", "v1", "events"};
+const ResourceRef kEvents{"", "v1", "events"};
 constexpr size_t kMaxSeen = 4096;
 constexpr std::chrono::hours kSameFor{1};
 
 }  // namespace
 
-void EventRecorder::record(std::string_view source, const Note& note) {
-  const api::Object& o = *note.about;
+void EventRecorder::record(std::string_view source, const api::Object& o, std::string_view type,
+                           std::string_view reason, std::string_view message, std::string_view field_path) {
   const base::WallTime now = clock_.now();
   const std::string time = base::format_time(now);
   const std::string ns = o.ns().empty() ? "default" : std::string(o.ns());
-  const std::string key = base::cat(source, "|", o.uid(), "|", note.type, "|", note.reason, "|", note.message);
+  const std::string key = base::cat(source, "|", o.uid(), "|", type, "|", reason, "|", message, "|", field_path);
   Seen again;
   bool repeated = false;
   std::string name;
@@ -42,7 +42,7 @@ void EventRecorder::record(std::string_view source, const Note& note) {
   }
   if (repeated) {
     Json patch = {{"count", again.count}, {"lastTimestamp", time}};
-    auto patched = client_.patch(kEvents, ns, again.name, client::PatchType::kStrategic, patch);
+    auto patched = client_.patch(kEvents, ns, again.name, PatchType::kStrategic, patch);
     if (patched.ok() || patched.error().code() != base::Code::kNotFound) return;
   }
   Json event = {{"kind", "Event"},
@@ -54,21 +54,23 @@ void EventRecorder::record(std::string_view source, const Note& note) {
                   {"name", std::string(o.name())},
                   {"uid", std::string(o.uid())},
                   {"resourceVersion", std::to_string(o.revision())}}},
-                {"type", note.type},
-                {"reason", note.reason},
-                {"message", note.message},
+                {"type", std::string(type)},
+                {"reason", std::string(reason)},
+                {"message", std::string(message)},
                 {"source", {{"component", std::string(source)}}},
                 {"reportingComponent", std::string(source)},
-                {"reportingInstance", ""},
+                {"reportingInstance", host_},
                 {"firstTimestamp", again.first},
                 {"lastTimestamp", time},
                 {"count", again.count},
                 {"eventTime", nullptr}};
+  if (!host_.empty()) event["source"]["host"] = host_;
+  if (!field_path.empty()) event["involvedObject"]["fieldPath"] = std::string(field_path);
   if (!o.ns().empty()) event["involvedObject"]["namespace"] = ns;
   auto made = client_.create(kEvents, ns, event);
   if (!made.ok()) {
-    base::log_debug("events", "event not recorded", {{"reason", note.reason}, {"error", made.error().message()}});
+    base::log_debug("events", "event not recorded", {{"reason", std::string(reason)}, {"error", made.error().message()}});
   }
 }
 
-}  // namespace orch::server
+}  // namespace orch::client
