@@ -17,6 +17,7 @@ std::string go_value(const Json& value);
 std::string go_plain(const Json& value);
 /// JSON as json.Marshal writes it: without spaces, <, > and & escaped.
 std::string go_json(const Json& value);
+bool is_utf8(std::string_view text);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
 }  // namespace orch::api
