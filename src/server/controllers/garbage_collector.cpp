@@ -73,7 +73,7 @@ bool mentions(const api::Object& o, std::string_view text) { return o.bytes().fi
 
 }  // namespace
 
-struct GarbageCollector::Rep {
+struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
   Rep(client::Client& client, api::ResourceTable& table, base::Timers& timers)
       : client(client), table(table), timers(timers), pool("gc", kThreads) {}
 
@@ -165,9 +165,11 @@ struct GarbageCollector::Rep {
       base::log_debug("gc", "will retry", {{"object", ref.resource.plural + " " + ref.ns + "/" + ref.name}, {"error", status.message()}});
     }
     if (stopping) return;
-    timers.after(std::min<base::Duration>(base::Duration(kFirstRetry) * (1 << n), kLastRetry), [this, ref] {
-      std::lock_guard guard(mutex);
-      enqueue(ref);
+    timers.after(std::min<base::Duration>(base::Duration(kFirstRetry) * (1 << n), kLastRetry), [weak = weak_from_this(), ref] {
+      auto self = weak.lock();
+      if (!self) return;
+      std::lock_guard guard(self->mutex);
+      self->enqueue(ref);
     });
   }
 
@@ -282,7 +284,7 @@ struct GarbageCollector::Rep {
 };
 
 GarbageCollector::GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers)
-    : rep_(std::make_unique<Rep>(client, table, timers)) {}
+    : rep_(std::make_shared<Rep>(client, table, timers)) {}
 
 GarbageCollector::~GarbageCollector() {
   {

@@ -42,7 +42,7 @@ class GarbageCollector {
 
  private:
   struct Rep;
-  std::unique_ptr<Rep> rep_;
+  std::shared_ptr<Rep> rep_;  // retry timers hold it weakly
 };
 
 }  // namespace orch::server
