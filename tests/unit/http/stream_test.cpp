@@ -50,18 +50,21 @@ struct Watches {
   }
 };
 
-/// The content of chunks until `text` is in it.
+/// The content of chunks until it ends with `text`.
 std::string read_chunks_until(Stream& stream, const std::string& text) {
   std::string out;
-  while (out.find(text) == std::string::npos) {
+  while (!out.ends_with(text)) {
     const std::string line = read_until(stream, "\r\n");
     const size_t size = line.empty() ? 0 : std::stoul(line, nullptr, 16);
-    std::string chunk;
-    char byte = 0;
-    while (chunk.size() < size && stream.read(&byte, 1) == 1) chunk += byte;
+    const size_t end = out.size() + size;
+    while (out.size() < end) {
+      char buffer[16384];
+      const long n = stream.read(buffer, std::min(sizeof buffer, end - out.size()));
+      if (n <= 0) return out;
+      out.append(buffer, static_cast<size_t>(n));
+    }
     read_until(stream, "\r\n");
     if (size == 0) break;
-    out += chunk;
   }
   return out;
 }
