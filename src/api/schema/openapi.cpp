@@ -65,7 +65,7 @@ std::string openapi_v2(const Schema& schema, const std::vector<OpenApiResource>&
     if (gv.first != group) {
       group = gv.first;
       paths.discovery(out, base::cat("/apis/", group, "/"),
-                      base::cat("get", operation_group(group, ""), "APIGroup"), operation_group(group, ""),
+                      base::cat("get", operation_group(group, ""), "APIGroup"), operation_tag(group, ""),
                       base::cat(kMeta, "APIGroup"));
     }
     write_discovery(out, paths, gv);

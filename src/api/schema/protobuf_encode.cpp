@@ -1,4 +1,5 @@
 #include <bit>
+#include <ranges>
 
 #include "api/duration.h"
 #include "api/schema/protobuf.h"
@@ -44,9 +45,10 @@ class Encoder {
   /// `json` is null for an absent field, which Go writes with its zero value unless it is a pointer.
   void write_field(const Field& field, const Json* json) {
     const Value& value = *field.value;
-    if (json == nullptr && (field.pointer || value.element != nullptr || value.kind == ValueKind::kBytes))
-      return;
-    if (value.kind == ValueKind::kList && !value.wrapped) {
+    if (json == nullptr) {
+      bool zero_is_absent = field.pointer || value.element != nullptr || value.kind == ValueKind::kBytes;
+      if (!zero_is_absent) single(field.number, value, nullptr);
+    } else if (value.kind == ValueKind::kList && !value.wrapped) {
       list(field.number, *value.element, *json);
     } else if (value.kind == ValueKind::kMap) {
       map(field.number, *value.element, *json);
@@ -63,11 +65,11 @@ class Encoder {
   void map(uint32_t number, const Value& element, const Json& json) {
     if (!json.is_object()) return wrong(json);
     const auto& members = json.get_ref<const Json::object_t&>();
-    for (auto it = members.rbegin(); it != members.rend(); ++it) {
+    for (const auto& [key, item] : std::views::reverse(members)) {
       size_t before = out_.size();
-      single(2, element, present(it->second));
-      out_.bytes(it->first);
-      out_.varint(it->first.size());
+      single(2, element, present(item));
+      out_.bytes(key);
+      out_.varint(key.size());
       out_.tag(1, WireType::kBytes);
       out_.close(number, before);
     }
@@ -164,7 +166,7 @@ class Encoder {
     auto time = kind == ValueKind::kTime ? parse_time(text) : parse_micro_time(text);
     if (!time.ok()) return wrong(*json);
     if (time->is_zero()) return;
-    out_.varint(static_cast<uint64_t>(time->nanos / 1000 * 1000));
+    out_.varint(static_cast<uint64_t>(time->nanos) / 1000 * 1000);
     out_.tag(2, WireType::kVarint);
     out_.varint(static_cast<uint64_t>(time->seconds));
     out_.tag(1, WireType::kVarint);

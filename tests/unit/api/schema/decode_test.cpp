@@ -91,7 +91,7 @@ TEST_CASE("defaults of the schema fill what is absent") {
   CHECK(ports[2]["protocol"] == "UDP");
   const Json& disk = tree["spec"]["volumes"][0]["azureDisk"];
   CHECK(disk["fsType"] == "ext4");
-  CHECK(disk["kind"] == "");  // a pointer: the empty text was meant
+  CHECK(disk["kind"].get<std::string>().empty());  // a pointer: the empty text was meant
   CHECK(disk["cachingMode"] == "ReadWrite");
   CHECK(tree["spec"]["volumes"][1]["iscsi"]["iscsiInterface"] == "default");
   CHECK_FALSE(tree["spec"].contains("initContainers"));

@@ -132,6 +132,8 @@ TEST_CASE("operations say what they do and take") {
   CHECK(patch["requestBody"]["content"].contains("application/strategic-merge-patch+json"));
   CHECK(item["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"] ==
         "#/components/schemas/io.k8s.api.apps.v1.Deployment");
+  CHECK(item["delete"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"] ==
+        "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Status");
   const Json& scale = doc["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"]["put"];
   CHECK(scale["operationId"] == "replaceAppsV1NamespacedDeploymentScale");
   CHECK(scale["x-kubernetes-group-version-kind"]["kind"] == "Scale");
@@ -139,7 +141,11 @@ TEST_CASE("operations say what they do and take") {
         "listAppsV1DeploymentForAllNamespaces");
   CHECK_FALSE(doc["paths"].contains("/api/v1/namespaces/{namespace}/pods"));
 
-  Json core = parse(openapi_v3(builtin(), rows(), "", "v1", "v1.35.4"));
+  std::vector<OpenApiResource> changed = rows();
+  for (OpenApiResource& r : changed) r.returns_deleted = r.kind == "Pod";
+  Json core = parse(openapi_v3(builtin(), changed, "", "v1", "v1.35.4"));
+  CHECK(core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["delete"]["responses"]["202"]["content"]
+            ["application/json"]["schema"]["$ref"] == "#/components/schemas/io.k8s.api.core.v1.Pod");
   const Json& exec = core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/exec"];
   CHECK(exec["post"]["x-kubernetes-action"] == "connect");
   CHECK(exec["parameters"].size() == 8);

@@ -45,7 +45,7 @@ TEST_CASE("objects have the same protobuf bytes as in Kubernetes' library") {
     REQUIRE(wanted.ok());
 
     auto decoded = decode_protobuf(builtin(), nullptr, *wanted);
-    CHECK(error_of(decoded) == "");
+    CHECK(error_of(decoded).empty());
     if (!decoded.ok()) continue;
     normalise(builtin(), type_of(record), *decoded);
     CHECK(*decoded == tree);
@@ -137,7 +137,7 @@ TEST_CASE("the envelope decides the type") {
     INFO(c.what);
     auto tree = decode_protobuf(builtin(), c.type, c.bytes);
     if (c.error.empty()) {
-      CHECK(error_of(tree) == "");
+      CHECK(error_of(tree).empty());
     } else {
       CHECK_THAT(error_of(tree), contains(c.error));
       CHECK(tree.error().code() == base::Code::kBadRequest);
