@@ -26,8 +26,8 @@ struct Type;
 /// What a strategy may look at besides the object.
 struct StrategyContext {
   base::WallTime now;
-  std::string_view user;              // name of the requesting user
-  const Json* options = nullptr;      // Create/Update/DeleteOptions when sent
+  std::string_view user;          // name of the requesting user
+  const Json* options = nullptr;  // Create/Update/DeleteOptions when sent
 };
 
 /// Pure functions of one kind; any may be empty. Trees are complete objects of the row's storage version.
@@ -59,6 +59,15 @@ struct Strategy {
   bool allow_unconditional_update = true;
   /// The generation is kept and bumped (kinds with spec+status semantic).
   bool has_generation = false;
+  /// With has_generation: whether an update bumps it. Empty: when anything but metadata and status differs.
+  std::function<bool(const Json& object, const Json& old)> generation_changed;
+  /// Subresources besides status that edit the object itself (ephemeralcontainers, resize, finalize,
+  /// approval): prepare leaves of `object` only what that subresource may change, then validate.
+  struct SubresourceUpdate {
+    std::function<void(Json& object, const Json& old, const StrategyContext&)> prepare;
+    std::function<void(const Json& object, const Json& old, FieldErrors&)> validate;
+  };
+  std::map<std::string, SubresourceUpdate, std::less<>> subresource_updates;
   /// Marks an object whose deletion begins (deletionTimestamp is set by the registry): namespaces become
   /// Terminating.
   std::function<void(Json& object)> prepare_delete;
@@ -78,14 +87,14 @@ struct PrinterColumn {
 };
 
 struct Subresource {
-  std::string name;                      // "status", "scale", "log", …
-  std::string group, version, kind;      // of the request body, e.g. autoscaling/v1 Scale
+  std::string name;                  // "status", "scale", "log", …
+  std::string group, version, kind;  // of the request body, e.g. autoscaling/v1 Scale
   std::vector<std::string> verbs;
 };
 
 /// Between a served row and the row its objects are stored as.
 struct Conversion {
-  std::function<void(Json& object)> to_storage, from_storage;
+  std::function<void(Json&object)> to_storage, from_storage;
 };
 
 struct Resource {
@@ -93,8 +102,8 @@ struct Resource {
   std::string plural, singular;
   std::vector<std::string> short_names, categories, verbs;
   bool namespaced = true;
-  /// This is the row objects are stored as. Otherwise `storage_group` names the group of the row that is (same
-  /// plural), and `conversion` leads there and back: events.k8s.io events are stored as core events.
+  /// This is the row objects are stored as. Otherwise `storage_group` names the group of the row that is
+  /// (same plural), and `conversion` leads there and back: events.k8s.io events are stored as core events.
   bool storage_version = true;
   std::string storage_group;
   std::shared_ptr<const Conversion> conversion;
