@@ -44,7 +44,7 @@ orch_find(zstd zstd.h zstd)
 # OpenSSL's static archives of Debian 13 compress certificates with zlib and zstd.
 orch_find(openssl openssl/ssl.h ssl crypto LINK orch::zlib orch::zstd Threads::Threads)
 orch_find(sqlite sqlite3.h sqlite3 LINK Threads::Threads m)
-orch_find(yaml yaml-cpp/yaml.h yaml-cpp)
+orch_find(yaml yaml.h yaml)
 orch_find(re2 re2/re2.h re2 LINK Threads::Threads)
 orch_find(cares ares.h cares)
 orch_find(ldns ldns/ldns.h ldns LINK orch::openssl)

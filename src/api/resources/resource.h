@@ -60,6 +60,15 @@ struct Strategy {
   bool allow_unconditional_update = true;
   /// The generation is kept and bumped (kinds with spec+status semantic).
   bool has_generation = false;
+  /// With has_generation: whether an update bumps it. Empty: when anything but metadata and status differs.
+  std::function<bool(const Json& object, const Json& old)> generation_changed;
+  /// Subresources besides status that edit the object itself (ephemeralcontainers, resize, finalize,
+  /// approval): prepare leaves of `object` only what that subresource may change, then validate.
+  struct SubresourceUpdate {
+    std::function<void(Json& object, const Json& old, const StrategyContext&)> prepare;
+    std::function<void(const Json& object, const Json& old, FieldErrors&)> validate;
+  };
+  std::map<std::string, SubresourceUpdate, std::less<>> subresource_updates;
   /// Marks an object whose deletion begins (deletionTimestamp is set by the registry): namespaces become
   /// Terminating.
   std::function<void(Json& object)> prepare_delete;
