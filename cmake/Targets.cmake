@@ -1,8 +1,5 @@
 # How the project's own targets are declared. See CMakeLists.txt for their use.
 
-include(CheckLinkerFlag)
-check_linker_flag(CXX -Wl,--no-warnings ORCH_LINKER_NO_WARNINGS)
-
 set(ORCH_LIBRARIES "" CACHE INTERNAL "every orch_library target")
 set(ORCH_FOLDERS "" CACHE INTERNAL "every folder declared with orch_library")
 set(ORCH_UNIT_TESTS "" CACHE INTERNAL "every unit test executable")
@@ -77,13 +74,11 @@ endfunction()
 
 # A static glibc program must not look names up through NSS, which would load shared libraries. Nothing
 # of ours calls such a function (scripts/lint.sh sees to it), gRPC and libcurl use c-ares; what the
-# linker would warn about sits in branches of libraries that are never taken.
+# linker warns about sits in branches of libraries that are never taken, and link.sh leaves it out.
 function(orch_finish_executable name)
   if(ORCH_STATIC)
     target_link_options(${name} PRIVATE -static -s)
-    if(ORCH_LINKER_NO_WARNINGS)
-      target_link_options(${name} PRIVATE -Wl,--no-warnings)
-    endif()
+    set_target_properties(${name} PROPERTIES RULE_LAUNCH_LINK "${CMAKE_SOURCE_DIR}/cmake/link.sh")
   endif()
 endfunction()
 
