@@ -1,5 +1,4 @@
 #include <bit>
-#include <ranges>
 
 #include "api/duration.h"
 #include "api/schema/protobuf.h"
@@ -65,11 +64,12 @@ class Encoder {
   void map(uint32_t number, const Value& element, const Json& json) {
     if (!json.is_object()) return wrong(json);
     const auto& members = json.get_ref<const Json::object_t&>();
-    for (const auto& [key, item] : std::views::reverse(members)) {
+    for (auto it = members.end(); it != members.begin();) {
+      --it;
       size_t before = out_.size();
-      single(2, element, present(item));
-      out_.bytes(key);
-      out_.varint(key.size());
+      single(2, element, present(it->second));
+      out_.bytes(it->first);
+      out_.varint(it->first.size());
       out_.tag(1, WireType::kBytes);
       out_.close(number, before);
     }
