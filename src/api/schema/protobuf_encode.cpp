@@ -151,11 +151,15 @@ class Encoder {
   }
 
   void binary(uint32_t number, const Json* json) {
-    if (json != nullptr && !json->is_string()) return wrong(*json);
-    auto bytes = decode_base64(json != nullptr ? json->get_ref<const std::string&>() : std::string());
-    if (!bytes.ok()) return wrong(*json);
-    out_.bytes(*bytes);
-    out_.varint(bytes->size());
+    std::string bytes;
+    if (json != nullptr) {
+      if (!json->is_string()) return wrong(*json);
+      auto decoded = decode_base64(json->get_ref<const std::string&>());
+      if (!decoded.ok()) return wrong(*json);
+      bytes = std::move(*decoded);
+    }
+    out_.bytes(bytes);
+    out_.varint(bytes.size());
     out_.tag(number, WireType::kBytes);
   }
 
