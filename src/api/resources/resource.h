@@ -17,6 +17,7 @@
 #include "api/object.h"
 #include "base/clock.h"
 #include "base/json_fwd.h"
+#include "base/status.h"
 
 namespace orch::api {
 
@@ -126,6 +127,10 @@ struct Resource {
   /// Datastore keys: "/registry/<group or core>/<plural>/" then "<namespace>/" if namespaced, then the name.
   const std::string& key_prefix() const { return key_prefix_; }
   std::string key(std::string_view ns, std::string_view name) const;
+  /// Call once the names and storage_group are set.
+  void set_key_prefix();
+  /// The answer (400) to a field selector on a path that is none of selectable_fields.
+  std::string unknown_field_message(std::string_view path) const;
 
   /// Hash clients compare to see whether the storage version changed (discovery storageVersionHash).
   std::string storage_hash;
@@ -135,19 +140,40 @@ struct Resource {
 
 using ResourcePtr = std::shared_ptr<const Resource>;
 
+/// A group version in the order of discovery; the first of a group is its preferred one.
+struct GroupVersion {
+  std::string group, version;
+  /// groupPriorityMinimum and versionPriority of its APIService; both 0: it has none.
+  int group_priority = 0, version_priority = 0;
+};
+
+/// The rows of a table in the format of tools/fieldtable/README.md, with their strategies and types.
+/// kInternal naming the line when it is broken or names a kind that the schema does not have.
+struct BuiltinRows {
+  std::vector<ResourcePtr> rows;
+  std::vector<GroupVersion> group_versions;
+};
+base::Result<BuiltinRows> parse_rows(std::string_view text, const Schema& schema);
+/// What field selectors of a built-in kind can ask for, as kube-apiserver has it.
+IndexedFields selectable_fields_of(std::string_view group, std::string_view kind);
+
 /// All rows served now. Rows are immutable; adding or removing one (custom resources) swaps a new list in.
 /// Thread-safe.
 class ResourceTable {
  public:
-  /// Every built-in row, from the embedded table api/resources/builtin.rows with its strategies.
+  /// Every built-in row, from the embedded table api/resources/builtin.rows with its strategies. `schema`
+  /// must outlive the table. Aborts if the embedded table is broken.
   static std::unique_ptr<ResourceTable> builtin(const Schema& schema);
 
   /// Null when not served.
   ResourcePtr find(std::string_view group, std::string_view version, std::string_view plural) const;
   ResourcePtr find_kind(std::string_view group, std::string_view version, std::string_view kind) const;
-  /// The storage-version row of a group and plural.
+  /// The row whose version the objects of this group and plural are stored in, maybe of another group.
   ResourcePtr storage(std::string_view group, std::string_view plural) const;
   std::shared_ptr<const std::vector<ResourcePtr>> all() const;
+  /// The built-in group versions, in the order of discovery.
+  const std::vector<GroupVersion>& group_versions() const { return group_versions_; }
+  /// Replaces the row of the same group, version and plural if there is one.
   void add(ResourcePtr row);
   void remove(std::string_view group, std::string_view version, std::string_view plural);
   /// Grows with each add/remove: discovery caches key on it.
@@ -157,6 +183,7 @@ class ResourceTable {
   mutable std::shared_mutex mutex_;
   std::shared_ptr<const std::vector<ResourcePtr>> rows_ = std::make_shared<std::vector<ResourcePtr>>();
   uint64_t generation_ = 0;
+  std::vector<GroupVersion> group_versions_;  // immutable after builtin()
 };
 
 }  // namespace orch::api
