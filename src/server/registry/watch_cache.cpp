@@ -84,7 +84,7 @@ std::string trigger_for(const Filter& filter, const api::IndexedFields& fields) 
   std::string_view name = filter.fields.exact("metadata.name");
   if (name.data() != nullptr) return "n" + std::string(name);
   if (fields.empty()) return {};
-  std::string_view value = filter.fields.exact(fields[0]);
+  std::string_view value = filter.fields.exact(fields[0].name);
   return value.data() != nullptr ? "f" + std::string(value) : std::string();
 }
 
