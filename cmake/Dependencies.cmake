@@ -40,9 +40,11 @@ function(orch_import target file)
 endfunction()
 
 orch_find(zlib zlib.h z)
-orch_find(openssl openssl/ssl.h ssl crypto LINK Threads::Threads)
+orch_find(zstd zstd.h zstd)
+# OpenSSL's static archives of Debian 13 compress certificates with zlib and zstd.
+orch_find(openssl openssl/ssl.h ssl crypto LINK orch::zlib orch::zstd Threads::Threads)
 orch_find(sqlite sqlite3.h sqlite3 LINK Threads::Threads m)
-orch_find(yaml yaml-cpp/yaml.h yaml-cpp)
+orch_find(yaml yaml.h yaml)
 orch_find(re2 re2/re2.h re2 LINK Threads::Threads)
 orch_find(cares ares.h cares)
 orch_find(ldns ldns/ldns.h ldns LINK orch::openssl)
@@ -97,7 +99,11 @@ function(orch_downloaded name header archive)
 endfunction()
 
 orch_downloaded(httplib httplib.h "" LINK orch::openssl orch::zlib)
-target_compile_definitions(orch_dep_httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT)
+# Its limits, the same wherever it is included: the engine's own come first.
+target_compile_definitions(orch_dep_httplib INTERFACE CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_USE_POLL
+  CPPHTTPLIB_ALLOW_LF_AS_LINE_TERMINATOR CPPHTTPLIB_MAX_LINE_LENGTH=1048576
+  CPPHTTPLIB_REQUEST_URI_MAX_LENGTH=1048576 CPPHTTPLIB_HEADER_MAX_LENGTH=1048576
+  CPPHTTPLIB_HEADER_MAX_COUNT=4096)
 orch_downloaded(curl curl/curl.h libcurl.a LINK orch::openssl orch::cares orch::zlib)
 target_compile_definitions(orch_dep_curl INTERFACE CURL_STATICLIB)
 

@@ -1,8 +1,5 @@
 # How the project's own targets are declared. See CMakeLists.txt for their use.
 
-include(CheckLinkerFlag)
-check_linker_flag(CXX -Wl,--no-warnings ORCH_LINKER_NO_WARNINGS)
-
 set(ORCH_LIBRARIES "" CACHE INTERNAL "every orch_library target")
 set(ORCH_FOLDERS "" CACHE INTERNAL "every folder declared with orch_library")
 set(ORCH_UNIT_TESTS "" CACHE INTERNAL "every unit test executable")
@@ -65,6 +62,10 @@ endfunction()
 function(orch_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  # Who builds a release wants the executable; tests are built when asked for (unit_tests, integration).
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} orch_test_main orch_warnings)
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
   orch_finish_executable(${name})
@@ -73,13 +74,11 @@ endfunction()
 
 # A static glibc program must not look names up through NSS, which would load shared libraries. Nothing
 # of ours calls such a function (scripts/lint.sh sees to it), gRPC and libcurl use c-ares; what the
-# linker would warn about sits in branches of libraries that are never taken.
+# linker warns about sits in branches of libraries that are never taken, and link.sh leaves it out.
 function(orch_finish_executable name)
   if(ORCH_STATIC)
     target_link_options(${name} PRIVATE -static -s)
-    if(ORCH_LINKER_NO_WARNINGS)
-      target_link_options(${name} PRIVATE -Wl,--no-warnings)
-    endif()
+    set_target_properties(${name} PROPERTIES RULE_LAUNCH_LINK "${CMAKE_SOURCE_DIR}/cmake/link.sh")
   endif()
 endfunction()
 

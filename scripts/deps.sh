@@ -23,15 +23,15 @@ httplib_sha256=c88f6495da71e778c82c22995b547a92ceb41cc4016f9028df67106a24b9210d
 curl_version=8.14.1
 curl_sha256=6766ada7101d292b42b8b15681120acd68effa4a9660935853cf6d61f0d984d4
 
-libraries="libgrpc++-dev libprotobuf-dev libabsl-dev libssl-dev libsqlite3-dev libyaml-cpp-dev libre2-dev
-           libc-ares-dev libldns-dev libnl-3-dev libnl-route-3-dev zlib1g-dev"
+libraries="libgrpc++-dev libprotobuf-dev libabsl-dev libssl-dev libsqlite3-dev libyaml-dev libre2-dev
+           libc-ares-dev libldns-dev libnl-3-dev libnl-route-3-dev zlib1g-dev libzstd-dev"
 packages_build="g++ cmake ninja-build ccache git ca-certificates dpkg-dev xz-utils python3 protobuf-compiler
                 protobuf-compiler-grpc nlohmann-json3-dev libcli11-dev catch2 $libraries"
 packages_test="clang-format clang-tidy python3 curl jq sqlite3 socat openssl procps psmisc"
 packages_node="containerd runc containernetworking-plugins nftables iproute2 kmod conntrack procps
                ca-certificates busybox-static"
 packages_cross="g++-aarch64-linux-gnu qemu-user-static"
-sysroot_arm64="$libraries libgrpc-dev catch2 busybox-static"
+sysroot_arm64="$libraries libgrpc-dev busybox-static"
 
 say() { printf 'deps: %s\n' "$*"; }
 die() {
@@ -164,6 +164,8 @@ get_curl() {
 get_sysroot() {
   local place=$download/arm64 release base options state=$download/apt-arm64 wanted
   release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  # Catch2 is headers alone in Debian 12, and has a library since.
+  [ "$release" = bookworm ] || sysroot_arm64+=" libcatch2-dev"
   wanted="$release $sysroot_arm64"
   [ "$(cat "$place/stamp" 2>/dev/null)" = "$wanted" ] && return 0
   say "fetching the arm64 libraries"

@@ -40,6 +40,8 @@ class FieldErrors {
   void too_many(const FieldPath& path, int actual, int max);
   void type_invalid(const FieldPath& path, const Json& value, std::string_view detail);
   void internal(const FieldPath& path, std::string_view detail);
+  /// An error worded by the caller.
+  void add(base::Cause cause) { causes_.push_back(std::move(cause)); }
 
   bool empty() const { return causes_.empty(); }
   const std::vector<base::Cause>& causes() const { return causes_; }

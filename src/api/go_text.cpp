@@ -172,6 +172,29 @@ std::string go_value(const Json& value) {
   return go_json(value);
 }
 
+std::string go_plain(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_null()) return "<nil>";
+  if (!value.is_structured()) return go_value(value);
+  std::string out = value.is_object() ? "map[" : "[";
+  for (auto it = value.begin(); it != value.end(); ++it) {
+    if (it != value.begin()) out += ' ';
+    if (value.is_object()) out += it.key() + ":";
+    out += go_plain(*it);
+  }
+  return out + "]";
+}
+
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    uint32_t code = 0;
+    const size_t length = decode_utf8(text, i, code);
+    if (length == 0) return false;
+    i += length;
+  }
+  return true;
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string out;
   for (const std::string& part : parts) {

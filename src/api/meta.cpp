@@ -8,15 +8,6 @@
 namespace orch::api {
 namespace {
 
-/// metadata of the served form, which starts right behind the key.
-std::string_view raw_metadata(const Object& object) {
-  constexpr std::string_view kKey = "\"metadata\":";
-  JsonScanner scanner(object.bytes_from_metadata().substr(kKey.size()));
-  std::string_view raw;
-  scanner.value(raw);
-  return raw;
-}
-
 OwnerReference read_reference(const Json& tree) {
   OwnerReference reference;
   reference.api_version = base::string_at(tree, {"apiVersion"});
@@ -60,6 +51,14 @@ Json::iterator find_in(Json& conditions, std::string_view type) {
 }
 
 }  // namespace
+
+std::string_view raw_metadata(const Object& object) {
+  constexpr std::string_view kKey = "\"metadata\":";
+  JsonScanner scanner(object.bytes_from_metadata().substr(kKey.size()));
+  std::string_view raw;
+  scanner.value(raw);
+  return raw;
+}
 
 std::vector<OwnerReference> owner_references(const Object& object) {
   std::vector<OwnerReference> out;

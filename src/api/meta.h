@@ -32,6 +32,9 @@ Json controller_reference(std::string_view api_version, std::string_view kind, s
                           std::string_view uid);
 Json controller_reference(const Object& owner);
 
+/// The text of the object's metadata, as served.
+std::string_view raw_metadata(const Object& object);
+
 // --- Metadata of trees ------------------------------------------------------------------------------
 bool has_finalizer(const Json& object, std::string_view finalizer);
 /// True if the object changed.

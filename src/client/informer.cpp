@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "base/threads.h"
 
 namespace orch::client {
 
@@ -36,7 +37,9 @@ constexpr std::chrono::seconds kLastRetry{30};
 class InformerImpl final : public Informer {
  public:
   InformerImpl(Client& client, base::Timers& timers, ResourceRef resource, ListOptions options)
-      : shared_(std::make_shared<Shared>(client, timers, std::move(resource), std::move(options))) {}
+      : shared_(std::make_shared<Shared>(client, timers, std::move(resource), std::move(options))) {
+    shared_->pool = &pool_;
+  }
   ~InformerImpl() override { shared_->stop(); }
 
   void on_change(ChangeHandler handler) override { shared_->handlers.push_back(std::move(handler)); }
@@ -175,11 +178,17 @@ class InformerImpl final : public Informer {
         wait = delay + base::Duration(static_cast<int64_t>(static_cast<double>(delay.count()) * 0.5 * jitter()));
       }
       std::weak_ptr<Shared> weak = weak_from_this();
-      // On the timer thread even without delay: a watch must not be replaced from within its own callback.
+      // Never from within the callback: a watch must not be replaced by itself.
       retry_timer = timers.after(wait, [weak, list_again] {
         auto self = weak.lock();
         if (!self) return;
-        list_again ? self->relist() : self->rewatch();
+        // A list may wait for a server that is away: not on the timers' thread.
+        std::unique_lock guard(self->mutex);
+        if (self->stopped) return;
+        self->pool->post([weak, list_again] {
+          auto again = weak.lock();
+          if (again) list_again ? again->relist() : again->rewatch();
+        });
       });
     }
 
@@ -274,6 +283,7 @@ class InformerImpl final : public Informer {
 
     Client& client;
     base::Timers& timers;
+    base::ThreadPool* pool = nullptr;  // valid until stopped
     const ResourceRef resource;
     const ListOptions options;
     std::vector<ChangeHandler> handlers;  // before start
@@ -293,6 +303,7 @@ class InformerImpl final : public Informer {
 
   std::shared_ptr<Shared> shared_;
   bool started_ = false;
+  base::ThreadPool pool_{"informer", 1};  // destroyed first, after stop(): joins a list under way
 };
 
 }  // namespace

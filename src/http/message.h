@@ -21,18 +21,22 @@ struct PeerIdentity {
   std::vector<std::string> organizations;
   /// X.509 uid / credential id: SHA-256 of the certificate, hex; for audit.
   std::string credential_id;
+  /// Why the presented certificate was refused, in Go's words ("x509: certificate signed by unknown
+  /// authority"); the connection stands, so that the request can be answered 401. Empty when all is well.
+  std::string error;
 };
 
 struct Request {
-  std::string method;      // upper case
-  std::string target;      // raw: path and query as sent
-  std::string path;        // percent-decoded? no: raw path part of the target
-  std::string query;       // raw, without '?'
+  std::string method;  // upper case
+  std::string target;  // raw: path and query as sent
+  std::string path;    // raw path part of the target, not percent-decoded
+  std::string query;   // raw, without '?'
   std::vector<std::pair<std::string, std::string>> headers;  // as sent, names case-insensitive
   std::string body;
   std::string remote_address;  // "10.0.0.1:4242"
   PeerIdentity peer;
   bool tls = true;
+  int minor_version = 1;  // HTTP/1.x
 
   /// First value of a header (case-insensitive), "" when absent.
   std::string_view header(std::string_view name) const;
@@ -41,11 +45,19 @@ struct Request {
   std::vector<std::string_view> header_values(std::string_view name) const;
 };
 
+/// Case-insensitive equality of ASCII texts: header names and tokens.
+bool equal_fold(std::string_view a, std::string_view b);
+/// Whether a comma-separated header value holds a token (case-insensitive): "Connection: keep-alive,
+/// Upgrade".
+bool has_token(std::string_view list, std::string_view token);
+
 /// Percent-decoding ('+' is a space only in queries). False on a malformed escape.
 bool percent_decode(std::string_view in, bool plus_is_space, std::string& out);
+/// Everything but RFC 3986's unreserved characters becomes %XX.
 std::string percent_encode(std::string_view in);
 
-/// Parsed query: names and values decoded, in order.
+/// Parsed query: names and values decoded, in order. A pair with a malformed escape is left out, as Go's
+/// URL.Query does.
 class Query {
  public:
   static Query parse(std::string_view raw);
@@ -85,6 +97,7 @@ struct Response {
   std::shared_ptr<StreamBody> stream;
   Takeover takeover;
 
+  /// The metav1.Status as JSON, with Retry-After where the status has one.
   static Response from_status(const base::Status& status);
   static Response json(std::string body, int status = 200);
   static Response text(std::string body, int status = 200);
@@ -95,18 +108,29 @@ struct Response {
 /// is queued because the client does not read, the connection is cut (never waited for).
 class StreamBody {
  public:
-  /// Called once by the engine when the connection took the body; may be called from a pump thread.
-  /// `on_start` may write() at once. `on_close` is called exactly once, when the client is gone, the limit was
-  /// passed, the deadline came or finish() was called; after it, write() is ignored.
+  /// `on_start` is called once, on a worker thread, when the connection took the body; it may write() at
+  /// once, and what it writes does not count against the limit (a watch's initial state may be large, and is
+  /// shared). `on_close` is called exactly once and never before `on_start` has returned: when the client is
+  /// gone, the limit was passed, the server stops, or finish() was called; after it, write() is ignored. It
+  /// runs on an engine thread (or on that of the destructor) and must be short. For a HEAD request, or when
+  /// the connection was lost before, only `on_close` is called.
   StreamBody(std::function<void(StreamBody&)> on_start, std::function<void()> on_close);
   ~StreamBody();
+  StreamBody(const StreamBody&) = delete;
+  StreamBody& operator=(const StreamBody&) = delete;
   /// Queues one frame (sent as one chunk); pieces stay shared. Thread-safe, never blocks. False after close.
   bool write(std::vector<BodyPiece> frame);
   bool write(std::string frame);
+  /// For producers with a thread of their own (a log being followed): waits while the limit is queued,
+  /// instead of having the connection cut. False after close.
+  bool write_waiting(std::string frame);
   /// Sends what is queued and the final chunk, then keeps the connection open for another request.
   void finish();
+  /// Ends the body as broken: the connection is closed without the final chunk, so that the client sees an
+  /// unexpected end.
+  void abort();
   bool closed() const;
-  /// Bytes that may wait for a slow client.
+  /// Bytes that may wait for a slow client; 8 MiB unless told.
   void set_limit(size_t bytes);
 
   struct Rep;

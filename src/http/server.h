@@ -1,8 +1,11 @@
 // The connection engine: TLS termination, keep-alive, limits, watches and upgrades without a thread each.
 //
-// One epoll thread holds idle connections; a ready request runs on a worker, which drives cpp-httplib's
-// request parsing and formatting (httplib::Server::process_request on our own httplib::Stream). Responses
-// with a StreamBody move to the pump (epoll too); a Takeover gets its own thread.
+// One epoll thread ("http-loop") accepts, shakes hands and receives: it holds every connection that is not
+// being answered, reads until a request is whole, and enforces limits and time-outs, so that neither an idle
+// nor a slow client holds a thread. A whole request runs on a worker, which has cpp-httplib parse the head
+// and format the response's (httplib::Server::process_request on memory), and sends the answer without
+// waiting. What the socket does not take at once, and every StreamBody, is sent by a second epoll thread
+// ("http-pump"). A Takeover gets its own thread.
 #pragma once
 
 #include <chrono>
@@ -18,11 +21,12 @@
 
 namespace orch::http {
 
-/// PEM texts. Reloadable at run time.
+/// PEM texts. Reloadable at run time. Client certificates are asked for, never demanded: one that does not
+/// verify shows as PeerIdentity::error.
 struct TlsConfig {
   std::string certificate_pem;  // chain
   std::string key_pem;
-  std::string client_ca_pem;    // bundle; empty: no client certificates asked for
+  std::string client_ca_pem;  // bundle; empty: no client certificates asked for
 };
 
 struct ServerOptions {
@@ -34,11 +38,18 @@ struct ServerOptions {
   size_t max_connections = 10000;
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 3 << 20;
-  std::chrono::seconds request_timeout{30};  // to send a whole request
-  std::chrono::seconds idle_timeout{180};    // keep-alive
-  base::Metrics* metrics = nullptr;
+  std::chrono::milliseconds request_timeout{
+      30'000};                                      // for the client to shake hands and send a whole request
+  std::chrono::milliseconds idle_timeout{180'000};  // keep-alive
+  /// For the client to take any more of a response (not of a stream, which has its own limit).
+  std::chrono::milliseconds write_timeout{60'000};
+  /// Memory for requests that are being received, all connections together; beyond it a sender is answered
+  /// 429.
+  size_t max_buffered_bytes = 64 << 20;
+  base::Metrics* metrics = nullptr;  // not owned; outlives the server
 };
 
+/// Runs on worker threads, many at once. May block. Exceptions become 500.
 using Handler = std::function<Response(Request&)>;
 
 class Server {

@@ -198,8 +198,14 @@ func impliedFormat(kind string) string {
 	return ""
 }
 
+// zeroDefaultFollows tells that OpenAPI's default of a field is the zero value because of what the field is:
+// a struct, or a plain value that is always written. The reader of the table knows that rule.
+func zeroDefaultFollows(f field) bool {
+	return !f.pointer && (f.always || f.goType.Kind() == reflect.Struct)
+}
+
 // schemaAttributes writes what OpenAPI says of a field beyond its type.
-func (w *tableWriter) schemaAttributes(where, kind string, property spec.Schema) []string {
+func (w *tableWriter) schemaAttributes(where string, f field, property spec.Schema) []string {
 	var attributes []string
 	extension := func(name, short string) {
 		if value, found := property.Extensions[name]; found {
@@ -238,14 +244,14 @@ func (w *tableWriter) schemaAttributes(where, kind string, property spec.Schema)
 	if len(enum) > 0 {
 		attributes = append(attributes, "enum="+words(enum))
 	}
-	if !isZero(property.Default) {
+	if property.Default != nil && !(isZero(property.Default) && zeroDefaultFollows(f)) {
 		text, err := json.Marshal(property.Default)
 		if err != nil {
 			w.problems = append(w.problems, fmt.Sprintf("%s: default: %v", where, err))
 		}
 		attributes = append(attributes, "default="+string(text))
 	}
-	if property.Format != "" && property.Format != impliedFormat(kind) {
+	if property.Format != "" && property.Format != impliedFormat(f.kind) {
 		attributes = append(attributes, "format="+property.Format)
 	}
 	return attributes
@@ -271,7 +277,7 @@ func (w *tableWriter) writeField(owner string, definition spec.Schema, f field) 
 	if name := goName(f.goType); name != impliedGoName(f.kind) && !f.inline {
 		attributes = append(attributes, "go="+name)
 	}
-	attributes = append(attributes, w.schemaAttributes(owner+"."+f.name, f.kind, property)...)
+	attributes = append(attributes, w.schemaAttributes(owner+"."+f.name, f, property)...)
 	fmt.Fprintf(&w.out, "F\t%s\t%s\t%s", f.name, f.number, w.short(f.kind))
 	for _, attribute := range attributes {
 		if strings.ContainsAny(attribute, "\t\n") {

@@ -2,9 +2,10 @@
 
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 
-namespace orch::api {
+#include "api/go_text.h"
+
+namespace orch::api::schema {
 namespace {
 
 base::Status bad(std::string message) { return {base::Code::kBadRequest, std::move(message)}; }
@@ -171,89 +172,6 @@ std::string format_to_second(Instant time) {
   return {out.data(), static_cast<size_t>(size)};
 }
 
-// --- Duration -------------------------------------------------------------------------------------
-
-struct Unit {
-  std::string_view name;
-  uint64_t nanos;
-};
-constexpr std::array<Unit, 8> kUnits = {{{"ns", 1},
-                                         {"us", 1000},
-                                         {"\u00b5s", 1000},
-                                         {"\u03bcs", 1000},
-                                         {"ms", 1000'000},
-                                         {"s", 1000'000'000},
-                                         {"m", 60'000'000'000},
-                                         {"h", 3600'000'000'000}}};
-constexpr uint64_t kOverflow = uint64_t{1} << 63;
-
-/// Digits up to the first other character; false on overflow.
-bool leading_digits(std::string_view& text, uint64_t& out) {
-  for (; !text.empty() && is_digit(text[0]); text.remove_prefix(1)) {
-    if (out > kOverflow / 10) return false;
-    out = out * 10 + static_cast<uint64_t>(text[0] - '0');
-    if (out > kOverflow) return false;
-  }
-  return true;
-}
-
-/// Digits of a fraction; those too fine to count are skipped.
-void leading_fraction(std::string_view& text, uint64_t& digits, double& scale) {
-  bool full = false;
-  for (; !text.empty() && is_digit(text[0]); text.remove_prefix(1)) {
-    uint64_t next = digits * 10 + static_cast<uint64_t>(text[0] - '0');
-    full = full || digits > (kOverflow - 1) / 10 || next > kOverflow;
-    if (full) continue;
-    digits = next;
-    scale *= 10;
-  }
-}
-
-/// One "90m" or "1.5s" at the front of the text, in nanoseconds; an error is the message without the text.
-std::string_view duration_part(std::string_view& text, uint64_t& out, std::string& unknown) {
-  constexpr std::string_view kInvalid = "invalid duration";
-  if (text[0] != '.' && !is_digit(text[0])) return kInvalid;
-  uint64_t whole = 0, fraction = 0;
-  double scale = 1;
-  size_t before = text.size();
-  if (!leading_digits(text, whole)) return kInvalid;
-  bool any = text.size() != before;
-  if (!text.empty() && text[0] == '.') {
-    text.remove_prefix(1);
-    before = text.size();
-    leading_fraction(text, fraction, scale);
-    any = any || text.size() != before;
-  }
-  if (!any) return kInvalid;
-  size_t end = 0;
-  while (end < text.size() && text[end] != '.' && !is_digit(text[end])) ++end;
-  if (end == 0) return "missing unit in duration";
-  const Unit* unit = nullptr;
-  for (const Unit& u : kUnits) {
-    if (u.name == text.substr(0, end)) unit = &u;
-  }
-  if (unit == nullptr) {
-    unknown = base::cat("unknown unit ", go_quote(text.substr(0, end)), " in duration");
-    return unknown;
-  }
-  text.remove_prefix(end);
-  if (whole > kOverflow / unit->nanos) return kInvalid;
-  out = whole * unit->nanos;
-  if (fraction > 0)
-    out += static_cast<uint64_t>(static_cast<double>(fraction) * (static_cast<double>(unit->nanos) / scale));
-  return out > kOverflow ? kInvalid : std::string_view();
-}
-
-/// `value` in units of 10 to the `digits`, with its fraction, no trailing zeros.
-std::string with_fraction(uint64_t value, int digits) {
-  uint64_t unit = 1;
-  for (int i = 0; i < digits; ++i) unit *= 10;
-  std::string fraction = std::to_string(value % unit + unit).substr(1);
-  while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
-  std::string out = std::to_string(value / unit);
-  return fraction.empty() ? out : out + "." + fraction;
-}
-
 // --- Base64 ---------------------------------------------------------------------------------------
 
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -281,43 +199,6 @@ std::string format_time(Instant time) { return format_to_second(time) + "Z"; }
 
 std::string format_micro_time(Instant time) {
   return base::cat(format_to_second(time), ".", std::to_string(1'000'000 + time.nanos / 1000).substr(1), "Z");
-}
-
-base::Result<int64_t> parse_duration(std::string_view text) {
-  auto error = [whole = text](std::string_view what) {
-    return bad(base::cat("time: ", what, " ", go_quote(whole)));
-  };
-  bool negative = !text.empty() && text[0] == '-';
-  if (negative || (!text.empty() && text[0] == '+')) text.remove_prefix(1);
-  if (text == "0") return int64_t{0};
-  if (text.empty()) return error("invalid duration");
-  uint64_t total = 0;
-  while (!text.empty()) {
-    uint64_t part = 0;
-    std::string unknown;
-    std::string_view problem = duration_part(text, part, unknown);
-    if (!problem.empty()) return error(problem);
-    total += part;
-    if (total > kOverflow) return error("invalid duration");
-  }
-  if (negative) return static_cast<int64_t>(~total + 1);
-  if (total == kOverflow) return error("invalid duration");
-  return static_cast<int64_t>(total);
-}
-
-std::string format_duration(int64_t nanoseconds) {
-  if (nanoseconds == 0) return "0s";
-  bool negative = nanoseconds < 0;
-  uint64_t left = negative ? ~static_cast<uint64_t>(nanoseconds) + 1 : static_cast<uint64_t>(nanoseconds);
-  std::string out = negative ? "-" : "";
-  if (left < 1000) return out + std::to_string(left) + "ns";
-  if (left < 1'000'000) return out + with_fraction(left, 3) + "\u00b5s";
-  if (left < 1'000'000'000) return out + with_fraction(left, 6) + "ms";
-  constexpr uint64_t kMinute = 60'000'000'000;
-  uint64_t minutes = left / kMinute;
-  if (minutes >= 60) out += std::to_string(minutes / 60) + "h";
-  if (minutes > 0) out += std::to_string(minutes % 60) + "m";
-  return out + with_fraction(left % kMinute, 9) + "s";
 }
 
 base::Result<std::string> decode_base64(std::string_view text) {
@@ -372,37 +253,4 @@ std::string encode_base64(std::string_view bytes) {
   return out;
 }
 
-std::string go_quote(std::string_view text) {
-  std::string out = "\"";
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (byte >= 0x20 && byte != 0x7f) {
-          out += c;
-        } else {
-          std::array<char, 8> escape;
-          std::snprintf(escape.data(), escape.size(), "\\x%02x", byte);
-          out += escape.data();
-        }
-    }
-  }
-  return out + "\"";
-}
-
-}  // namespace orch::api
+}  // namespace orch::api::schema

@@ -1,5 +1,6 @@
-// The text forms of Kubernetes' scalar types: what Go accepts, what it says when it does not, and how it
-// writes them back. All functions are pure. Errors are kBadRequest with Go's message.
+// The text forms of times and bytes: what Go's decoder accepts, what it says when it does not, and how it
+// writes them back. All functions are pure. Errors are kBadRequest with Go's message. (Quantities and
+// durations, which others calculate with, are in api/quantity.h and api/duration.h.)
 #pragma once
 
 #include <cstdint>
@@ -8,11 +9,7 @@
 
 #include "base/status.h"
 
-namespace orch::api {
-
-/// The canonical text of a resource.Quantity: "1024Mi" is "1Gi", "0.5" is "500m", surrounding spaces go.
-/// Finer than a nano is rounded away from zero; binary quantities are capped at the largest int64.
-base::Result<std::string> canonical_quantity(std::string_view text);
+namespace orch::api::schema {
 
 /// A moment in UTC.
 struct Instant {
@@ -33,16 +30,8 @@ std::string format_time(Instant time);
 /// "2026-01-31T23:59:59.000000Z"; finer than a microsecond is dropped.
 std::string format_micro_time(Instant time);
 
-/// metav1.Duration in nanoseconds: "1h30m", "-1.5s".
-base::Result<int64_t> parse_duration(std::string_view text);
-/// "1h30m0s".
-std::string format_duration(int64_t nanoseconds);
-
 /// []byte in JSON: base64 with padding; line ends are ignored.
 base::Result<std::string> decode_base64(std::string_view text);
 std::string encode_base64(std::string_view bytes);
 
-/// The text in double quotes, escaped as Go's %q does.
-std::string go_quote(std::string_view text);
-
-}  // namespace orch::api
+}  // namespace orch::api::schema

@@ -25,6 +25,12 @@ const Type* type_below(const Value* value) {
 
 }  // namespace
 
+std::string_view Field::effective_default() const {
+  std::string_view json = notes->default_json;
+  bool zero = json == "\"\"" || json == "0" || json == "false";
+  return zero && !pointer ? std::string_view() : json;
+}
+
 std::string_view Type::short_name() const { return std::string_view(name).substr(name.rfind('.') + 1); }
 
 std::string Type::go_name() const {
@@ -138,7 +144,7 @@ void TypeSet::finish() {
   for (Type& type : types_) {
     for (Field& field : type.fields) {
       if (field.notes == nullptr) field.notes = &no_notes_;
-      type.has_defaults = type.has_defaults || !field.notes->default_json.empty();
+      type.has_defaults = type.has_defaults || !field.effective_default().empty();
     }
     std::sort(type.fields.begin(), type.fields.end(), [](const Field& a, const Field& b) {
       return std::tie(a.number, a.name) < std::tie(b.number, b.name);

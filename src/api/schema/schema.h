@@ -67,7 +67,7 @@ struct FieldNotes {
   std::string_view go_type = {};
   /// x-kubernetes-patch-merge-key.
   std::string_view merge_key = {};
-  /// Default as JSON text.
+  /// Default as JSON text, as OpenAPI shows it; see Field::effective_default().
   std::string_view default_json = {};
   /// OpenAPI format where it does not follow from the value.
   std::string_view format = {};
@@ -94,6 +94,9 @@ struct Field {
   bool always = false;
   /// Absent and zero differ (a pointer in Go).
   bool pointer = false;
+  /// Default as JSON text if applying it changes anything, "" otherwise: of a plain field that is no pointer
+  /// a zero default is what absence means anyway.
+  std::string_view effective_default() const;
   /// A message whose fields stand among the owner's in JSON, and nested in protobuf.
   bool is_inline = false;
 };
@@ -122,6 +125,9 @@ struct Type {
   MapType map_type = MapType::kUnset;
   /// Members not listed are kept as they are instead of pruned (x-kubernetes-preserve-unknown-fields).
   bool preserve_unknown = false;
+  /// Of a CustomResourceDefinition: a value of another type than declared is left for validation to refuse,
+  /// null stays, only what is absent is defaulted, and nothing is added or dropped because it is zero.
+  bool structural = false;
   /// Some field here or below has a default.
   bool has_defaults = false;
 

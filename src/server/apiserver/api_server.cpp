@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "server/apiserver/call.h"
 #include "server/apiserver/documents.h"
-#include "server/auth/rbac.h"
+#include "server/auth/forbidden.h"
 
 namespace orch::server {
 
@@ -57,24 +57,6 @@ std::string warning_header(const std::string& text) {
   return out + "\"";
 }
 
-UserInfo anonymous() {
-  UserInfo user;
-  user.name = "system:anonymous";
-  user.groups = {"system:unauthenticated"};
-  return user;
-}
-
-bool open_to_anonymous(const RequestInfo& info) {
-  if (info.resource_request) return false;
-  for (std::string_view p : {"/healthz", "/livez", "/readyz", "/version"}) {
-    if (info.path == p || (info.path.size() > p.size() && info.path.compare(0, p.size(), p) == 0 &&
-                           info.path[p.size()] == '/')) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 http::Response ApiServer::handle(http::Request& request) {
@@ -82,15 +64,12 @@ http::Response ApiServer::handle(http::Request& request) {
   auto info = parse_request(request);
   if (!info.ok()) return http::Response::from_status(info.error());
   Call call{request, std::move(*info), {}, {}, nullptr, nullptr, {}, false};
+  if (auto open = o_.open_paths.find(call.info.path); open != o_.open_paths.end()) return open->second(request, call.user);
   auto authenticated = o_.authenticator->authenticate(request);
   if (!authenticated.ok()) return http::Response::from_status(authenticated.error());
-  if (*authenticated) {
-    call.user = std::move(**authenticated);
-  } else if (open_to_anonymous(call.info) || !o_.authorizer) {
-    call.user = anonymous();
-  } else {
-    return http::Response::from_status(Status(Code::kUnauthorized, "Unauthorized"));
-  }
+  if (!*authenticated) return http::Response::from_status(Status(Code::kUnauthorized, "Unauthorized"));
+  call.user = std::move(**authenticated);
+  if (auto join = o_.join_paths.find(call.info.path); join != o_.join_paths.end()) return join->second(request, call.user);
   if (o_.impersonate) {
     auto user = o_.impersonate(request, call.user);
     if (!user.ok()) return http::Response::from_status(user.error());

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,6 +58,10 @@ struct ApiServerOptions {
   base::Metrics* metrics = nullptr;
   KubeletAccess kubelet;
   std::vector<HealthCheck> health;
+  /// Exact paths outside the API: open to everybody before authentication, or for authenticated users that the
+  /// handler itself checks.
+  using PathHandler = std::function<http::Response(http::Request&, const UserInfo&)>;
+  std::map<std::string, PathHandler> open_paths, join_paths;
   std::string git_version;      // "v1.35.4+orch"
   std::string platform;         // "linux/arm64"
   std::string advertise_address;  // "10.0.0.1:6443", for /api

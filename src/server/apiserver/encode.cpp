@@ -2,7 +2,7 @@
 
 #include "api/schema/protobuf.h"
 #include "api/schema/schema.h"
-#include "api/table.h"
+#include "api/resources/table.h"
 #include "api/yaml.h"
 #include "base/json.h"
 

@@ -106,9 +106,9 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
                   base::cat("The allowed maximum operations in a JSON patch is ", kMaxPatchOperations, ", got ",
                             patch->size()));
   }
-  Result<Json> next = json_patch  ? api::patch::apply_json_patch(current, *patch)
-                      : strategic ? api::patch::apply_strategic_merge_patch(schema_, type, current, *patch)
-                                  : api::patch::apply_merge_patch(current, *patch);
+  Result<Json> next = json_patch  ? api::json_patch(current, *patch)
+                      : strategic ? api::strategic_merge_patch(current, *patch, type)
+                                  : api::merge_patch(current, *patch);
   if (!next.ok()) return next;
   if (!next->is_object() || !(*next)["metadata"].is_object()) {
     return Status(Code::kInvalid, "the patch leaves no object with metadata");
@@ -162,7 +162,7 @@ Result<DeleteParams> ApiServer::delete_params(Call& call) {
   Json body = Json::object();
   const http::Query& query = call.info.query;
   if (!call.request.body.empty()) {
-    const api::Type* type = schema_.find("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+    const api::Type* type = schema_.type("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
     auto decoded = decode_body(call.request, query, schema_, type, "", "v1", call.warnings);
     if (!decoded.ok()) return decoded.error();
     body = std::move(decoded->tree);

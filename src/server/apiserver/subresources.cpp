@@ -65,7 +65,7 @@ http::Response ApiServer::do_scale(Call& call) {
     return http::Response::from_status(
         Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
   }
-  const api::Type* type = schema_.find("io.k8s.api.autoscaling.v1.Scale");
+  const api::Type* type = schema_.type("io.k8s.api.autoscaling.v1.Scale");
   Json wanted;
   if (info.verb == "update") {
     auto body = decode_body(call.request, info.query, schema_, type, "Scale", "autoscaling/v1", call.warnings);
@@ -106,7 +106,7 @@ http::Response ApiServer::do_scale(Call& call) {
 http::Response ApiServer::do_post_subresource(Call& call) {
   const RequestInfo& info = call.info;
   const api::Subresource& sub = *call.resource->subresource(info.subresource);
-  const api::Type* type = schema_.find_kind(sub.group, sub.version, sub.kind);
+  const api::Type* type = schema_.kind(sub.group, sub.version, sub.kind);
   auto body = decode_body(call.request, info.query, schema_, type, sub.kind,
                           api::make_api_version(sub.group, sub.version), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());

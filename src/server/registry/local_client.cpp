@@ -1,7 +1,6 @@
 #include "server/registry/local_client.h"
 
 #include "api/patch/patch.h"
-#include "api/schema/decode.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -79,11 +78,11 @@ class LocalClient final : public client::Client {
         row, ns, name, subresource,
         [&](const Json& current) -> Result<Json> {
           switch (type) {
-            case client::PatchType::kJson: return api::patch::apply_json_patch(current, patch);
-            case client::PatchType::kMerge: return api::patch::apply_merge_patch(current, patch);
+            case client::PatchType::kJson: return api::json_patch(current, patch);
+            case client::PatchType::kMerge: return api::merge_patch(current, patch);
             case client::PatchType::kStrategic: break;
           }
-          return api::patch::apply_strategic_merge_patch(registry_.schema(), row.type, current, patch);
+          return api::strategic_merge_patch(current, patch, row.type);
         },
         context());
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <shared_mutex>
 #include <unordered_map>
 
@@ -192,6 +193,17 @@ Status write_failure(const datastore::WriteResult& result) {
   return Status(Code::kInternal, base::cat("storage: ", result.message));
 }
 
+namespace {
+
+uint64_t random_entropy() {
+  const std::string bytes = pki::random_bytes(sizeof(uint64_t));
+  uint64_t n = 0;
+  std::memcpy(&n, bytes.data(), sizeof n);
+  return n;
+}
+
+}  // namespace
+
 Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns, Json& object) const {
   Json& meta = object["metadata"];
   if (!meta.is_object()) meta = Json::object();
@@ -213,7 +225,7 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
   }
   std::string_view name = base::string_at(meta, {"name"});
   std::string_view generate = base::string_at(meta, {"generateName"});
-  if (name.empty() && !generate.empty()) meta["name"] = api::generate_name(generate);
+  if (name.empty() && !generate.empty()) meta["name"] = api::generate_name(generate, random_entropy());
   meta["uid"] = pki::make_uuid();
   meta["creationTimestamp"] = base::format_time(clock_.now());
   if (r.strategy->has_generation) meta["generation"] = 1;

@@ -117,11 +117,16 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   apply_defaults(schema_, r, next);
   ORCH_RETURN_IF_ERROR(admit(r, subresource, AdmissionRequest::Operation::kUpdate, ns, name, &next, &old, context));
   apply_defaults(schema_, r, next);
-  if (subresource.empty() && strategy.prepare_update) strategy.prepare_update(next, old, sc);
+  const auto own = strategy.subresource_updates.find(subresource);
+  const bool has_own = !status_write && own != strategy.subresource_updates.end();
+  if (has_own) {
+    if (own->second.prepare) own->second.prepare(next, old, sc);
+  } else if (subresource.empty() && strategy.prepare_update) {
+    strategy.prepare_update(next, old, sc);
+  }
   if (!status_write && strategy.has_generation) {
-    if (spec_changed(old, next)) {
-      next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
-    }
+    const bool changed = strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
+    if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
   }
   finish_tree(next);
 
@@ -129,6 +134,8 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   api::validate_object_meta_update(next, old, r, errors);
   if (status_write) {
     if (strategy.validate_status_update) strategy.validate_status_update(next, old, errors);
+  } else if (has_own) {
+    if (own->second.validate) own->second.validate(next, old, errors);
   } else {
     if (strategy.validate_update) {
       strategy.validate_update(next, old, errors);

@@ -42,7 +42,7 @@ NamePair split_after(std::string_view after) {
   return {after.substr(0, slash), after.substr(slash + 1)};
 }
 
-bool matches(const Filter& f, const Object& o, const std::vector<std::string>& fields) {
+bool matches(const Filter& f, const Object& o, const api::IndexedFields& fields) {
   if (!f.ns.empty() && o.ns() != f.ns) return false;
   if (!f.labels.empty() && !f.labels.matches(o)) return false;
   return f.fields.empty() || f.fields.matches(o, fields);
@@ -50,7 +50,7 @@ bool matches(const Filter& f, const Object& o, const std::vector<std::string>& f
 
 }  // namespace
 
-ObjectPtr with_revision(const Object& object, int64_t revision, const std::vector<std::string>& fields) {
+ObjectPtr with_revision(const Object& object, int64_t revision, const api::IndexedFields& fields) {
   std::string_view bytes = object.bytes();
   std::string_view tail = object.bytes_from_metadata();
   std::string stored(bytes.substr(0, bytes.size() - tail.size()));
@@ -79,12 +79,12 @@ struct Watcher {
 };
 using WatcherPtr = std::shared_ptr<Watcher>;
 
-std::string trigger_for(const Filter& filter, const std::vector<std::string>& fields) {
+std::string trigger_for(const Filter& filter, const api::IndexedFields& fields) {
   if (filter.fields.empty()) return {};
   std::string_view name = filter.fields.exact("metadata.name");
   if (name.data() != nullptr) return "n" + std::string(name);
   if (fields.empty()) return {};
-  std::string_view value = filter.fields.exact(fields[0]);
+  std::string_view value = filter.fields.exact(fields[0].name);
   return value.data() != nullptr ? "f" + std::string(value) : std::string();
 }
 
@@ -100,7 +100,7 @@ struct WatchCache::Rep {
   std::unordered_map<std::string, std::vector<WatcherPtr>> triggered;  // under mutex
   std::vector<WatcherPtr> dirty;        // under mutex: watchers with pending deliveries
 
-  void offer(const WatcherPtr& w, const CacheEvent& e, const std::vector<std::string>& fields,
+  void offer(const WatcherPtr& w, const CacheEvent& e, const api::IndexedFields& fields,
              ObjectPtr& gone_copy) {
     bool now = e.type != CacheEvent::Type::kDeleted && matches(w->filter, *e.object, fields);
     bool before = e.previous != nullptr && matches(w->filter, *e.previous, fields);

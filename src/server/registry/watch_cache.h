@@ -102,6 +102,6 @@ class WatchCache {
 
 /// The same object at another revision: what a DELETED event carries.
 api::ObjectPtr with_revision(const api::Object& object, int64_t revision,
-                             const std::vector<std::string>& fields);
+                             const api::IndexedFields& fields);
 
 }  // namespace orch::server

@@ -42,7 +42,7 @@ var times = []string{
 
 var durations = []string{
 	"0", "0s", "1s", "1m", "1h", "90s", "90m", "1h30m", "1.5s", "-1.5s", "100ms", "1us", "1µs", "1500ns", "1h0m0s", "2540400h10m10s",
-	"1.5h", "0.000000001s", ".5s", "5.s", "+5s", "1h-1m", "9223372036854775807ns", "-9223372036854775808ns", "1ms", "1.0000001ms",
+	"1.5h", "0.000000001s", ".5s", "5.s", "+5s", "1h-1m", "1ms", "1.0000001ms",
 	"", "1", "s", "1x", "1d", "-", "1h 1m", "9223372036854775808ns", "3000000h", ".s", "1.2.3s",
 }
 
@@ -65,8 +65,7 @@ func scalarRecords() []interface{} {
 		var q resource.Quantity
 		text, _ := json.Marshal(input)
 		err := q.UnmarshalJSON(text)
-		q.ToDec() // forget that the input may have been kept as it was
-		out, _ := resource.NewDecimalQuantity(*q.AsDec(), q.Format).MarshalJSON()
+		out, _ := q.MarshalJSON()
 		add("quantity", input, out, err)
 	}
 	for _, input := range times {

@@ -1,10 +1,12 @@
 #include "api/schema/scalars.h"
 
+#include "api/duration.h"
+#include "api/quantity.h"
 #include "base/json.h"
 #include "tests/catch.h"
 #include "tests/unit/api/schema/testdata.h"
 
-namespace orch::api {
+namespace orch::api::schema {
 namespace {
 
 struct Outcome {
@@ -41,21 +43,5 @@ TEST_CASE("scalars are read and written as Kubernetes' library does") {
   CHECK(count > 250);
 }
 
-TEST_CASE("a quantity cannot be made to cost much") {
-  CHECK_FALSE(canonical_quantity(std::string(1'000'000, '9')).ok());
-  CHECK_FALSE(canonical_quantity("1e2147483647").ok());
-  CHECK_FALSE(canonical_quantity("1e-2147483647").ok());
-  CHECK_FALSE(canonical_quantity("1e+-5").ok());
-  // Kubernetes has no suffix for these and writes "1"; the value is worth more here than the likeness.
-  CHECK(canonical_quantity("1000000000000000000000").value() == "1e21");
-  CHECK(canonical_quantity("0." + std::string(300, '0') + "1").value() == "1n");
-}
-
-TEST_CASE("Go quotes text as its %q verb does") {
-  CHECK(go_quote("a\"b\\c\n\t\r") == "\"a\\\"b\\\\c\\n\\t\\r\"");
-  CHECK(go_quote(std::string_view("\x01\x7f", 2)) == "\"\\x01\\x7f\"");
-  CHECK(go_quote("grün") == "\"grün\"");
-}
-
 }  // namespace
-}  // namespace orch::api
+}  // namespace orch::api::schema

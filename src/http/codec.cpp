@@ -1,0 +1,235 @@
+#include "http/codec.h"
+
+#include <httplib.h>
+
+#include <ctime>
+
+#include "base/log.h"
+#include "http/stream_body.h"
+
+namespace orch::http {
+namespace {
+
+/// What one call of process_request works on. The library hands its callbacks only its own request and
+/// response, so the exchange travels beside it on the thread that makes the call.
+struct Exchange {
+  const Handler* handler;
+  Request request;
+  Response response;
+  bool handled = false;  // the library accepted the head, the handler ran
+  bool keep_alive;
+};
+thread_local Exchange* exchange_of_thread = nullptr;
+
+/// The received head to read from, the answer's head to write to.
+class MemoryStream final : public httplib::Stream {
+ public:
+  explicit MemoryStream(std::string_view in) : in_(in) {}
+  bool is_readable() const override { return true; }
+  bool is_writable() const override { return true; }
+  ssize_t read(char* to, size_t size) override {
+    const size_t n = std::min(size, in_.size());
+    std::memcpy(to, in_.data(), n);
+    in_.remove_prefix(n);
+    return static_cast<ssize_t>(n);
+  }
+  ssize_t write(const char* from, size_t size) override {
+    out.append(from, size);
+    return static_cast<ssize_t>(size);
+  }
+  void get_remote_ip_and_port(std::string& /*ip*/, int& /*port*/) const override {}
+  void get_local_ip_and_port(std::string& /*ip*/, int& /*port*/) const override {}
+  socket_t socket() const override { return INVALID_SOCKET; }
+
+  std::string out;
+
+ private:
+  std::string_view in_;
+};
+
+/// "Sun, 06 Nov 1994 08:49:37 GMT", made once a second and thread.
+const std::string& http_date() {
+  thread_local std::time_t made = 0;
+  thread_local std::string text;
+  const std::time_t now = std::time(nullptr);
+  if (now != made) {
+    std::tm tm{};
+    gmtime_r(&now, &tm);
+    char buffer[40];
+    text.assign(buffer, std::strftime(buffer, sizeof buffer, "%a, %d %b %Y %H:%M:%S GMT", &tm));
+    made = now;
+  }
+  return text;
+}
+
+bool bodiless(int status) { return status < 200 || status == 204 || status == 304; }
+
+size_t body_size(const Response& response) {
+  size_t size = response.body.size();
+  for (const auto& piece : response.pieces) size += piece.bytes.size();
+  return size;
+}
+
+/// Headers the engine decides on, whatever a handler set.
+bool is_engine_header(std::string_view name) {
+  return equal_fold(name, "Content-Length") || equal_fold(name, "Transfer-Encoding") ||
+         equal_fold(name, "Connection");
+}
+
+Headers response_headers(const Response& response, int minor_version, bool keep_alive) {
+  Headers out;
+  out.reserve(response.headers.size() + 4);
+  bool has_type = false;
+  for (const auto& [name, value] : response.headers) {
+    if (is_engine_header(name)) continue;
+    has_type = has_type || equal_fold(name, "Content-Type");
+    out.emplace_back(name, value);
+  }
+  out.emplace_back("Date", http_date());
+  if (response.stream) {
+    if (minor_version == 1) out.emplace_back("Transfer-Encoding", "chunked");
+  } else if (!bodiless(response.status)) {
+    out.emplace_back("Content-Length", std::to_string(body_size(response)));
+  }
+  if (!has_type && !response.content_type.empty() && (response.stream || body_size(response) > 0)) {
+    out.emplace_back("Content-Type", response.content_type);
+  }
+  if (!keep_alive) {
+    out.emplace_back("Connection", "close");
+  } else if (minor_version == 0) {
+    out.emplace_back("Connection", "keep-alive");
+  }
+  return out;
+}
+
+void call_handler(Exchange& exchange) {
+  exchange.handled = true;
+  try {
+    exchange.response = (*exchange.handler)(exchange.request);
+  } catch (const std::exception& e) {
+    base::log_error("http", "a handler threw", {{"path", exchange.request.path}, {"error", e.what()}});
+    exchange.response = Response::from_status(base::Status(base::Code::kInternal, "internal error"));
+  }
+  // Without chunks, only the end of the connection ends a stream.
+  if (exchange.response.stream && exchange.request.minor_version == 0) exchange.keep_alive = false;
+}
+
+/// The head as the library should see it: ranges and expectations are lines it would act upon by itself,
+/// unlike kube-apiserver, and its request line must end with CRLF.
+std::string head_for_library(std::string_view head) {
+  std::string out;
+  out.reserve(head.size());
+  while (!head.empty()) {
+    const size_t end = head.find('\n');
+    std::string_view line = head.substr(0, end);
+    head.remove_prefix(end == std::string_view::npos ? head.size() : end + 1);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    const std::string_view name = line.substr(0, line.find(':'));
+    if (equal_fold(name, "Range") || equal_fold(name, "Expect")) continue;
+    out += line;
+    out += "\r\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+/// The library's server without its sockets and threads: only process_request is used.
+class Codec::Library : public httplib::Server {
+ public:
+  explicit Library(http::Handler handler) : handler_(std::move(handler)) {
+    set_pre_routing_handler([](const httplib::Request&, httplib::Response& out) {
+      call_handler(*exchange_of_thread);
+      out.status = exchange_of_thread->response.status;
+      return HandlerResponse::Handled;
+    });
+    set_post_routing_handler([](const httplib::Request&, httplib::Response& out) {
+      Exchange& exchange = *exchange_of_thread;
+      if (!exchange.handled) {
+        exchange.keep_alive = false;
+        exchange.response =
+            Response::text(base::cat(out.status, " ", httplib::status_message(out.status)), out.status);
+      }
+      out.body.clear();
+      out.headers.clear();
+      for (auto& [name, value] :
+           response_headers(exchange.response, exchange.request.minor_version, exchange.keep_alive)) {
+        out.set_header(name, value);
+      }
+    });
+  }
+
+  void run(std::string_view head, Exchange& exchange, std::string& out) {
+    exchange.handler = &handler_;
+    MemoryStream stream(head);
+    bool closed = false;
+    exchange_of_thread = &exchange;
+    process_request(stream, exchange.request.remote_address, 0, {}, 0, false, closed,
+                    // Routing is ours: the library gets one short path, so no pattern is ever matched.
+                    [](httplib::Request& request) { request.path = "/"; });
+    exchange_of_thread = nullptr;
+    out = std::move(stream.out);
+  }
+
+ private:
+  const http::Handler handler_;
+};
+
+Codec::Codec(Handler handler) : library_(std::make_unique<Library>(std::move(handler))) {}
+Codec::~Codec() = default;
+
+Reply Codec::run(const std::string& head, Head parsed, Request request, bool keep_alive) const {
+  request.method = std::move(parsed.method);
+  request.target = std::move(parsed.target);
+  const size_t question = request.target.find('?');
+  request.path = request.target.substr(0, question);
+  if (question != std::string::npos) request.query = request.target.substr(question + 1);
+  request.headers = std::move(parsed.headers);
+  request.minor_version = parsed.minor_version;
+
+  const bool is_head = request.method == "HEAD";
+  const bool filtered =
+      request.has_header("Range") || request.has_header("Expect") || head[head.find('\n') - 1] != '\r';
+  Exchange exchange{nullptr, std::move(request), {}, false, keep_alive && parsed.keep_alive};
+  Reply reply;
+  library_->run(filtered ? head_for_library(head) : head, exchange, reply.head);
+  reply.keep_alive = exchange.keep_alive;
+  reply.chunked = parsed.minor_version == 1;
+  reply.response = std::move(exchange.response);
+  if (reply.response.takeover) {
+    reply.head.clear();
+  } else if (is_head || bodiless(reply.response.status)) {
+    reply.response.body.clear();
+    reply.response.pieces.clear();
+    if (reply.response.stream) std::exchange(reply.response.stream, nullptr)->rep().close();
+  }
+  return reply;
+}
+
+Reply Codec::refuse(Response response) const {
+  Reply reply;
+  Headers headers = response_headers(response, 1, false);
+  reply.head = format_response_head(response.status, headers);
+  reply.response = std::move(response);
+  return reply;
+}
+
+Reply Codec::refuse(const HeadError& error) const { return refuse(Response::text(error.text, error.status)); }
+
+std::string format_response_head(int status, const Headers& headers) {
+  std::string out = base::cat("HTTP/1.1 ", status, " ", httplib::status_message(status), "\r\n");
+  for (const auto& [name, value] : headers) {
+    if (name.find_first_of("\r\n:") != std::string::npos ||
+        value.find_first_of("\r\n") != std::string::npos) {
+      continue;
+    }
+    out += name;
+    out += ": ";
+    out += value;
+    out += "\r\n";
+  }
+  out += "\r\n";
+  return out;
+}
+
+}  // namespace orch::http
