@@ -10,7 +10,7 @@
 #include "agent/cri/runtime.h"
 #include "agent/kubelet/containerd.h"
 #include "agent/kubelet/kubelet.h"
-#include "agent/network/network.h"
+#include "agent/node_network.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "client/informer.h"
@@ -32,11 +32,11 @@ class AgentImpl final : public Agent {
       : config_(std::move(config)), client_(client), clock_(clock), timers_(timers), metrics_(metrics) {}
 
   ~AgentImpl() override {
-    api_.reset();
-    network_.reset();
     if (kubelet_) kubelet_->stop();
-    kubelet_.reset();
+    // Handlers of the informers reach into network and kubelet: the informers end first.
     informers_.reset();
+    network_.reset();
+    kubelet_.reset();
   }
 
   Status start() {
@@ -50,7 +50,7 @@ class AgentImpl final : public Agent {
     }
     ORCH_RETURN_IF_ERROR(kubelet_->start().with_context("kubelet"));
     ORCH_RETURN_IF_ERROR(network_->start().with_context("network"));
-    return start_api().with_context("node server");
+    return {};
   }
 
  private:
@@ -96,6 +96,18 @@ class AgentImpl final : public Agent {
                                          KubeletDeps{client_, *informers_, *runtime_, clock_, timers_, metrics_});
   }
 
+  void make_network() {
+    NodeNetworkConfig n;
+    n.node_name = config_.node_name;
+    n.cni_conf_dir = cni_conf_dir();
+    n.cni_state_dir = folder() + "/cni/addresses";
+    n.cluster_cidr = config_.cluster_cidr;
+    n.cluster_dns = config_.cluster_dns;
+    n.cluster_domain = config_.cluster_domain;
+    n.resolv_conf = config_.resolv_conf;
+    network_ = std::make_unique<NodeNetwork>(*informers_, std::move(n), [this] { kubelet_->network_changed(); });
+  }
+
   const AgentConfig config_;
   client::Client& client_;
   const base::Clock& clock_;
@@ -105,6 +117,7 @@ class AgentImpl final : public Agent {
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<client::InformerFactory> informers_;
   std::unique_ptr<Kubelet> kubelet_;
+  std::unique_ptr<NodeNetwork> network_;
 };
 
 }  // namespace
