@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "client/informer.h"
+#include "embed/pause_image.h"
 
 namespace orch::agent {
 
@@ -75,8 +76,19 @@ class AgentImpl final : public Agent {
     runtime_ = connect_runtime(endpoint);
     auto info = runtime_->info();
     if (!info.ok()) return info.error();
-    if (containerd_) containerd_->import_images(folder() + "/images", *runtime_);
+    if (containerd_) {
+      ORCH_RETURN_IF_ERROR(provide_sandbox_image());
+      containerd_->import_images(folder() + "/images", *runtime_);
+    }
     return {};
+  }
+
+  /// The sandboxes' image is part of the executable: pods start without any network.
+  Status provide_sandbox_image() {
+    const std::string path = folder() + "/images/orch-pause.tar";
+    if (runtime_->image_status(kSandboxImage).ok()) return {};
+    ORCH_RETURN_IF_ERROR(base::make_dirs(folder() + "/images", 0755));
+    return base::write_file_atomic(path, embedded::pause_image(), 0644);
   }
 
   void make_kubelet() {
