@@ -124,10 +124,6 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   } else if (subresource.empty() && strategy.prepare_update) {
     strategy.prepare_update(next, old, sc);
   }
-  if (!status_write && strategy.has_generation) {
-    const bool changed = strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
-    if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
-  }
   finish_tree(next);
 
   api::FieldErrors errors;
@@ -149,6 +145,11 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   const Hook* h = subresource.empty() ? hook(r) : nullptr;
   if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(next, &old, context.dry_run));
   normalise(schema_, r, next);
+  if (!status_write && strategy.has_generation) {
+    // Only now are both in normal form: a default that normal form leaves out again is no change.
+    const bool changed = strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
+    if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
+  }
   auto settle = [&](bool written) {
     if (h != nullptr) h->settle(written ? &next : &old, written ? &old : &next);
   };
