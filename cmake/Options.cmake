@@ -2,12 +2,21 @@
 
 option(ORCH_STATIC "Link the executables fully static, against static libraries" OFF)
 set(ORCH_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined or thread")
-set(ORCH_DOWNLOAD_DIR "${CMAKE_SOURCE_DIR}/third_party/download" CACHE PATH
+set(ORCH_DOWNLOAD_DEFAULT "${CMAKE_SOURCE_DIR}/third_party/download")
+if(DEFINED ENV{ORCH_DOWNLOAD_DIR})
+  set(ORCH_DOWNLOAD_DEFAULT "$ENV{ORCH_DOWNLOAD_DIR}")
+endif()
+set(ORCH_DOWNLOAD_DIR "${ORCH_DOWNLOAD_DEFAULT}" CACHE PATH
     "Where scripts/deps.sh puts what Debian has only as source (cpp-httplib, static libcurl)")
 
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Debug CACHE STRING "Debug, Release or Sanitize" FORCE)
 endif()
+
+# The architecture's name as Go and OCI images have it.
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" ORCH_ARCHITECTURE)
+string(REPLACE "x86_64" "amd64" ORCH_ARCHITECTURE "${ORCH_ARCHITECTURE}")
+string(REPLACE "aarch64" "arm64" ORCH_ARCHITECTURE "${ORCH_ARCHITECTURE}")
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)

@@ -2,6 +2,7 @@
 
 set(ORCH_LIBRARIES "" CACHE INTERNAL "every orch_library target")
 set(ORCH_FOLDERS "" CACHE INTERNAL "every folder declared with orch_library")
+set(ORCH_UNIT_TESTS "" CACHE INTERNAL "every unit test executable")
 set(ORCH_GENERATED "${CMAKE_BINARY_DIR}/generated")
 
 # orch_library(FOLDER [DEPS TARGETS...] [TEST_DEPS TARGETS...])
@@ -36,6 +37,7 @@ function(orch_library folder)
   if(tests)
     orch_link_names(test_links ${ARG_TEST_DEPS})
     orch_test(unit_${flat} SOURCES ${tests} DEPS ${target} ${test_links})
+    set(ORCH_UNIT_TESTS "${ORCH_UNIT_TESTS};unit_${flat}" CACHE INTERNAL "")
   endif()
 endfunction()
 
@@ -47,6 +49,9 @@ function(orch_link_names out)
       list(APPEND links ${name})
     else()
       string(REPLACE "/" "_" flat "${name}")
+      if(NOT TARGET orch_${flat})
+        message(FATAL_ERROR "${name} is used before it is declared: targets may only link downwards")
+      endif()
       list(APPEND links orch_${flat})
     endif()
   endforeach()
@@ -57,15 +62,23 @@ endfunction()
 function(orch_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
+  # Who builds a release wants the executable; tests are built when asked for (unit_tests, integration).
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} orch_test_main orch_warnings)
   target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
   orch_finish_executable(${name})
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
 endfunction()
 
+# A static glibc program must not look names up through NSS, which would load shared libraries. Nothing
+# of ours calls such a function (scripts/lint.sh sees to it), gRPC and libcurl use c-ares; what the
+# linker warns about sits in branches of libraries that are never taken, and link.sh leaves it out.
 function(orch_finish_executable name)
   if(ORCH_STATIC)
-    target_link_options(${name} PRIVATE -static)
+    target_link_options(${name} PRIVATE -static -s)
+    set_target_properties(${name} PROPERTIES RULE_LAUNCH_LINK "${CMAKE_SOURCE_DIR}/cmake/link.sh")
   endif()
 endfunction()
 

@@ -31,7 +31,8 @@ class FieldErrors {
  public:
   void required(const FieldPath& path, std::string_view detail = {});
   void invalid(const FieldPath& path, const Json& value, std::string_view detail);
-  void not_supported(const FieldPath& path, std::string_view value, const std::vector<std::string>& supported);
+  void not_supported(const FieldPath& path, std::string_view value,
+                     const std::vector<std::string>& supported);
   void duplicate(const FieldPath& path, const Json& value);
   void forbidden(const FieldPath& path, std::string_view detail);
   void not_found(const FieldPath& path, const Json& value);
@@ -39,10 +40,14 @@ class FieldErrors {
   void too_many(const FieldPath& path, int actual, int max);
   void type_invalid(const FieldPath& path, const Json& value, std::string_view detail);
   void internal(const FieldPath& path, std::string_view detail);
+  /// An error worded by the caller.
+  void add(base::Cause cause) { causes_.push_back(std::move(cause)); }
 
   bool empty() const { return causes_.empty(); }
   const std::vector<base::Cause>& causes() const { return causes_; }
   void append(FieldErrors other);
+  /// `field: message`, several in brackets and separated by commas, repeated ones once.
+  std::string text() const;
   /// kInvalid: `Deployment.apps "x" is invalid: spec.replicas: Invalid value: …` (several in brackets), with
   /// causes and details, as errors.NewInvalid. OK if empty.
   base::Status to_status(std::string_view group, std::string_view kind, std::string_view name) const;

@@ -17,7 +17,10 @@ struct LabelRequirement {
   enum class Op : uint8_t { kIn, kNotIn, kExists, kDoesNotExist, kGreaterThan, kLessThan };
   std::string key;
   Op op = Op::kIn;
+  /// Sorted, without repeats.
   std::vector<std::string> values;
+  /// Written with = or != rather than in or notin: kIn and kNotIn of one value.
+  bool exact = false;
 };
 
 /// Requirements are and-ed; none selects everything. Immutable after construction.
@@ -63,9 +66,9 @@ class FieldSelector {
   const std::vector<FieldRequirement>& requirements() const { return requirements_; }
   /// `fields` names the object's indexed fields in order (Resource::selectable_fields); metadata.name and
   /// metadata.namespace are always known. A path that is not known never matches: check with unknown_path().
-  bool matches(const Object& object, const std::vector<std::string>& fields) const;
+  bool matches(const Object& object, const IndexedFields& fields) const;
   /// The first path that is not in `fields`, or "".
-  std::string unknown_path(const std::vector<std::string>& fields) const;
+  std::string unknown_path(const IndexedFields& fields) const;
   /// The value that `path` must equal, or null-data view: lets a list by name skip the scan.
   std::string_view exact(std::string_view path) const;
 

@@ -29,12 +29,13 @@ struct KeyValue {
   int64_t version = 0;  // 1 at creation, +1 each write
 };
 
-/// One committed change. For a delete, `kv.mod_revision` is the revision of the delete and `kv.value` empty.
+/// One committed change. For a delete, `kv.mod_revision` is the revision of the delete, `kv.value` is empty
+/// and `kv.create_revision` and `kv.version` are 0.
 struct Event {
   enum class Type : uint8_t { kPut, kDelete };
   Type type = Type::kPut;
   KeyValue kv;
-  Revision prev_revision = 0;  // 0: the key did not exist before
+  Revision prev_revision = 0;  // 0: the key did not exist before (never was, or had been deleted)
 };
 
 /// Outcomes that callers act on; anything else is kFailed with the message.
@@ -52,11 +53,12 @@ struct Range {
   std::string message;
   std::vector<KeyValue> items;  // by key, ascending
   bool more = false;            // limit reached
-  int64_t remaining = 0;        // keys behind the limit
+  int64_t remaining = 0;        // keys in the range behind the limit
   Revision revision = 0;        // the revision this range is exact at
 };
 
-/// A write of one key. Values are opaque bytes.
+/// A write of one key. Values are opaque bytes. Deleting a key that does not exist writes nothing and is
+/// kConflict with `current` 0, whatever was expected.
 struct Write {
   static constexpr Revision kAny = -1;
   enum class Type : uint8_t { kPut, kDelete };
@@ -99,7 +101,8 @@ class Store {
   /// History before this revision is gone.
   virtual Revision compacted() const = 0;
 
-  /// Keys in [start, end) as of `at` (0: now). `end` empty: only the key `start`. limit 0: all.
+  /// Keys in [start, end) as of `at` (0: now). `end` empty: only the key `start`; `end` one NUL byte: no
+  /// upper bound (what prefix_end("") gives). limit 0: all.
   virtual Range range(std::string_view start, std::string_view end, Revision at, int64_t limit) const = 0;
 
   /// Queues the write; `done` is called exactly once, from the writer thread, after the write is durable and
@@ -110,11 +113,14 @@ class Store {
   WriteResult write_sync(Write write);
 
   /// Events of keys beginning with `prefix` with revision > `after`: history first, then live, no gap and no
-  /// repeat. kCompacted if `after` < compacted(), kFuture if beyond revision().
+  /// repeat. The listener gets the history before this returns, on the caller's thread; what `write` promises
+  /// of listeners holds from when this has returned. kCompacted if `after` < compacted(), kFuture if beyond
+  /// revision(). A subscription may end itself from inside its listener.
   virtual SubscribeResult subscribe(std::string_view prefix, Revision after, Listener listener) = 0;
 
   /// Ends history before `at` (exclusive: the state as of `at` stays readable), in small steps in the
-  /// background; returns at once.
+  /// background; returns at once. From then on compacted() is `at`. kCompacted if `at` < compacted(), kFuture
+  /// if beyond revision().
   virtual Outcome compact(Revision at) = 0;
 
   /// A consistent copy of the whole store in one file at `path`, made without blocking writers.
@@ -126,7 +132,8 @@ class Store {
   virtual base::Status health() const = 0;
 };
 
-/// The smallest key greater than every key with this prefix, for range().
+/// The smallest key greater than every key with this prefix, for range(); one NUL byte (which range() takes
+/// as "no upper bound") when there is none: for "" and for bytes 0xff only.
 std::string prefix_end(std::string_view prefix);
 
 }  // namespace orch::datastore

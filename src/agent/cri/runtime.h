@@ -69,10 +69,12 @@ struct ContainerConfig {
   bool use_stdin = false, stdin_once = false, tty = false;
   // Resources.
   int64_t cpu_period = 0, cpu_quota = 0, cpu_shares = 0, memory_limit = 0, oom_score_adj = 0;
+  int64_t memory_swap_limit = 0;
   StringMap unified;  // cgroup v2
   // Security.
   bool privileged = false, readonly_rootfs = false, no_new_privileges = false;
   bool host_network = false, host_pid = false, host_ipc = false, share_pid = false;
+  std::string pid_target;  // container id whose process namespace an ephemeral container joins
   std::vector<std::string> add_capabilities, drop_capabilities;
   bool has_run_as_user = false, has_run_as_group = false;
   int64_t run_as_user = 0, run_as_group = 0;
@@ -89,6 +91,7 @@ struct SandboxStatus {
   int64_t created_at_ns = 0;
   std::vector<std::string> ips;
   StringMap labels, annotations;
+  std::string runtime_handler;
 };
 
 enum class ContainerState : uint8_t { kCreated, kRunning, kExited, kUnknown };
@@ -101,6 +104,9 @@ struct ContainerStatus {
   int32_t exit_code = 0;
   std::string image, image_ref, image_id, reason, message, log_path;
   StringMap labels, annotations;
+  bool has_user = false;  // of the container's first process, where the runtime says
+  int64_t uid = 0, gid = 0;
+  std::vector<int64_t> supplemental_groups;
 };
 
 struct ImageInfo {
@@ -131,6 +137,7 @@ struct RuntimeInfo {
   std::vector<std::string> handlers;
 };
 
+/// `sandbox_id` may be empty, and `container_id` may name a sandbox: runtimes report both alike.
 struct ContainerEvent {
   enum class Type : uint8_t { kCreated, kStarted, kStopped, kDeleted };
   std::string container_id, sandbox_id;
@@ -186,16 +193,34 @@ class Runtime {
   virtual base::Result<std::string> pull_image(const std::string& reference, const ImageAuth* auth) = 0;
   virtual base::Status remove_image(const std::string& id) = 0;
 
+  /// Bytes used by images and layers and the folder they lie in ("" when the runtime does not say).
+  struct ImageFs {
+    std::string mountpoint;
+    uint64_t used_bytes = 0, inodes_used = 0;
+  };
+  virtual base::Result<ImageFs> image_fs() = 0;
+
   virtual base::Result<std::vector<ContainerStats>> list_stats() = 0;
   virtual base::Status set_pod_cidr(const std::string& cidr) = 0;
 
-  /// Streams events to `handler` (on a thread of the implementation) until stopped by destruction; after a
-  /// broken stream reconnects and calls `on_resync` so that the caller relists.
-  virtual void watch_events(std::function<void(const ContainerEvent&)> handler,
-                            std::function<void()> on_resync) = 0;
+  /// Streams events (on a thread of the implementation) until this is destroyed. Called once. After every
+  /// (re)connection `on_resync` runs first, so that the caller lists what it may have missed; a runtime does
+  /// not say when its subscription holds, so the caller lists once more a moment later.
+  /// `on_unsupported` runs instead when the runtime has no event stream at all: the caller has to list.
+  /// An event says that something happened, not that the runtime's listing shows it already.
+  struct EventHandlers {
+    std::function<void(const ContainerEvent&)> on_event;
+    std::function<void()> on_resync, on_unsupported;
+  };
+  virtual void watch_events(EventHandlers handlers) = 0;
+
+  /// Ends calls under way, and answers all later ones, with kCanceled: for a quick end of the process. What
+  /// the runtime was asked to do may go on.
+  virtual void cancel_calls() = 0;
 };
 
-/// gRPC client of a CRI socket such as "unix:///run/orch/containerd/containerd.sock".
+/// gRPC client of a CRI socket such as "unix:///run/orch/containerd/containerd.sock". Connects lazily and
+/// again after the runtime was away.
 std::unique_ptr<Runtime> connect_runtime(const std::string& endpoint);
 
 }  // namespace orch::agent

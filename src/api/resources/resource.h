@@ -17,6 +17,7 @@
 #include "api/object.h"
 #include "base/clock.h"
 #include "base/json_fwd.h"
+#include "base/status.h"
 
 namespace orch::api {
 
@@ -26,8 +27,8 @@ struct Type;
 /// What a strategy may look at besides the object.
 struct StrategyContext {
   base::WallTime now;
-  std::string_view user;              // name of the requesting user
-  const Json* options = nullptr;      // Create/Update/DeleteOptions when sent
+  std::string_view user;          // name of the requesting user
+  const Json* options = nullptr;  // Create/Update/DeleteOptions when sent
 };
 
 /// Pure functions of one kind; any may be empty. Trees are complete objects of the row's storage version.
@@ -59,8 +60,25 @@ struct Strategy {
   bool allow_unconditional_update = true;
   /// The generation is kept and bumped (kinds with spec+status semantic).
   bool has_generation = false;
-  /// "background" unless the kind orphans by default (none of the kinds here do in v1).
-  bool orphan_by_default = false;
+  /// With has_generation: whether an update bumps it. Empty: when anything but metadata and status differs.
+  std::function<bool(const Json& object, const Json& old)> generation_changed;
+  /// Subresources besides status that edit the object itself (ephemeralcontainers, resize, finalize,
+  /// approval): prepare leaves of `object` only what that subresource may change, then validate.
+  struct SubresourceUpdate {
+    std::function<void(Json& object, const Json& old, const StrategyContext&)> prepare;
+    std::function<void(const Json& object, const Json& old, FieldErrors&)> validate;
+  };
+  std::map<std::string, SubresourceUpdate, std::less<>> subresource_updates;
+  /// Marks an object whose deletion begins (deletionTimestamp is set by the registry): namespaces become
+  /// Terminating.
+  std::function<void(Json& object)> prepare_delete;
+  /// True while something beyond metadata.finalizers holds the object back (namespaces: spec.finalizers).
+  std::function<bool(const Json& object)> held;
+  /// Clients may send status when creating (nodes); otherwise it is dropped where there is a status
+  /// subresource.
+  bool keep_status_on_create = false;
+  /// A delete answers with the object instead of a Status (pods, namespaces, services, …).
+  bool returns_deleted = false;
 };
 
 struct PrinterColumn {
@@ -70,9 +88,14 @@ struct PrinterColumn {
 };
 
 struct Subresource {
-  std::string name;                      // "status", "scale", "log", …
-  std::string group, version, kind;      // of the request body, e.g. autoscaling/v1 Scale
+  std::string name;                  // "status", "scale", "log", …
+  std::string group, version, kind;  // of the request body, e.g. autoscaling/v1 Scale
   std::vector<std::string> verbs;
+};
+
+/// Between a served row and the row its objects are stored as.
+struct Conversion {
+  std::function<void(Json&object)> to_storage, from_storage;
 };
 
 struct Resource {
@@ -80,13 +103,16 @@ struct Resource {
   std::string plural, singular;
   std::vector<std::string> short_names, categories, verbs;
   bool namespaced = true;
-  /// The version objects are stored in; other rows of the same group/plural share its storage.
+  /// This is the row objects are stored as. Otherwise `storage_group` names the group of the row that is
+  /// (same plural), and `conversion` leads there and back: events.k8s.io events are stored as core events.
   bool storage_version = true;
+  std::string storage_group;
+  std::shared_ptr<const Conversion> conversion;
   std::vector<Subresource> subresources;
   std::vector<PrinterColumn> columns;
-  /// Dotted paths usable in field selectors besides metadata.name/namespace, in the order of
-  /// Object::field().
-  std::vector<std::string> selectable_fields;
+  /// What field selectors can ask for besides metadata.name/namespace, in the order of Object::field(). Rows
+  /// that share storage have the same paths in the same order; an empty name is not selectable in this row.
+  IndexedFields selectable_fields;
   /// The schema type of the whole object. Owned by the schema.
   const Type* type = nullptr;
   std::shared_ptr<const Strategy> strategy;  // never null in the table
@@ -101,25 +127,53 @@ struct Resource {
   /// Datastore keys: "/registry/<group or core>/<plural>/" then "<namespace>/" if namespaced, then the name.
   const std::string& key_prefix() const { return key_prefix_; }
   std::string key(std::string_view ns, std::string_view name) const;
+  /// Call once the names and storage_group are set.
+  void set_key_prefix();
+  /// The answer (400) to a field selector on a path that is none of selectable_fields.
+  std::string unknown_field_message(std::string_view path) const;
+
+  /// Hash clients compare to see whether the storage version changed (discovery storageVersionHash).
+  std::string storage_hash;
 
   std::string key_prefix_;
 };
 
 using ResourcePtr = std::shared_ptr<const Resource>;
 
+/// A group version in the order of discovery; the first of a group is its preferred one.
+struct GroupVersion {
+  std::string group, version;
+  /// groupPriorityMinimum and versionPriority of its APIService; both 0: it has none.
+  int group_priority = 0, version_priority = 0;
+};
+
+/// The rows of a table in the format of tools/fieldtable/README.md, with their strategies and types.
+/// kInternal naming the line when it is broken or names a kind that the schema does not have.
+struct BuiltinRows {
+  std::vector<ResourcePtr> rows;
+  std::vector<GroupVersion> group_versions;
+};
+base::Result<BuiltinRows> parse_rows(std::string_view text, const Schema& schema);
+/// What field selectors of a built-in kind can ask for, as kube-apiserver has it.
+IndexedFields selectable_fields_of(std::string_view group, std::string_view kind);
+
 /// All rows served now. Rows are immutable; adding or removing one (custom resources) swaps a new list in.
 /// Thread-safe.
 class ResourceTable {
  public:
-  /// Every built-in row, from the embedded table api/resources/builtin.rows with its strategies.
+  /// Every built-in row, from the embedded table api/resources/builtin.rows with its strategies. `schema`
+  /// must outlive the table. Aborts if the embedded table is broken.
   static std::unique_ptr<ResourceTable> builtin(const Schema& schema);
 
   /// Null when not served.
   ResourcePtr find(std::string_view group, std::string_view version, std::string_view plural) const;
   ResourcePtr find_kind(std::string_view group, std::string_view version, std::string_view kind) const;
-  /// The storage-version row of a group and plural.
+  /// The row whose version the objects of this group and plural are stored in, maybe of another group.
   ResourcePtr storage(std::string_view group, std::string_view plural) const;
   std::shared_ptr<const std::vector<ResourcePtr>> all() const;
+  /// The built-in group versions, in the order of discovery.
+  const std::vector<GroupVersion>& group_versions() const { return group_versions_; }
+  /// Replaces the row of the same group, version and plural if there is one.
   void add(ResourcePtr row);
   void remove(std::string_view group, std::string_view version, std::string_view plural);
   /// Grows with each add/remove: discovery caches key on it.
@@ -129,6 +183,7 @@ class ResourceTable {
   mutable std::shared_mutex mutex_;
   std::shared_ptr<const std::vector<ResourcePtr>> rows_ = std::make_shared<std::vector<ResourcePtr>>();
   uint64_t generation_ = 0;
+  std::vector<GroupVersion> group_versions_;  // immutable after builtin()
 };
 
 }  // namespace orch::api

@@ -49,40 +49,76 @@ using Change = std::function<base::Result<Json>(const Json& current)>;
 /// Thread-safe.
 class Registry {
  public:
-  Registry(datastore::Store& store, api::ResourceTable& table, const AdmissionChain& admission,
-           const base::Clock& clock);
+  Registry(datastore::Store& store, const api::Schema& schema, api::ResourceTable& table,
+           const AdmissionChain& admission, const base::Clock& clock);
+  /// Stops following the store.
   ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
 
-  /// Starts the caches of all stored rows; called once before serving.
+  /// Fills the caches of all stored rows from the store, with the history it still holds, and follows it from
+  /// there; called once before anything else.
   base::Status start();
-  /// Cache of a stored resource's group and plural, null if none. Caches of rows added later start on demand.
-  WatchCache* cache(const api::Resource& resource);
+  /// Cache of a stored resource's group and plural, null if none.
+  WatchCache* cache(const api::Resource& resource) const;
+  WatchCache* cache(std::string_view group, std::string_view plural) const;
 
-  base::Result<api::ObjectPtr> get(const api::Resource& resource, std::string_view ns, std::string_view name);
+  base::Result<api::ObjectPtr> get(const api::Resource& resource, std::string_view ns, std::string_view name) const;
+  /// `object` is a complete tree of the row's version; unknown fields were pruned by the caller.
   base::Result<api::ObjectPtr> create(const api::Resource& resource, std::string_view ns, Json object,
                                       const WriteContext& context);
-  /// Read, change, validate, write; retried on a lost race unless the result carries a resourceVersion that
-  /// the caller insisted on. `subresource`: "" main, "status", or another that edits the object itself.
+  /// Read, change, validate, write; retried on a lost race unless the wanted tree carries a resourceVersion.
+  /// `subresource`: "" main, "status", or another that edits the object itself.
   base::Result<api::ObjectPtr> update(const api::Resource& resource, std::string_view ns, std::string_view name,
                                       std::string_view subresource, const Change& change,
                                       const WriteContext& context);
   base::Result<DeleteOutcome> remove(const api::Resource& resource, std::string_view ns, std::string_view name,
                                      const DeleteParams& params, const WriteContext& context);
 
-  /// Runs after create and update decided on the object but before it is stored (service IPs, node ports):
-  /// per resource, may change the tree or refuse; `release` undoes it when the write fails or the object goes.
+  /// Assigns what is unique in the cluster (service IPs, node ports) to an object about to be stored.
+  /// `allocate` may change the tree or refuse it, and runs again on each retry of a lost race; `settle` is
+  /// called once with what became of it: `kept`, the tree that is in the store now, and `dropped`, the one that
+  /// is not (the one before, or the wanted one when the write failed), either may be null; what only `dropped`
+  /// uses is given back.
   struct Hook {
-    std::function<base::Status(Json& object, const Json* old)> allocate;
-    std::function<void(const Json& object)> release;
+    std::function<base::Status(Json& object, const Json* old, bool dry_run)> allocate;
+    std::function<void(const Json* kept, const Json* dropped)> settle;
   };
   void add_hook(std::string group_resource, Hook hook);
 
+  /// The revision up to which all caches have been given the store's events.
+  int64_t revision() const;
   datastore::Store& store() { return store_; }
+  const api::Schema& schema() const { return schema_; }
+  api::ResourceTable& table() { return table_; }
   const base::Clock& clock() const { return clock_; }
+
+  /// kNotFound worded as Kubernetes: `pods "x" not found`.
+  static base::Status not_found(const api::Resource& resource, std::string_view name);
 
  private:
   struct Rep;
+  struct Attempt;
+  base::Status fill_metadata_for_create(const api::Resource& r, std::string_view ns, Json& object) const;
+  base::Result<api::ObjectPtr> create_once(const api::Resource& r, std::string_view ns, Json object,
+                                           const WriteContext& context);
+  base::Result<api::ObjectPtr> update_once(const api::Resource& r, std::string_view subresource,
+                                           const api::ObjectPtr& current, const Change& change,
+                                           const WriteContext& context, Attempt& attempt);
+  base::Result<DeleteOutcome> remove_once(const api::Resource& r, const api::ObjectPtr& current,
+                                          const DeleteParams& params, const WriteContext& context, Attempt& attempt);
+  base::Status admit(const api::Resource& r, std::string_view subresource, AdmissionRequest::Operation operation,
+                     std::string_view ns, std::string_view name, Json* object, const Json* old,
+                     const WriteContext& context) const;
+  api::ObjectPtr committed_or_null(const api::Resource& r, std::string_view ns, std::string_view name,
+                                   int64_t revision) const;
+  base::Result<api::ObjectPtr> committed(const api::Resource& r, std::string_view ns, std::string_view name,
+                                         const std::string& stored, int64_t revision) const;
+  void on_events(const std::vector<datastore::Event>& events);
+  const Hook* hook(const api::Resource& r) const;
+
   datastore::Store& store_;
+  const api::Schema& schema_;
   api::ResourceTable& table_;
   const AdmissionChain& admission_;
   const base::Clock& clock_;

@@ -4,6 +4,7 @@
 // object, shared with everybody who reads.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -49,34 +50,58 @@ using Sink = std::function<void(const std::vector<Delivery>&)>;
 
 class CacheWatch {
  public:
-  virtual ~CacheWatch() = default;  // no sink call after this returns
+  /// No sink call after this returns; must not be called from the sink itself.
+  virtual ~CacheWatch() = default;
 };
 
 struct Page {
   std::vector<api::ObjectPtr> items;
   int64_t revision = 0;
-  std::string next_key;     // "" when complete; else the last key given, to go on after
+  std::string next;         // "" when complete; else the last object given, to go on after
   int64_t remaining = -1;   // -1 unknown (selectors in use)
 };
 
+/// Thread-safe. load() and apply() are called by the registry alone, from one thread at a time.
 class WatchCache {
  public:
-  /// Reads the resource's whole range from the store and subscribes; kInternal if the store fails.
-  static base::Result<std::unique_ptr<WatchCache>> start(datastore::Store& store, api::ResourcePtr resource);
-  virtual ~WatchCache() = default;
+  /// `progress` is the store revision up to which every cache has been given its events.
+  WatchCache(api::ResourcePtr resource, const std::atomic<int64_t>& progress);
+  ~WatchCache();
 
   /// Null when there is none.
-  virtual api::ObjectPtr get(std::string_view ns, std::string_view name) const = 0;
-  /// In key order (namespace, then name), after `after_key` ("" = from the start), at most `limit` (0 = all).
-  virtual Page list(const Filter& filter, std::string_view after_key, int64_t limit) const = 0;
-  virtual size_t size() const = 0;
+  api::ObjectPtr get(std::string_view ns, std::string_view name) const;
+  /// In key order (namespace, then name), after the object `after` ("" = from the start; "ns/name" or "name"
+  /// for cluster-scoped kinds), at most `limit` (0 = all).
+  Page list(const Filter& filter, std::string_view after = {}, int64_t limit = 0) const;
+  size_t size() const;
   /// The store revision up to which this cache is complete.
-  virtual int64_t revision() const = 0;
+  int64_t revision() const;
   /// Events after `since` that are still held, then live ones. kExpired ("too old resource version: N (M)")
-  /// when `since` is before what is held. `initial`, when not null, receives the current state atomically with
-  /// the start of the watch (since is ignored).
-  virtual base::Result<std::unique_ptr<CacheWatch>> watch(const Filter& filter, int64_t since, Page* initial,
-                                                          Sink sink) = 0;
+  /// when `since` is before what is held. With `on_initial`, `since` is ignored: it is called once with the
+  /// current state, and the sink gets what comes after exactly that. Both may be called before this returns.
+  base::Result<std::unique_ptr<CacheWatch>> watch(Filter filter, int64_t since,
+                                                  const std::function<void(const Page&)>& on_initial, Sink sink);
+
+  const api::Resource& resource() const { return *resource_; }
+
+  /// State at start-up, before any apply(). Bytes that do not parse are logged and left out.
+  void load(const datastore::KeyValue& kv);
+  /// Events at or before this revision are not held: watches from before it are refused.
+  void set_oldest(int64_t revision);
+  /// One committed change of this resource.
+  void apply(const datastore::Event& event);
+  /// Hands what apply() queued for watchers to their sinks; called once per committed batch.
+  void flush();
+
+ private:
+  struct Rep;
+  api::ResourcePtr resource_;
+  const std::atomic<int64_t>& progress_;
+  std::shared_ptr<Rep> rep_;
 };
+
+/// The same object at another revision: what a DELETED event carries.
+api::ObjectPtr with_revision(const api::Object& object, int64_t revision,
+                             const api::IndexedFields& fields);
 
 }  // namespace orch::server

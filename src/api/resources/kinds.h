@@ -1,0 +1,37 @@
+// One function per built-in kind that makes its strategy; strategies.cpp lists them. Each file implements the
+// kinds of one API group, or one big kind.
+#pragma once
+
+#include "api/resources/resource.h"
+
+namespace orch::api {
+
+// core/v1
+Strategy pod_strategy();
+Strategy pod_template_strategy();
+Strategy service_strategy();
+Strategy endpoints_strategy();
+Strategy namespace_strategy();
+Strategy node_strategy();
+Strategy config_map_strategy();
+Strategy secret_strategy();
+Strategy service_account_strategy();
+Strategy event_strategy();
+Strategy events_v1_strategy();  // of events.k8s.io
+
+// discovery.k8s.io, coordination.k8s.io
+Strategy endpoint_slice_strategy();
+Strategy lease_strategy();
+
+// apps
+Strategy deployment_strategy();
+Strategy replica_set_strategy();
+Strategy daemon_set_strategy();
+
+// rbac.authorization.k8s.io
+Strategy role_strategy();
+Strategy cluster_role_strategy();
+Strategy role_binding_strategy();
+Strategy cluster_role_binding_strategy();
+
+}  // namespace orch::api

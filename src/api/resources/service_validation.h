@@ -1,0 +1,21 @@
+// Validation and warnings of core/v1 Service.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/field_error.h"
+#include "base/json_fwd.h"
+
+namespace orch::api {
+
+/// Reached from outside the cluster: a load balancer, a node port, or external IPs.
+bool externally_accessible(const Json& spec);
+
+void validate_service_create(const Json& service, FieldErrors& errors);
+void validate_service_update(const Json& service, const Json& old, FieldErrors& errors);
+void validate_service_status_update(const Json& service, const Json& old, FieldErrors& errors);
+std::vector<std::string> warnings_for_service(const Json& service, const Json* old);
+
+}  // namespace orch::api

@@ -1,0 +1,62 @@
+#include "api/resources/strategies.h"
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "api/resources/kinds.h"
+
+namespace orch::api {
+namespace {
+
+struct Entry {
+  const char* group;
+  const char* kind;
+  Strategy (*make)();
+};
+
+constexpr const char* kRbac = "rbac.authorization.k8s.io";
+
+constexpr Entry kEntries[] = {
+    {"", "Pod", pod_strategy},
+    {"", "PodTemplate", pod_template_strategy},
+    {"", "Service", service_strategy},
+    {"", "Endpoints", endpoints_strategy},
+    {"", "Namespace", namespace_strategy},
+    {"", "Node", node_strategy},
+    {"", "ConfigMap", config_map_strategy},
+    {"", "Secret", secret_strategy},
+    {"", "ServiceAccount", service_account_strategy},
+    {"", "Event", event_strategy},
+    {"events.k8s.io", "Event", events_v1_strategy},
+    {"discovery.k8s.io", "EndpointSlice", endpoint_slice_strategy},
+    {"coordination.k8s.io", "Lease", lease_strategy},
+    {"apps", "Deployment", deployment_strategy},
+    {"apps", "ReplicaSet", replica_set_strategy},
+    {"apps", "DaemonSet", daemon_set_strategy},
+    {kRbac, "Role", role_strategy},
+    {kRbac, "ClusterRole", cluster_role_strategy},
+    {kRbac, "RoleBinding", role_binding_strategy},
+    {kRbac, "ClusterRoleBinding", cluster_role_binding_strategy},
+};
+
+using Key = std::pair<std::string, std::string>;
+
+std::map<Key, std::shared_ptr<const Strategy>> make_all() {
+  std::map<Key, std::shared_ptr<const Strategy>> all;
+  for (const Entry& entry : kEntries) {
+    all[{entry.group, entry.kind}] = std::make_shared<const Strategy>(entry.make());
+  }
+  return all;
+}
+
+}  // namespace
+
+std::shared_ptr<const Strategy> strategy_for(std::string_view group, std::string_view kind) {
+  static const auto all = make_all();
+  static const auto generic = std::make_shared<const Strategy>();
+  const auto it = all.find({std::string(group), std::string(kind)});
+  return it == all.end() ? generic : it->second;
+}
+
+}  // namespace orch::api

@@ -1,0 +1,148 @@
+#include "api/schema/defaults.h"
+
+#include "api/schema/zero.h"
+#include "base/json.h"
+
+namespace orch::api::schema {
+namespace {
+
+using Members = Json::object_t;
+
+void default_message(Json& object, const Type& type);
+
+/// Defaults inside a value that is there.
+void default_value(Json& json, const Value& value) {
+  switch (value.kind) {
+    case ValueKind::kMessage:
+      if (value.type->has_defaults && json.is_object()) default_message(json, *value.type);
+      break;
+    case ValueKind::kList:
+      if (json.is_array()) {
+        for (Json& item : json) default_value(item, *value.element);
+      }
+      break;
+    case ValueKind::kMap:
+      if (json.is_object()) {
+        for (auto& [key, item] : json.get_ref<Members&>()) default_value(item, *value.element);
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+bool reaches_defaults(const Value& value) {
+  const Value* below = &value;
+  while (below->element != nullptr) below = below->element;
+  return below->kind == ValueKind::kMessage && below->type->has_defaults;
+}
+
+void default_message(Json& object, const Type& type) {
+  auto& members = object.get_ref<Members&>();
+  for (const Member& member : type.members) {
+    const Field& field = *member.field;
+    const std::string_view default_json = field.effective_default();
+    const bool has_default = !default_json.empty();
+    if (!has_default && !reaches_defaults(*field.value)) continue;
+    auto found = members.find(field.name);
+    bool absent = found == members.end();
+    if (!absent && !type.structural) {
+      absent = found->second.is_null() || (!field.pointer && is_zero(found->second, *field.value));
+    }
+    if (absent && has_default) {
+      Json value = Json::parse(default_json, nullptr, false);
+      found = members.insert_or_assign(std::string(field.name), std::move(value)).first;
+      absent = false;
+    }
+    if (!absent) {
+      default_value(found->second, *field.value);
+    } else if (!type.structural && !field.pointer && field.value->kind == ValueKind::kMessage) {
+      // A struct that is part of its owner is there even if nobody wrote it.
+      Json value = Json::object();
+      default_message(value, *field.value->type);
+      if (!value.empty()) members.insert_or_assign(std::string(field.name), std::move(value));
+    }
+  }
+}
+
+void normalise_message(Json& object, const Type& type);
+
+void normalise_value(Json& json, const Value& value) {
+  switch (value.kind) {
+    case ValueKind::kMessage:
+      if (json.is_object()) normalise_message(json, *value.type);
+      break;
+    case ValueKind::kList:
+      if (json.is_array()) {
+        for (Json& item : json) normalise_value(item, *value.element);
+      }
+      break;
+    case ValueKind::kMap:
+      if (json.is_object()) {
+        for (auto& [key, item] : json.get_ref<Members&>()) normalise_value(item, *value.element);
+      }
+      break;
+    case ValueKind::kSchemaOrBool:
+    case ValueKind::kSchemaOrArray:
+    case ValueKind::kSchemaOrStrings:
+      if (json.is_object()) normalise_message(json, *value.type);
+      if (json.is_array()) {
+        for (Json& item : json) {
+          if (item.is_object()) normalise_message(item, *value.type);
+        }
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+/// What Go writes for a field that nobody set, or drops.
+void normalise_absent(Members& members, Members::iterator found, const Field& field) {
+  if (!field.always) {
+    if (found != members.end()) members.erase(found);
+    return;
+  }
+  Json zero = field.pointer ? Json() : zero_value(*field.value);
+  normalise_value(zero, *field.value);
+  members.insert_or_assign(std::string(field.name), std::move(zero));
+}
+
+/// A message that omitzero leaves out when nothing in it is set.
+bool is_empty_message(const Json& json, const Field& field) {
+  if (field.always || field.pointer || field.value->kind != ValueKind::kMessage) return false;
+  Json empty = Json::object();
+  normalise_message(empty, *field.value->type);
+  return json == empty;
+}
+
+void normalise_message(Json& object, const Type& type) {
+  auto& members = object.get_ref<Members&>();
+  for (const Member& member : type.members) {
+    const Field& field = *member.field;
+    auto found = members.find(field.name);
+    if (type.structural) {
+      if (found != members.end()) normalise_value(found->second, *field.value);
+      continue;
+    }
+    bool absent = found == members.end() || found->second.is_null() ||
+                  (!field.pointer && is_zero(found->second, *field.value));
+    if (!absent) {
+      normalise_value(found->second, *field.value);
+      absent = is_empty_message(found->second, field);
+    }
+    if (absent) normalise_absent(members, found, field);
+  }
+}
+
+}  // namespace
+
+void apply_defaults(const Schema& /*schema*/, const Type& type, Json& object) {
+  if (type.has_defaults && object.is_object()) default_message(object, type);
+}
+
+void normalise(const Schema& /*schema*/, const Type& type, Json& object) {
+  if (object.is_object()) normalise_message(object, type);
+}
+
+}  // namespace orch::api::schema

@@ -1,0 +1,136 @@
+// ApiServer: the way of a request. authenticate -> impersonate -> authorize -> handler; the handlers decode
+// and negotiate, and leave admission, validation and storage to the registry.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/resources/resource.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/threads.h"
+#include "base/timer.h"
+#include "http/message.h"
+#include "server/apiserver/negotiate.h"
+#include "server/apiserver/request_info.h"
+#include "server/auth/auth.h"
+#include "server/registry/registry.h"
+
+namespace orch::server {
+
+/// Where and how the API server reaches a kubelet.
+struct KubeletAccess {
+  std::string ca_pem;           // that signed the kubelets' serving certificates
+  std::string certificate_pem;  // the API server's client identity
+  std::string key_pem;
+};
+
+/// A check behind /healthz, /livez and /readyz.
+struct HealthCheck {
+  std::string name;
+  std::function<base::Status()> check;
+  bool ready = true, live = true;  // which of the endpoints it belongs to
+};
+
+/// What a token of a service account is made from (serviceaccounts/token); see auth/token_issuer.h.
+using TokenRequestHandler =
+    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user)>;
+/// Answers one review kind (SubjectAccessReview, TokenReview, …): the object with its status.
+using ReviewHandler = std::function<base::Result<Json>(std::string_view kind, const Json& review,
+                                                       const UserInfo& user)>;
+/// Decides whether a user may impersonate as the request's headers ask and gives the resulting user.
+using Impersonator = std::function<base::Result<UserInfo>(const http::Request&, const UserInfo&)>;
+
+struct ApiServerOptions {
+  Registry* registry = nullptr;
+  const api::Schema* schema = nullptr;
+  Authenticator* authenticator = nullptr;
+  Authorizer* authorizer = nullptr;
+  Impersonator impersonate;
+  ReviewHandler review;
+  TokenRequestHandler token_request;
+  std::function<std::string()> openid_configuration, jwks;
+  base::Timers* timers = nullptr;
+  base::Metrics* metrics = nullptr;
+  KubeletAccess kubelet;
+  std::vector<HealthCheck> health;
+  /// Exact paths outside the API: open to everybody before authentication, or for authenticated users that the
+  /// handler itself checks.
+  using PathHandler = std::function<http::Response(http::Request&, const UserInfo&)>;
+  std::map<std::string, PathHandler> open_paths, join_paths;
+  std::string git_version;      // "v1.35.4+orch"
+  std::string platform;         // "linux/arm64"
+  std::string advertise_address;  // "10.0.0.1:6443", for /api
+};
+
+/// Thread-safe. handle() runs on the HTTP workers.
+class ApiServer {
+ public:
+  explicit ApiServer(ApiServerOptions options);
+  ~ApiServer();
+  http::Response handle(http::Request& request);
+  /// binding, eviction, token, …: the answer's tree. Also used by the in-process client.
+  base::Result<Json> post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
+                                      std::string_view subresource, const Json& body, const UserInfo& user,
+                                      bool dry_run = false);
+  /// Set once everything is started; /readyz fails before and after.
+  void set_ready(bool ready) { ready_ = ready; }
+
+ private:
+  struct Call;
+  friend struct Call;
+  http::Response dispatch(Call& call);
+  http::Response resource_request(Call& call);
+  http::Response plain_path(Call& call);
+
+  http::Response do_get(Call& call);
+  http::Response do_list(Call& call);
+  http::Response do_watch(Call& call);
+  base::Result<Page> list_at(const api::Resource& row, const Filter& filter, int64_t revision,
+                             std::string_view after, int64_t limit);
+  static http::Response expired_list(const base::Status& status, const std::string& token);
+  http::Response do_create(Call& call);
+  http::Response do_update(Call& call);
+  http::Response do_patch(Call& call);
+  http::Response do_delete(Call& call);
+  http::Response do_delete_collection(Call& call);
+  base::Result<Json> apply_patch(Call& call, const api::Type* type, const Json& current);
+  http::Response do_scale(Call& call);
+  http::Response do_post_subresource(Call& call);
+  http::Response do_virtual(Call& call);
+  http::Response do_log(Call& call);
+  http::Response do_connect(Call& call);
+  http::Response do_proxy(Call& call);
+  base::Status check_patched(const Call& call, const api::Resource& r, Json& tree,
+                             std::vector<std::string>& warnings) const;
+  http::Response delete_response(Call& call, const DeleteOutcome& outcome);
+  base::Result<DeleteParams> delete_params(Call& call);
+  http::Response finish_write(Call& call, base::Result<api::ObjectPtr> result, int status);
+
+  http::Response health(Call& call, std::string_view which);
+  http::Response version(Call& call);
+  http::Response discovery(Call& call);
+  http::Response openapi(Call& call);
+
+  base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding, const UserInfo& user,
+                              bool dry_run);
+  base::Status spend_budget(const api::Resource& budgets, const api::Object& pod, const Json& tree,
+                            WriteContext context);
+  base::Result<Json> evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
+                               const UserInfo& user, bool dry_run);
+
+  ApiServerOptions o_;
+  Registry& registry_;
+  const api::Schema& schema_;
+  base::ThreadPool reaper_;  // ends watches off the pump's thread
+  std::atomic<bool> ready_{false};
+  struct DocumentCache;
+  std::unique_ptr<DocumentCache> documents_;
+  base::Counter* requests_total_ = nullptr;
+};
+
+}  // namespace orch::server

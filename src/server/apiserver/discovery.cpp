@@ -1,0 +1,169 @@
+// Discovery documents (APIVersions, APIGroupList, APIGroup, APIResourceList, APIGroupDiscoveryList).
+#include <algorithm>
+
+#include "base/json.h"
+#include "server/apiserver/documents.h"
+
+namespace orch::server {
+
+namespace {
+
+using Rows = std::vector<api::ResourcePtr>;
+
+struct GroupVersions {
+  std::string group;
+  std::vector<std::string> versions;  // preferred first
+};
+
+/// v2 before v1, GA before beta before alpha.
+int version_rank(const std::string& v) {
+  int stability = v.find("alpha") != std::string::npos ? 0 : v.find("beta") != std::string::npos ? 1 : 2;
+  return stability * 1000 + std::atoi(v.c_str() + 1);
+}
+
+/// Groups in the order clients list them: as rows come, which is the order of registration.
+std::vector<GroupVersions> groups_of(const Rows& rows) {
+  std::vector<GroupVersions> out;
+  for (const auto& r : rows) {
+    if (r->group.empty()) continue;
+    auto it = std::find_if(out.begin(), out.end(), [&](const auto& g) { return g.group == r->group; });
+    if (it == out.end()) it = out.insert(out.end(), {r->group, {}});
+    if (std::find(it->versions.begin(), it->versions.end(), r->version) == it->versions.end()) {
+      it->versions.push_back(r->version);
+    }
+  }
+  for (auto& g : out) {
+    std::stable_sort(g.versions.begin(), g.versions.end(),
+                     [](const auto& a, const auto& b) { return version_rank(a) > version_rank(b); });
+  }
+  return out;
+}
+
+Json group_json(const GroupVersions& g) {
+  Json versions = Json::array();
+  for (const auto& v : g.versions) versions.push_back({{"groupVersion", g.group + "/" + v}, {"version", v}});
+  return {{"name", g.group}, {"versions", versions}, {"preferredVersion", versions[0]}};
+}
+
+Json resource_json(const api::Resource& r) {
+  Json j = {{"name", r.plural}, {"singularName", r.singular}, {"namespaced", r.namespaced}, {"kind", r.kind}, {"verbs", r.verbs}};
+  if (!r.short_names.empty()) j["shortNames"] = r.short_names;
+  if (!r.categories.empty()) j["categories"] = r.categories;
+  if (!r.storage_hash.empty()) j["storageVersionHash"] = r.storage_hash;
+  return j;
+}
+
+Json subresource_json(const api::Resource& r, const api::Subresource& s) {
+  Json j = {{"name", r.plural + "/" + s.name}, {"singularName", ""}, {"namespaced", r.namespaced}, {"kind", s.kind}, {"verbs", s.verbs}};
+  if (s.group != r.group || s.version != r.version) {
+    if (!s.group.empty()) j["group"] = s.group;
+    j["version"] = s.version;
+  }
+  return j;
+}
+
+Json resource_list(const Rows& rows, const std::string& group, const std::string& version) {
+  Json list = Json::array();
+  for (const auto& r : rows) {
+    if (r->group != group || r->version != version) continue;
+    list.push_back(resource_json(*r));
+    for (const auto& s : r->subresources) list.push_back(subresource_json(*r, s));
+  }
+  if (list.empty()) return nullptr;
+  std::sort(list.begin(), list.end(), [](const Json& a, const Json& b) { return a["name"] < b["name"]; });
+  return {{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"groupVersion", api::make_api_version(group, version)}, {"resources", list}};
+}
+
+Json kind_json(const std::string& group, const std::string& version, const std::string& kind) {
+  return {{"group", group}, {"version", version}, {"kind", kind}};
+}
+
+Json version_discovery(const Rows& rows, const std::string& group, const std::string& version) {
+  Json resources = Json::array();
+  for (const auto& r : rows) {
+    if (r->group != group || r->version != version) continue;
+    Json j = {{"resource", r->plural},
+              {"responseKind", kind_json(r->group, r->version, r->kind)},
+              {"scope", r->namespaced ? "Namespaced" : "Cluster"},
+              {"singularResource", r->singular},
+              {"verbs", r->verbs}};
+    if (!r->short_names.empty()) j["shortNames"] = r->short_names;
+    if (!r->categories.empty()) j["categories"] = r->categories;
+    for (const auto& s : r->subresources) {
+      j["subresources"].push_back(
+          {{"subresource", s.name}, {"responseKind", kind_json(s.group, s.version, s.kind)}, {"verbs", s.verbs}});
+    }
+    resources.push_back(std::move(j));
+  }
+  return {{"version", version}, {"resources", resources}, {"freshness", "Current"}};
+}
+
+Json server_address(const std::string& address) {
+  return Json::array({{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", address}}});
+}
+
+}  // namespace
+
+void ApiServer::DocumentCache::refresh() {
+  if (generation_ == table_.generation()) return;
+  generation_ = table_.generation();
+  built_.clear();
+}
+
+std::string ApiServer::DocumentCache::discovery(std::string_view path, const std::string& advertise_address) {
+  auto rows = table_.all();
+  Json document;
+  if (path == "/api") {
+    document = {{"kind", "APIVersions"}, {"versions", {"v1"}}, {"serverAddressByClientCIDRs", server_address(advertise_address)}};
+  } else if (path == "/apis") {
+    Json groups = Json::array();
+    for (const auto& g : groups_of(*rows)) groups.push_back(group_json(g));
+    document = {{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", groups}};
+  } else if (path.substr(0, 5) == "/api/") {
+    document = resource_list(*rows, "", std::string(path.substr(5)));
+  } else if (path.substr(0, 6) == "/apis/") {
+    std::string rest(path.substr(6));
+    size_t slash = rest.find('/');
+    if (slash != std::string::npos) {
+      document = resource_list(*rows, rest.substr(0, slash), rest.substr(slash + 1));
+    } else {
+      for (const auto& g : groups_of(*rows)) {
+        if (g.group != rest) continue;
+        document = group_json(g);
+        document["kind"] = "APIGroup";
+        document["apiVersion"] = "v1";
+      }
+    }
+  }
+  return document.is_null() ? std::string() : base::dump_json(document);
+}
+
+std::string ApiServer::DocumentCache::aggregated(std::string_view path, std::string_view version) {
+  std::lock_guard lock(mutex_);
+  refresh();
+  std::string key = base::cat("aggregated ", path, " ", version);
+  if (auto it = built_.find(key); it != built_.end()) return *it->second;
+  auto rows = table_.all();
+  Json items = Json::array();
+  auto add = [&](const std::string& group, const std::vector<std::string>& versions) {
+    Json list = Json::array();
+    for (const auto& v : versions) list.push_back(version_discovery(*rows, group, v));
+    Json meta = {{"creationTimestamp", nullptr}};
+    if (!group.empty()) meta["name"] = group;
+    items.push_back({{"metadata", meta}, {"versions", list}});
+  };
+  if (path == "/api") {
+    add("", {"v1"});
+  } else {
+    for (const auto& g : groups_of(*rows)) add(g.group, g.versions);
+  }
+  Json document = {{"kind", "APIGroupDiscoveryList"},
+                   {"apiVersion", base::cat("apidiscovery.k8s.io/", version)},
+                   {"metadata", Json::object()},
+                   {"items", items}};
+  auto text = std::make_shared<const std::string>(base::dump_json(document));
+  built_[key] = text;
+  return *text;
+}
+
+}  // namespace orch::server

@@ -1,0 +1,56 @@
+// From shared objects to response bytes, in every form and format; the plain JSON form copies nothing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/object.h"
+#include "api/resources/resource.h"
+#include "base/clock.h"
+#include "http/message.h"
+#include "server/apiserver/negotiate.h"
+
+namespace orch::server {
+
+/// Everything an answer's encoding depends on.
+struct Encoding {
+  Negotiated want;
+  const api::Schema* schema = nullptr;
+  /// The row asked for; objects come in the row of storage and are converted when that is another.
+  const api::Resource* resource = nullptr;
+  const api::Resource* storage = nullptr;
+  std::string include_object;  // Table: None, Metadata (default), Object
+  base::WallTime now;
+};
+
+struct ListMeta {
+  int64_t revision = 0;
+  std::string continue_token;
+  int64_t remaining = -1;
+};
+
+http::Response encode_object(const Encoding& e, const api::ObjectPtr& object, int status = 200);
+http::Response encode_list(const Encoding& e, const std::vector<api::ObjectPtr>& items, const ListMeta& meta);
+/// Any other tree that has kind and apiVersion (reviews, Scale, Status, discovery).
+http::Response encode_tree(const Negotiated& want, const api::Schema& schema, const Json& tree, int status = 200);
+
+/// Frames of one watch, in its form and format. Stateful: a Table watch sends its columns once.
+class WatchEncoder {
+ public:
+  explicit WatchEncoder(Encoding encoding) : e_(std::move(encoding)) {}
+  /// `type` is ADDED, MODIFIED or DELETED.
+  std::vector<http::BodyPiece> event(std::string_view type, const api::ObjectPtr& object);
+  /// A BOOKMARK at this revision; `initial_end` marks the end of the initial events.
+  std::string bookmark(int64_t revision, bool initial_end);
+  /// An ERROR event with the status.
+  std::string error(const base::Status& status);
+  std::string_view content_type() const;
+
+ private:
+  std::string wrap(std::string_view type, const Json& object);
+
+  Encoding e_;
+  bool columns_sent_ = false;
+};
+
+}  // namespace orch::server

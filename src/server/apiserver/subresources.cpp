@@ -1,0 +1,298 @@
+// Subresources that are not plain edits: scale, binding, eviction, token; and the virtual kinds.
+#include "api/schema/schema.h"
+#include "api/selector.h"
+#include "server/apiserver/call.h"
+
+namespace orch::server {
+
+using api::ObjectPtr;
+using base::Code;
+using base::Result;
+using base::Status;
+
+namespace {
+
+Json success() {
+  return {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Json::object()}, {"status", "Success"}, {"code", 201}};
+}
+
+/// autoscaling/v1 Scale of a workload.
+Json scale_of(const Json& o) {
+  const Json& meta = base::object_at(o, {"metadata"});
+  Json out = {{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}};
+  for (const char* key : {"name", "namespace", "uid", "resourceVersion", "creationTimestamp"}) {
+    if (meta.contains(key)) out["metadata"][key] = meta[key];
+  }
+  out["spec"] = Json::object();
+  if (int64_t replicas = base::int_at(o, {"spec", "replicas"}); replicas != 0) out["spec"]["replicas"] = replicas;
+  out["status"]["replicas"] = base::int_at(o, {"status", "replicas"});
+  const Json* selector = base::find_path(o, {"spec", "selector"});
+  if (selector != nullptr) {
+    // Replication controllers select by a plain map.
+    const bool labels = selector->contains("matchLabels") || selector->contains("matchExpressions");
+    auto parsed = labels ? api::LabelSelector::from_tree(*selector) : api::LabelSelector::from_map(*selector);
+    if (parsed.ok()) out["status"]["selector"] = parsed->text();
+  }
+  return out;
+}
+
+void set_scheduled_condition(Json& pod, const std::string& now) {
+  Json condition = {{"type", "PodScheduled"}, {"status", "True"}, {"lastProbeTime", nullptr}, {"lastTransitionTime", now}};
+  if (int64_t generation = base::int_at(pod, {"metadata", "generation"}); generation != 0) {
+    condition["observedGeneration"] = generation;
+  }
+  Json& conditions = pod["status"]["conditions"];
+  if (!conditions.is_array()) conditions = Json::array();
+  for (auto& c : conditions) {
+    if (base::string_at(c, {"type"}) != "PodScheduled") continue;
+    if (base::string_at(c, {"status"}) != "True") c = condition;
+    return;
+  }
+  conditions.push_back(condition);
+}
+
+}  // namespace
+
+http::Response ApiServer::do_scale(Call& call) {
+  const RequestInfo& info = call.info;
+  const api::Resource& r = *call.storage;
+  if (info.verb == "get") {
+    auto object = registry_.get(r, info.ns, info.name);
+    if (!object.ok()) return http::Response::from_status(object.error());
+    return encode_tree(call.want, schema_, scale_of((*object)->tree()));
+  }
+  if (info.verb != "update" && info.verb != "patch") {
+    return http::Response::from_status(
+        Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+  }
+  const api::Type* type = schema_.type("io.k8s.api.autoscaling.v1.Scale");
+  Json wanted;
+  if (info.verb == "update") {
+    auto body = decode_body(call.request, info.query, schema_, type, "Scale", "autoscaling/v1", call.warnings);
+    if (!body.ok()) return http::Response::from_status(body.error());
+    wanted = std::move(body->tree);
+  }
+  auto change = [&](const Json& stored) -> Result<Json> {
+    Json scale = wanted;
+    if (info.verb == "patch") {
+      auto patched = apply_patch(call, type, scale_of(stored));
+      if (!patched.ok()) return patched;
+      scale = std::move(*patched);
+      ORCH_RETURN_IF_ERROR(prune_tree(schema_, type, "Scale", "v1", info.query, scale, call.warnings));
+    }
+    int64_t replicas = base::int_at(scale, {"spec", "replicas"});
+    if (replicas < 0) {
+      api::FieldErrors errors;
+      errors.invalid(api::FieldPath("spec.replicas"), replicas, "must be greater than or equal to 0");
+      return errors.to_status("autoscaling", "Scale", info.name);
+    }
+    Json next = stored;
+    next["spec"]["replicas"] = replicas;
+    std::string_view version = base::string_at(scale, {"metadata", "resourceVersion"});
+    std::string_view uid = base::string_at(scale, {"metadata", "uid"});
+    if (!uid.empty()) next["metadata"]["uid"] = std::string(uid);
+    if (version.empty() || info.verb == "patch") {
+      next["metadata"].erase("resourceVersion");
+    } else {
+      next["metadata"]["resourceVersion"] = std::string(version);
+    }
+    return next;
+  };
+  auto result = registry_.update(r, info.ns, info.name, "scale", change, call.write_context());
+  if (!result.ok()) return http::Response::from_status(result.error());
+  return encode_tree(call.want, schema_, scale_of((*result)->tree()));
+}
+
+http::Response ApiServer::do_post_subresource(Call& call) {
+  const RequestInfo& info = call.info;
+  const api::Subresource& sub = *call.resource->subresource(info.subresource);
+  const api::Type* type = schema_.kind(sub.group, sub.version, sub.kind);
+  auto body = decode_body(call.request, info.query, schema_, type, sub.kind,
+                          api::make_api_version(sub.group, sub.version), call.warnings);
+  if (!body.ok()) return http::Response::from_status(body.error());
+  for (const auto& v : base::array_at(body->tree, {"deleteOptions", "dryRun"})) {
+    if (v == "All") call.dry_run = true;
+  }
+  auto answer = post_subresource(*call.resource, info.ns, info.name, info.subresource, body->tree, call.user, call.dry_run);
+  if (!answer.ok()) return http::Response::from_status(answer.error());
+  return encode_tree(call.want, schema_, *answer, 201);
+}
+
+Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
+                                         std::string_view subresource, const Json& body, const UserInfo& user,
+                                         bool dry_run) {
+  if (r.group.empty() && r.plural == "pods" && subresource == "binding") return bind_pod(ns, name, body, user, dry_run);
+  if (r.group.empty() && r.plural == "pods" && subresource == "eviction") return evict_pod(ns, name, body, user, dry_run);
+  if (r.group.empty() && r.plural == "serviceaccounts" && subresource == "token") {
+    auto account = registry_.get(r, ns, name);
+    if (!account.ok()) return account.error();
+    return o_.token_request(**account, body, user);
+  }
+  return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
+}
+
+Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, const Json& binding, const UserInfo& user,
+                                 bool dry_run) {
+  auto pods = registry_.table().find("", "v1", "pods");
+  const std::string node(base::string_at(binding, {"target", "name"}));
+  std::string_view kind = base::string_at(binding, {"target", "kind"});
+  api::FieldErrors errors;
+  if (!kind.empty() && kind != "Node") {
+    errors.not_supported(api::FieldPath("target.kind"), kind, {"Node", "<empty>"});
+  }
+  if (node.empty()) errors.required(api::FieldPath("target.name"));
+  ORCH_RETURN_IF_ERROR(errors.to_status("", "Binding", name));
+  auto conflict = [&](std::string_view why) {
+    base::StatusDetails details;
+    details.name = name;
+    details.kind = "pods/binding";
+    return Status(Code::kConflict,
+                  base::cat("Operation cannot be fulfilled on pods/binding \"", name, "\": ", why), details);
+  };
+  WriteContext context;
+  context.user = &user;
+  context.dry_run = dry_run;
+  const std::string uid(base::string_at(binding, {"metadata", "uid"}));
+  auto result = registry_.update(
+      *pods, ns, name, "binding",
+      [&](const Json& current) -> Result<Json> {
+        if (!uid.empty() && uid != base::string_at(current, {"metadata", "uid"})) {
+          return conflict(base::cat("Precondition failed: UID in precondition: ", uid, ", UID in object meta: ",
+                                    base::string_at(current, {"metadata", "uid"})));
+        }
+        if (current["metadata"].contains("deletionTimestamp")) {
+          return conflict(base::cat("pod ", name, " is being deleted, cannot be assigned to a host"));
+        }
+        std::string_view taken = base::string_at(current, {"spec", "nodeName"});
+        if (!taken.empty()) return conflict(base::cat("pod ", name, " is already assigned to node \"", taken, "\""));
+        if (!base::array_at(current, {"spec", "schedulingGates"}).empty()) {
+          return conflict(base::cat("pod ", name, " has non-empty .spec.schedulingGates"));
+        }
+        Json next = current;
+        next["metadata"].erase("resourceVersion");
+        next["spec"]["nodeName"] = node;
+        for (const auto& [key, value] : base::object_at(binding, {"metadata", "annotations"}).items()) {
+          next["metadata"]["annotations"][key] = value;
+        }
+        set_scheduled_condition(next, base::format_time(registry_.clock().now()));
+        return next;
+      },
+      context);
+  if (!result.ok()) return result.error();
+  return success();
+}
+
+namespace {
+
+bool pod_is_ready(const Json& pod) {
+  for (const auto& c : base::array_at(pod, {"status", "conditions"})) {
+    if (base::string_at(c, {"type"}) == "Ready") return base::string_at(c, {"status"}) == "True";
+  }
+  return false;
+}
+
+Status too_many_disruptions(const Json& pdb) {
+  base::StatusDetails details;
+  const int64_t desired = base::int_at(pdb, {"status", "desiredHealthy"});
+  const int64_t healthy = base::int_at(pdb, {"status", "currentHealthy"});
+  details.causes.push_back({"DisruptionBudget",
+                            base::cat("The disruption budget ", base::string_at(pdb, {"metadata", "name"}), " needs ",
+                                      desired, " healthy pods and has ", healthy, " currently"),
+                            ""});
+  return Status(Code::kTooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.", details);
+}
+
+}  // namespace
+
+Result<Json> ApiServer::evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
+                                  const UserInfo& user, bool dry_run) {
+  auto pods = registry_.table().find("", "v1", "pods");
+  std::string_view own = base::string_at(eviction, {"metadata", "name"});
+  if (!own.empty() && own != name) {
+    return Status(Code::kBadRequest, "name in URL does not match name in Eviction object");
+  }
+  auto pod = registry_.get(*pods, ns, name);
+  if (!pod.ok()) return pod.error();
+  WriteContext context;
+  context.user = &user;
+  context.dry_run = dry_run;
+  DeleteParams params;
+  const Json& options = base::object_at(eviction, {"deleteOptions"});
+  if (options.contains("gracePeriodSeconds")) params.grace_seconds = base::int_at(options, {"gracePeriodSeconds"});
+  params.propagation = base::string_at(options, {"propagationPolicy"});
+  params.uid = base::string_at(options, {"preconditions", "uid"});
+  params.resource_version = base::string_at(options, {"preconditions", "resourceVersion"});
+
+  const Json tree = (*pod)->tree();
+  std::string_view phase = base::string_at(tree, {"status", "phase"});
+  const bool unprotected = phase == "Succeeded" || phase == "Failed" || phase == "Pending" || (*pod)->deleting();
+  auto budgets = registry_.table().find("policy", "v1", "poddisruptionbudgets");
+  if (!unprotected && budgets != nullptr) {
+    ORCH_RETURN_IF_ERROR(spend_budget(*budgets, **pod, tree, context));
+  }
+  auto outcome = registry_.remove(*pods, ns, name, params, context);
+  if (!outcome.ok()) return outcome.error();
+  return success();
+}
+
+Status ApiServer::spend_budget(const api::Resource& budgets, const api::Object& pod, const Json& tree,
+                               WriteContext context) {
+  Filter filter;
+  filter.ns = pod.ns();
+  std::vector<ObjectPtr> covering;
+  for (const auto& object : registry_.cache(budgets)->list(filter).items) {
+    const Json pdb = object->tree();
+    auto selector = api::LabelSelector::from_tree(base::object_at(pdb, {"spec", "selector"}));
+    if (selector.ok() && selector->matches(pod)) covering.push_back(object);
+  }
+  if (covering.empty()) return {};
+  if (covering.size() > 1) {
+    return Status(Code::kInternal,
+                  "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
+  }
+  const std::string name(pod.name());
+  return registry_
+      .update(
+          budgets, pod.ns(), covering[0]->name(), "status",
+          [&](const Json& pdb) -> Result<Json> {
+            Json next = pdb;
+            next["metadata"].erase("resourceVersion");
+            const int64_t healthy = base::int_at(pdb, {"status", "currentHealthy"});
+            const int64_t desired = base::int_at(pdb, {"status", "desiredHealthy"});
+            if (!pod_is_ready(tree)) {
+              // A pod that is not healthy anyway may go when that cannot hurt the budget.
+              const bool always = base::string_at(pdb, {"spec", "unhealthyPodEvictionPolicy"}) == "AlwaysAllow";
+              if (always || (healthy >= desired && desired > 0)) return next;
+            }
+            if (base::int_at(pdb, {"status", "observedGeneration"}) < base::int_at(pdb, {"metadata", "generation"}) ||
+                base::int_at(pdb, {"status", "disruptionsAllowed"}) <= 0) {
+              return too_many_disruptions(pdb);
+            }
+            next["status"]["disruptionsAllowed"] = base::int_at(pdb, {"status", "disruptionsAllowed"}) - 1;
+            next["status"]["disruptedPods"][name] = base::format_time(registry_.clock().now());
+            return next;
+          },
+          context)
+      .status();
+}
+
+http::Response ApiServer::do_virtual(Call& call) {
+  const api::Resource& r = *call.resource;
+  if (call.info.verb != "create" || !r.has_verb("create")) {
+    return http::Response::from_status(
+        Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+  }
+  auto body = decode_body(call.request, call.info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
+  if (!body.ok()) return http::Response::from_status(body.error());
+  if (r.kind == "Binding") {
+    auto bound = bind_pod(call.info.ns, base::string_at(body->tree, {"metadata", "name"}), body->tree, call.user, call.dry_run);
+    if (!bound.ok()) return http::Response::from_status(bound.error());
+    return encode_tree(call.want, schema_, *bound, 201);
+  }
+  if (r.namespaced) body->tree["metadata"]["namespace"] = call.info.ns;
+  auto answer = o_.review(r.kind, body->tree, call.user);
+  if (!answer.ok()) return http::Response::from_status(answer.error());
+  return encode_tree(call.want, schema_, *answer, 201);
+}
+
+}  // namespace orch::server

@@ -1,0 +1,34 @@
+// The small authorizers, and the union that asks several in turn.
+#pragma once
+
+#include <vector>
+
+#include "server/auth/auth.h"
+
+namespace orch::server {
+
+/// Allows everything to members of system:masters, before any policy is read.
+class MastersAuthorizer final : public Authorizer {
+ public:
+  Verdict authorize(const Attributes& attributes) override;
+};
+
+/// Allows everybody, also the unauthenticated, to get /healthz, /livez, /readyz and /version, so that probes
+/// work before the roles are loaded.
+class HealthAuthorizer final : public Authorizer {
+ public:
+  Verdict authorize(const Attributes& attributes) override;
+};
+
+/// The first that allows or denies decides; else kNoOpinion with the reasons of all, one a line.
+class UnionAuthorizer final : public Authorizer {
+ public:
+  /// The authorizers are not owned and must outlive this.
+  explicit UnionAuthorizer(std::vector<Authorizer*> authorizers) : authorizers_(std::move(authorizers)) {}
+  Verdict authorize(const Attributes& attributes) override;
+
+ private:
+  const std::vector<Authorizer*> authorizers_;
+};
+
+}  // namespace orch::server

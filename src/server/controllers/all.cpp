@@ -1,0 +1,28 @@
+#include "server/controllers/controller.h"
+#include "server/controllers/daemonset.h"
+#include "server/controllers/deployment.h"
+#include "server/controllers/endpoints.h"
+#include "server/controllers/namespace.h"
+#include "server/controllers/node.h"
+#include "server/controllers/replicaset.h"
+
+namespace orch::server {
+
+std::vector<Controller> all_controllers(const ControllerOptions& options, const base::Clock& clock) {
+  std::vector<Controller> out;
+  out.push_back(make_namespace_controller(options.namespaced));
+  out.push_back(make_service_account_controller());
+  out.push_back(make_root_ca_controller(options.root_ca_pem));
+  out.push_back(make_node_ipam_controller(options.cluster_cidr));
+  out.push_back(make_node_lifecycle_controller(clock));
+  out.push_back(make_taint_eviction_controller());
+  out.push_back(make_pod_gc_controller());
+  out.push_back(make_replicaset_controller());
+  out.push_back(make_deployment_controller());
+  out.push_back(make_daemonset_controller());
+  out.push_back(make_endpoints_controller());
+  out.push_back(make_endpointslice_controller());
+  return out;
+}
+
+}  // namespace orch::server

@@ -1,0 +1,322 @@
+#include "server/controllers/garbage_collector.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/threads.h"
+
+namespace orch::server {
+
+using api::ObjectPtr;
+using base::Code;
+using base::Result;
+using base::Status;
+
+Judgement judge(const std::vector<OwnerState>& owners, const std::vector<std::string>& finalizers,
+                bool has_dependents) {
+  Judgement out;
+  bool solid = false, waiting = false;
+  for (const auto& o : owners) {
+    if (!o.exists) {
+      out.drop_uids.push_back(o.reference.uid);
+    } else if (o.waiting_for_dependents) {
+      waiting = true;
+      out.drop_uids.push_back(o.reference.uid);
+    } else {
+      solid = true;
+    }
+  }
+  if (owners.empty()) return out;
+  if (solid) {
+    if (!out.drop_uids.empty()) out.action = Judgement::Action::kDropReferences;
+    return out;
+  }
+  out.action = Judgement::Action::kDelete;
+  auto has = [&](std::string_view f) { return std::find(finalizers.begin(), finalizers.end(), f) != finalizers.end(); };
+  // An owner that waits for its dependents waits for theirs too.
+  if (waiting && has_dependents) {
+    out.propagation = "Foreground";
+  } else if (has("orphan")) {
+    out.propagation = "Orphan";
+  } else {
+    out.propagation = has("foregroundDeletion") ? "Foreground" : "Background";
+  }
+  return out;
+}
+
+namespace {
+
+struct Ref {
+  client::ResourceRef resource;
+  std::string ns, name, uid;
+  friend bool operator<(const Ref& a, const Ref& b) { return a.uid < b.uid; }
+};
+
+constexpr std::chrono::milliseconds kFirstRetry{20};
+constexpr std::chrono::seconds kLastRetry{30};
+constexpr size_t kThreads = 4;
+
+std::vector<std::string> finalizers_of(const Json& tree) {
+  std::vector<std::string> out;
+  for (const auto& f : base::array_at(tree, {"metadata", "finalizers"})) {
+    if (f.is_string()) out.push_back(f.get<std::string>());
+  }
+  return out;
+}
+
+bool mentions(const api::Object& o, std::string_view text) { return o.bytes().find(text) != std::string_view::npos; }
+
+}  // namespace
+
+struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
+  Rep(client::Client& client, api::ResourceTable& table, base::Timers& timers)
+      : client(client), table(table), timers(timers), pool("gc", kThreads) {}
+
+  // --- What is known; under mutex ---
+  std::mutex mutex;
+  std::unordered_map<std::string, std::set<Ref>> dependents;          // by owner uid
+  std::unordered_map<std::string, std::vector<std::string>> owners;   // of objects that have any, by uid
+  std::map<std::string, int> failures;
+  std::set<std::string> queued;
+  bool stopping = false;
+
+  client::Client& client;
+  api::ResourceTable& table;
+  base::Timers& timers;
+  std::vector<std::unique_ptr<client::Watch>> watches;
+  base::ThreadPool pool;
+
+  Ref ref_of(const client::ResourceRef& resource, const api::Object& o) {
+    return {resource, std::string(o.ns()), std::string(o.name()), std::string(o.uid())};
+  }
+
+  /// Brings the graph up to an object's current owners. Under mutex.
+  void note(const Ref& ref, const api::Object* object) {
+    auto had = owners.find(ref.uid);
+    if (had != owners.end()) {
+      for (const auto& uid : had->second) {
+        auto it = dependents.find(uid);
+        if (it == dependents.end()) continue;
+        it->second.erase(ref);
+        if (it->second.empty()) dependents.erase(it);
+      }
+      owners.erase(had);
+    }
+    if (object == nullptr || !mentions(*object, "\"ownerReferences\"")) return;
+    for (const auto& o : api::owner_references(*object)) {
+      owners[ref.uid].push_back(o.uid);
+      dependents[o.uid].insert(ref);
+    }
+  }
+
+  void on_change(const client::ResourceRef& resource, const ObjectPtr& object, bool deleted) {
+    Ref ref = ref_of(resource, *object);
+    std::lock_guard lock(mutex);
+    if (stopping) return;
+    if (deleted) {
+      std::vector<std::string> was_owned_by;
+      if (auto it = owners.find(ref.uid); it != owners.end()) was_owned_by = it->second;
+      note(ref, nullptr);
+      if (auto it = dependents.find(ref.uid); it != dependents.end()) {
+        for (const auto& d : it->second) enqueue(d);
+      }
+      // Owners under foreground deletion wait for this one.
+      for (const auto& uid : was_owned_by) wake_owner(uid);
+      return;
+    }
+    note(ref, object.get());
+    if (owners.count(ref.uid) != 0 || (object->deleting() && (mentions(*object, "\"foregroundDeletion\"") || mentions(*object, "\"orphan\"")))) {
+      if (object->deleting()) waiting[ref.uid] = ref;
+      enqueue(ref);
+    }
+  }
+
+  std::unordered_map<std::string, Ref> waiting;  // deleting objects with our finalizers; under mutex
+
+  void wake_owner(const std::string& uid) {  // under mutex
+    auto it = waiting.find(uid);
+    if (it != waiting.end()) enqueue(it->second);
+  }
+
+  void enqueue(const Ref& ref) {  // under mutex
+    if (stopping || !queued.insert(ref.uid).second) return;
+    pool.post([this, ref] { run(ref); });
+  }
+
+  void run(const Ref& ref) {
+    {
+      std::lock_guard lock(mutex);
+      if (stopping) return;
+      queued.erase(ref.uid);
+    }
+    Status status = process(ref);
+    std::lock_guard lock(mutex);
+    if (status.ok() || status.code() == Code::kNotFound) {
+      failures.erase(ref.uid);
+      return;
+    }
+    const int n = std::min(failures[ref.uid]++, 12);
+    if (status.code() != Code::kConflict) {
+      base::log_debug("gc", "will retry", {{"object", ref.resource.plural + " " + ref.ns + "/" + ref.name}, {"error", status.message()}});
+    }
+    if (stopping) return;
+    timers.after(std::min<base::Duration>(base::Duration(kFirstRetry) * (1 << n), kLastRetry), [weak = weak_from_this(), ref] {
+      auto self = weak.lock();
+      if (!self) return;
+      std::lock_guard guard(self->mutex);
+      self->enqueue(ref);
+    });
+  }
+
+  Status process(const Ref& ref) {
+    auto object = client.get(ref.resource, ref.ns, ref.name);
+    if (!object.ok()) return object.error();
+    if ((*object)->uid() != ref.uid) return {};
+    const Json tree = (*object)->tree();
+    const auto finalizers = finalizers_of(tree);
+    auto has = [&](std::string_view f) { return std::find(finalizers.begin(), finalizers.end(), f) != finalizers.end(); };
+    if ((*object)->deleting()) {
+      if (has("orphan")) return orphan_dependents(ref, tree);
+      if (has("foregroundDeletion")) return delete_dependents(ref, tree);
+      return {};
+    }
+    const auto references = api::owner_references(**object);
+    if (references.empty()) return {};
+    std::vector<OwnerState> states;
+    for (const auto& r : references) {
+      auto state = look_up(r, ref.ns);
+      if (!state.ok()) return state.error();
+      states.push_back(std::move(*state));
+    }
+    bool has_dependents;
+    {
+      std::lock_guard lock(mutex);
+      has_dependents = dependents.count(ref.uid) != 0;
+    }
+    Judgement j = judge(states, finalizers, has_dependents);
+    switch (j.action) {
+      case Judgement::Action::kKeep: return {};
+      case Judgement::Action::kDropReferences: return drop_references(ref, j.drop_uids);
+      case Judgement::Action::kDelete: break;
+    }
+    client::DeleteOptions options;
+    options.uid = ref.uid;
+    options.resource_version = std::to_string((*object)->revision());
+    options.propagation = j.propagation;
+    return client.remove(ref.resource, ref.ns, ref.name, options);
+  }
+
+  Result<OwnerState> look_up(const api::OwnerReference& reference, const std::string& ns) {
+    OwnerState state;
+    state.reference = reference;
+    auto [group, version] = api::split_api_version(reference.api_version);
+    api::ResourcePtr row = table.find_kind(group, version, reference.kind);
+    if (row == nullptr || !row->stored) {
+      // A kind nobody serves cannot be seen to be gone.
+      return Status(Code::kInternal, base::cat("owner kind ", reference.api_version, " ", reference.kind, " is not served"));
+    }
+    const client::ResourceRef resource{row->group, row->version, row->plural};
+    auto owner = client.get(resource, row->namespaced ? ns : std::string(), reference.name);
+    if (!owner.ok()) {
+      if (owner.error().code() != Code::kNotFound) return owner.error();
+      return state;
+    }
+    state.exists = (*owner)->uid() == reference.uid;
+    state.waiting_for_dependents = state.exists && (*owner)->deleting() && mentions(**owner, "\"foregroundDeletion\"");
+    return state;
+  }
+
+  Status drop_references(const Ref& ref, const std::vector<std::string>& uids) {
+    Json list = Json::array();
+    for (const auto& uid : uids) list.push_back({{"$patch", "delete"}, {"uid", uid}});
+    return client
+        .patch(ref.resource, ref.ns, ref.name, client::PatchType::kStrategic,
+               {{"metadata", {{"uid", ref.uid}, {"ownerReferences", list}}}})
+        .status();
+  }
+
+  std::vector<Ref> dependents_of(const std::string& uid) {
+    std::lock_guard lock(mutex);
+    auto it = dependents.find(uid);
+    return it == dependents.end() ? std::vector<Ref>() : std::vector<Ref>(it->second.begin(), it->second.end());
+  }
+
+  Status remove_finalizer(const Ref& ref, Json tree, const char* finalizer) {
+    Json& list = tree["metadata"]["finalizers"];
+    list.erase(std::remove(list.begin(), list.end(), finalizer), list.end());
+    Status s = client.update(ref.resource, ref.ns, tree).status();
+    if (s.ok()) {
+      std::lock_guard lock(mutex);
+      waiting.erase(ref.uid);
+    }
+    return s;
+  }
+
+  Status orphan_dependents(const Ref& ref, const Json& tree) {
+    for (const auto& d : dependents_of(ref.uid)) {
+      Status s = drop_references(d, {ref.uid});
+      if (!s.ok() && s.code() != Code::kNotFound) return s;
+    }
+    return remove_finalizer(ref, tree, "orphan");
+  }
+
+  Status delete_dependents(const Ref& ref, const Json& tree) {
+    bool blocked = false;
+    for (const auto& d : dependents_of(ref.uid)) {
+      auto object = client.get(d.resource, d.ns, d.name);
+      if (!object.ok() || (*object)->uid() != d.uid) continue;
+      for (const auto& r : api::owner_references(**object)) {
+        if (r.uid == ref.uid && r.block_owner_deletion) blocked = true;
+      }
+      if (!(*object)->deleting()) {
+        std::lock_guard lock(mutex);
+        enqueue(d);
+      }
+    }
+    if (blocked) return {};
+    return remove_finalizer(ref, tree, "foregroundDeletion");
+  }
+};
+
+GarbageCollector::GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers)
+    : rep_(std::make_shared<Rep>(client, table, timers)) {}
+
+GarbageCollector::~GarbageCollector() {
+  {
+    std::lock_guard lock(rep_->mutex);
+    rep_->stopping = true;
+  }
+  rep_->watches.clear();
+  rep_->pool.drain();
+}
+
+Status GarbageCollector::start() {
+  const auto rows = rep_->table.all();
+  for (const auto& row : *rows) {
+    if (!row->stored || !row->storage_version || !row->has_verb("delete")) continue;
+    const client::ResourceRef resource{row->group, row->version, row->plural};
+    // Events own nothing and are owned by nothing.
+    if (resource.plural == "events") continue;
+    auto listed = rep_->client.list(resource, {});
+    if (!listed.ok()) return listed.error();
+    for (const auto& object : listed->items) rep_->on_change(resource, object, false);
+    client::WatchHandler handler;
+    handler.on_events = [rep = rep_.get(), resource](const std::vector<client::WatchEvent>& events) {
+      for (const auto& e : events) {
+        if (e.object) rep->on_change(resource, e.object, e.type == client::WatchEvent::Type::kDeleted);
+      }
+    };
+    handler.on_end = [](const Status&) {};
+    auto watch = rep_->client.watch(resource, {}, listed->revision, std::move(handler));
+    if (!watch.ok()) return watch.error();
+    rep_->watches.push_back(std::move(*watch));
+  }
+  return {};
+}
+
+}  // namespace orch::server

@@ -1,0 +1,232 @@
+#include "server/controllers/loop.h"
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "client/event_recorder.h"
+
+namespace orch::server {
+
+using base::Code;
+using base::Status;
+
+namespace {
+
+constexpr std::chrono::milliseconds kFirstBackoff{5};
+constexpr std::chrono::seconds kLastBackoff{60};
+
+class InformerView final : public View {
+ public:
+  explicit InformerView(client::InformerFactory& informers) : informers_(informers) {}
+  api::ObjectPtr get(const client::ResourceRef& r, std::string_view ns, std::string_view name) const override {
+    return informers_.get(r).get(ns, name);
+  }
+  std::vector<api::ObjectPtr> list(const client::ResourceRef& r, std::string_view ns) const override {
+    return ns.empty() ? informers_.get(r).list() : informers_.get(r).list_namespace(ns);
+  }
+  std::vector<api::ObjectPtr> by_index(const client::ResourceRef& r, const std::string& index,
+                                       std::string_view value) const override {
+    return informers_.get(r).by_index(index, value);
+  }
+
+ private:
+  client::InformerFactory& informers_;
+};
+
+/// Losing a race, or meeting an object that is going, is no failure: the change that won wakes the key again,
+/// and the retry sees it.
+bool is_race(const Status& s) { return s.code() == Code::kConflict || s.code() == Code::kNotFound; }
+
+Status apply_write(client::Client& client, const Write& w) {
+  switch (w.verb) {
+    case Write::Verb::kCreate: {
+      Status s = client.create(w.resource, w.ns, *w.body).status();
+      const bool named = !base::string_at(*w.body, {"metadata", "name"}).empty();
+      return s.code() == Code::kAlreadyExists && named ? Status() : s;
+    }
+    case Write::Verb::kUpdate: return client.update(w.resource, w.ns, *w.body, w.subresource).status();
+    case Write::Verb::kPatch:
+      return client.patch(w.resource, w.ns, w.name, client::PatchType::kStrategic, *w.body, w.subresource).status();
+    case Write::Verb::kDelete: {
+      Status s = client.remove(w.resource, w.ns, w.name, w.remove);
+      return s.code() == Code::kNotFound || (s.code() == Code::kConflict && !w.remove.uid.empty()) ? Status() : s;
+    }
+    case Write::Verb::kPost: break;
+  }
+  return client.post(w.resource, w.ns, w.name, w.subresource, *w.body).status();
+}
+
+}  // namespace
+
+Status apply_plan(client::Client& client, const Plan& plan) {
+  for (const auto& w : plan.writes) {
+    Status s = apply_write(client, w);
+    if (!s.ok()) return s.with_context(base::cat(w.resource.plural, " ", w.ns, "/", w.name));
+  }
+  return {};
+}
+
+struct ControllerLoop::Rep {
+  struct Queue {
+    Controller controller;
+    std::set<Key> running, again;       // `again`: changed while running
+    std::set<Key> waiting;              // posted to the pool
+    std::map<Key, int> failures;
+    std::map<Key, base::Timers::Id> timers;
+    base::Counter* adds = nullptr;
+    base::Counter* retries = nullptr;
+    base::Gauge* depth = nullptr;
+    base::Histogram* work = nullptr;
+  };
+
+  Rep(client::Client& client, client::InformerFactory& informers, base::Timers& timers, const base::Clock& clock,
+      size_t max_threads)
+      : client(client), view(informers), timers(timers), clock(clock), recorder(client, clock),
+        pool("controller", max_threads) {}
+
+  void add(size_t q, const Key& key) {
+    std::lock_guard lock(mutex);
+    add_locked(q, key);
+  }
+
+  void add_locked(size_t q, const Key& key) {
+    Queue& queue = *queues[q];
+    if (stopping) return;
+    queue.adds->add();
+    if (queue.running.count(key) != 0) {
+      queue.again.insert(key);
+      return;
+    }
+    if (!queue.waiting.insert(key).second) return;
+    queue.depth->add(1);
+    if (started) pool.post([this, q, key] { run(q, key); });
+  }
+
+  void run(size_t q, const Key& key) {
+    Queue& queue = *queues[q];
+    {
+      std::lock_guard lock(mutex);
+      if (stopping) return;
+      queue.waiting.erase(key);
+      queue.running.insert(key);
+      queue.depth->add(-1);
+      if (auto it = queue.timers.find(key); it != queue.timers.end()) {
+        timers.cancel(it->second);
+        queue.timers.erase(it);
+      }
+    }
+    const base::MonoTime began = clock.mono();
+    Plan plan;
+    Status status;
+    if (queue.controller.observe_and_plan) {
+      auto planned = queue.controller.observe_and_plan(client, view, key, clock.now());
+      status = planned.status();
+      if (planned.ok()) plan = std::move(*planned);
+    } else {
+      plan = queue.controller.plan(view, key, clock.now());
+    }
+    if (status.ok()) status = apply_plan(client, plan);
+    if (status.ok()) {
+      for (const auto& n : plan.notes) recorder.record(queue.controller.name, *n.about, n.type, n.reason, n.message);
+    } else if (!is_race(status)) {
+      base::log_warning("controller", "will retry",
+                        {{"controller", queue.controller.name}, {"key", key.ns + "/" + key.name}, {"error", status.message()}});
+    }
+    queue.work->observe(std::chrono::duration<double>(clock.mono() - began).count());
+
+    std::lock_guard lock(mutex);
+    queue.running.erase(key);
+    if (status.ok()) {
+      queue.failures.erase(key);
+    } else {
+      queue.retries->add();
+      const int n = std::min(queue.failures[key]++, 20);
+      base::Duration wait = std::min<base::Duration>(base::Duration(kFirstBackoff) * (1LL << n), kLastBackoff);
+      plan.again_after(wait);
+    }
+    if (queue.again.erase(key) != 0) {
+      add_locked(q, key);
+    } else if (plan.requeue.count() > 0 && !stopping) {
+      queue.timers[key] = timers.after(plan.requeue, [this, q, key] {
+        std::lock_guard guard(mutex);
+        if (stopping) return;
+        queues[q]->timers.erase(key);
+        add_locked(q, key);
+      });
+    }
+  }
+
+  client::Client& client;
+  InformerView view;
+  base::Timers& timers;
+  const base::Clock& clock;
+  client::EventRecorder recorder;
+  std::vector<std::unique_ptr<Queue>> queues;  // fixed after construction; contents under mutex
+  mutable std::mutex mutex;
+  bool started = false, stopping = false;  // under mutex
+  base::ThreadPool pool;  // last: ends first
+};
+
+ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& informers, base::Timers& timers,
+                               const base::Clock& clock, base::Metrics& metrics, std::vector<Controller> controllers,
+                               size_t max_threads)
+    : rep_(std::make_unique<Rep>(client, informers, timers, clock, max_threads)) {
+  for (auto& c : controllers) {
+    const size_t q = rep_->queues.size();
+    auto queue = std::make_unique<Rep::Queue>();
+    const base::MetricLabels labels = {{"name", c.name}};
+    queue->adds = &metrics.counter("workqueue_adds_total", "Keys added to the controller's queue.", labels);
+    queue->retries = &metrics.counter("workqueue_retries_total", "Plans that failed and are tried again.", labels);
+    queue->depth = &metrics.gauge("workqueue_depth", "Keys that wait.", labels);
+    queue->work = &metrics.histogram("workqueue_work_duration_seconds", "Time to plan and apply one key.", labels);
+    for (const auto& source : c.sources) {
+      auto& informer = informers.get(source.resource);
+      for (const auto& [name, function] : source.indexes) informer.add_index(name, function);
+      informer.on_change([this, q, keys = source.keys](const api::ObjectPtr& before, const api::ObjectPtr& after) {
+        if (!keys) return;
+        for (const auto& key : keys(before, after, rep_->view)) rep_->add(q, key);
+      });
+    }
+    queue->controller = std::move(c);
+    rep_->queues.push_back(std::move(queue));
+  }
+}
+
+ControllerLoop::~ControllerLoop() {
+  std::vector<base::Timers::Id> pending;
+  {
+    std::lock_guard lock(rep_->mutex);
+    rep_->stopping = true;
+    for (auto& q : rep_->queues) {
+      for (auto& [key, id] : q->timers) pending.push_back(id);
+      q->timers.clear();
+    }
+  }
+  for (auto id : pending) rep_->timers.cancel(id);
+  rep_->pool.drain();
+}
+
+void ControllerLoop::start() {
+  std::lock_guard lock(rep_->mutex);
+  rep_->started = true;
+  for (size_t q = 0; q < rep_->queues.size(); ++q) {
+    for (const auto& key : rep_->queues[q]->waiting) {
+      rep_->pool.post([rep = rep_.get(), q, key] { rep->run(q, key); });
+    }
+  }
+}
+
+bool ControllerLoop::idle() const {
+  std::lock_guard lock(rep_->mutex);
+  return std::all_of(rep_->queues.begin(), rep_->queues.end(), [](const auto& q) {
+    return q->running.empty() && q->waiting.empty() && q->again.empty() && q->failures.empty();
+  });
+}
+
+}  // namespace orch::server

@@ -1,0 +1,139 @@
+#include "server/controllers/pods.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "api/hash.h"
+#include "api/meta.h"
+#include "api/names.h"
+#include "base/json.h"
+
+namespace orch::server {
+
+bool pod_ready(const Json& pod) { return api::condition_is_true(pod, "Ready"); }
+
+namespace {
+
+std::optional<base::WallTime> ready_since(const Json& pod) {
+  const Json* ready = api::find_condition(pod, "Ready");
+  if (ready == nullptr || base::string_at(*ready, {"status"}) != "True") return std::nullopt;
+  auto since = base::parse_time(base::string_at(*ready, {"lastTransitionTime"}));
+  if (!since.ok()) return base::WallTime();
+  return *since;
+}
+
+}  // namespace
+
+bool pod_available(const Json& pod, int64_t min_ready_seconds, base::WallTime now) {
+  return pod_ready(pod) && !until_available(pod, min_ready_seconds, now);
+}
+
+std::optional<base::Duration> until_available(const Json& pod, int64_t min_ready_seconds, base::WallTime now) {
+  auto since = ready_since(pod);
+  if (!since || min_ready_seconds == 0) return std::nullopt;
+  const base::WallTime at = *since + std::chrono::seconds(min_ready_seconds);
+  if (at <= now) return std::nullopt;
+  return at - now;
+}
+
+bool pod_active(const api::Object& object, const Json& pod) {
+  std::string_view phase = base::string_at(pod, {"status", "phase"});
+  return !object.deleting() && phase != "Succeeded" && phase != "Failed";
+}
+
+Json pod_from_template(const api::Object& owner, const Json& pod_template, const std::string& name) {
+  Json pod = {{"kind", "Pod"}, {"apiVersion", "v1"}};
+  Json& meta = pod["metadata"];
+  meta = Json::object();
+  const Json& from = base::object_at(pod_template, {"metadata"});
+  for (const char* key : {"labels", "annotations", "finalizers"}) {
+    if (from.contains(key)) meta[key] = from[key];
+  }
+  meta["name"] = name;
+  meta["generateName"] = std::string(owner.name()) + "-";
+  meta["namespace"] = std::string(owner.ns());
+  meta["ownerReferences"] = Json::array({api::controller_reference(owner)});
+  pod["spec"] = base::object_at(pod_template, {"spec"});
+  return pod;
+}
+
+std::string free_pod_name(const View& view, std::string_view ns, std::string_view prefix, std::string_view seed,
+                          base::WallTime now, size_t index) {
+  for (uint64_t salt = 0;; ++salt) {
+    std::string text = base::cat(seed, "|", now.time_since_epoch().count(), "|", index, "|", salt);
+    std::string name = api::generate_name(base::cat(prefix, "-"), api::fnv1a64(text));
+    if (view.get(kPods, ns, name) == nullptr) return name;
+  }
+}
+
+std::vector<PodView> claim_pods(const View& view, const api::Object& owner, const api::LabelSelector& selector,
+                                Plan& plan) {
+  std::vector<PodView> out;
+  for (const auto& object : view.by_index(kPods, "controller", owner.uid())) {
+    if (selector.matches(*object)) {
+      out.push_back({object, object->tree()});
+      continue;
+    }
+    if (owner.deleting()) continue;
+    // It does not match any more: let it go.
+    plan.patch(kPods, object->ns(), object->name(),
+               {{"metadata",
+                 {{"uid", std::string(object->uid())},
+                  {"ownerReferences", Json::array({{{"$patch", "delete"}, {"uid", std::string(owner.uid())}}})}}}});
+  }
+  if (owner.deleting()) return out;
+  for (const auto& object : view.by_index(kPods, "controller", base::cat(owner.ns(), "/"))) {
+    if (!selector.matches(*object) || object->deleting()) continue;
+    Json tree = object->tree();
+    if (!pod_active(*object, tree)) continue;
+    Json reference = api::controller_reference(owner);
+    plan.patch(kPods, object->ns(), object->name(),
+               {{"metadata", {{"uid", std::string(object->uid())}, {"ownerReferences", Json::array({reference})}}}});
+    out.push_back({object, std::move(tree)});
+  }
+  return out;
+}
+
+namespace {
+
+int phase_rank(const Json& pod) {
+  std::string_view phase = base::string_at(pod, {"status", "phase"});
+  return phase == "Pending" ? 0 : phase == "Unknown" ? 1 : 2;
+}
+
+int64_t deletion_cost(const Json& pod) {
+  std::string_view text = api::annotation(pod, "controller.kubernetes.io/pod-deletion-cost");
+  return text.empty() ? 0 : std::atoll(std::string(text).c_str());
+}
+
+int64_t restarts(const Json& pod) {
+  int64_t most = 0;
+  for (const auto& c : base::array_at(pod, {"status", "containerStatuses"})) {
+    most = std::max(most, base::int_at(c, {"restartCount"}));
+  }
+  return most;
+}
+
+/// Ages are compared by order of magnitude, so that the order does not follow them blindly.
+int age_rank(base::WallTime since, base::WallTime now) {
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - since).count();
+  return seconds <= 0 ? 0 : static_cast<int>(std::log2(static_cast<double>(seconds)));
+}
+
+}  // namespace
+
+void sort_for_deletion(std::vector<PodView>& pods, base::WallTime now) {
+  std::map<std::string, int> per_node;
+  for (const auto& p : pods) per_node[std::string(base::string_at(p.tree, {"spec", "nodeName"}))]++;
+  auto rank = [&](const PodView& p) {
+    std::string node(base::string_at(p.tree, {"spec", "nodeName"}));
+    auto ready = ready_since(p.tree);
+    return std::make_tuple(node.empty() ? 0 : 1, phase_rank(p.tree), ready ? 1 : 0, deletion_cost(p.tree),
+                           -per_node[node], ready ? age_rank(*ready, now) : 0, -restarts(p.tree),
+                           age_rank(api::creation_time(p.tree), now), std::string(p.object->uid()));
+  };
+  std::sort(pods.begin(), pods.end(), [&](const PodView& a, const PodView& b) { return rank(a) < rank(b); });
+}
+
+}  // namespace orch::server

@@ -1,0 +1,59 @@
+// What several controllers ask about pods, and the pods they make.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/object.h"
+#include "api/selector.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "server/controllers/controller.h"
+
+namespace orch::server {
+
+inline const client::ResourceRef kPods{"", "v1", "pods"};
+inline const client::ResourceRef kNodes{"", "v1", "nodes"};
+inline const client::ResourceRef kServices{"", "v1", "services"};
+inline const client::ResourceRef kNamespaces{"", "v1", "namespaces"};
+inline const client::ResourceRef kConfigMaps{"", "v1", "configmaps"};
+inline const client::ResourceRef kSecrets{"", "v1", "secrets"};
+inline const client::ResourceRef kServiceAccounts{"", "v1", "serviceaccounts"};
+inline const client::ResourceRef kEndpoints{"", "v1", "endpoints"};
+inline const client::ResourceRef kEndpointSlices{"discovery.k8s.io", "v1", "endpointslices"};
+inline const client::ResourceRef kReplicaSets{"apps", "v1", "replicasets"};
+inline const client::ResourceRef kDeployments{"apps", "v1", "deployments"};
+inline const client::ResourceRef kDaemonSets{"apps", "v1", "daemonsets"};
+inline const client::ResourceRef kLeases{"coordination.k8s.io", "v1", "leases"};
+
+/// A pod with the parts of it that decisions look at, parsed once per plan.
+struct PodView {
+  api::ObjectPtr object;
+  Json tree;
+};
+
+bool pod_ready(const Json& pod);
+/// Ready for at least `min_ready_seconds`.
+bool pod_available(const Json& pod, int64_t min_ready_seconds, base::WallTime now);
+/// When a ready pod becomes available; nothing when it is, or is not ready.
+std::optional<base::Duration> until_available(const Json& pod, int64_t min_ready_seconds, base::WallTime now);
+/// Neither finished nor under deletion.
+bool pod_active(const api::Object& object, const Json& pod);
+
+/// A pod from a template, owned by `owner`.
+Json pod_from_template(const api::Object& owner, const Json& pod_template, const std::string& name);
+/// A name "<prefix>-xxxxx" that no pod of the namespace has, from a seed.
+std::string free_pod_name(const View& view, std::string_view ns, std::string_view prefix, std::string_view seed,
+                          base::WallTime now, size_t index);
+
+/// Pods that belong to a controller object: owned ones that match its selector, plus adoptions and releases
+/// that bring reality there, as writes in `plan`. Finished and deleting pods are included.
+std::vector<PodView> claim_pods(const View& view, const api::Object& owner, const api::LabelSelector& selector,
+                                Plan& plan);
+
+/// Order in which surplus pods go, first the one that hurts least (as kube-controller-manager ranks them).
+void sort_for_deletion(std::vector<PodView>& pods, base::WallTime now);
+
+}  // namespace orch::server

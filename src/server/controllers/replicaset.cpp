@@ -1,0 +1,129 @@
+#include "server/controllers/replicaset.h"
+
+#include <algorithm>
+
+#include "api/meta.h"
+#include "base/json.h"
+#include "server/controllers/pods.h"
+
+namespace orch::server {
+
+namespace {
+
+/// Pods made or removed by one plan; the next one goes on.
+constexpr int64_t kBurst = 500;
+
+bool labels_contain(const api::Object& pod, const Json& labels) {
+  for (const auto& [key, value] : labels.items()) {
+    std::string_view have = pod.label(key);
+    if (have.data() == nullptr || value != have) return false;
+  }
+  return true;
+}
+
+Json status_of(const Json& rs, const std::vector<PodView>& pods, int64_t terminating, base::WallTime now,
+               Plan& plan) {
+  const int64_t min_ready = base::int_at(rs, {"spec", "minReadySeconds"});
+  const Json& labels = base::object_at(rs, {"spec", "template", "metadata", "labels"});
+  int64_t full = 0, ready = 0, available = 0;
+  for (const auto& p : pods) {
+    if (labels_contain(*p.object, labels)) ++full;
+    if (!pod_ready(p.tree)) continue;
+    ++ready;
+    if (auto wait = until_available(p.tree, min_ready, now)) {
+      plan.again_after(*wait);
+    } else {
+      ++available;
+    }
+  }
+  Json status = base::object_at(rs, {"status"});
+  auto set = [&status](const char* name, int64_t n) {
+    if (n == 0) {
+      status.erase(name);
+    } else {
+      status[name] = n;
+    }
+  };
+  status["replicas"] = static_cast<int64_t>(pods.size());
+  set("fullyLabeledReplicas", full);
+  set("readyReplicas", ready);
+  set("availableReplicas", available);
+  status["terminatingReplicas"] = terminating;
+  set("observedGeneration", base::int_at(rs, {"metadata", "generation"}));
+  return status;
+}
+
+void scale(const View& view, const api::ObjectPtr& object, const Json& rs, std::vector<PodView>& active,
+           base::WallTime now, Plan& plan) {
+  const int64_t want = base::int_at(rs, {"spec", "replicas"}, 1);
+  const auto have = static_cast<int64_t>(active.size());
+  const Json& pod_template = base::object_at(rs, {"spec", "template"});
+  for (int64_t i = 0; i < std::min(want - have, kBurst); ++i) {
+    std::string name = free_pod_name(view, object->ns(), object->name(), object->uid(), now, static_cast<size_t>(i));
+    plan.create(kPods, object->ns(), pod_from_template(*object, pod_template, name));
+    plan.note(object, "Normal", "SuccessfulCreate", "Created pod: " + name);
+  }
+  if (have > want) {
+    sort_for_deletion(active, now);
+    const int64_t surplus = std::min(have - want, kBurst);
+    for (int64_t i = 0; i < surplus; ++i) {
+      const api::Object& pod = *active[static_cast<size_t>(i)].object;
+      plan.remove(kPods, pod);
+      plan.note(object, "Normal", "SuccessfulDelete", base::cat("Deleted pod: ", pod.name()));
+    }
+  }
+}
+
+}  // namespace
+
+Plan plan_replicaset(const View& view, const Key& key, base::WallTime now) {
+  Plan plan;
+  api::ObjectPtr object = view.get(kReplicaSets, key.ns, key.name);
+  if (object == nullptr) return plan;
+  const Json rs = object->tree();
+  auto selector = api::LabelSelector::from_tree(base::object_at(rs, {"spec", "selector"}));
+  if (!selector.ok()) return plan;
+  std::vector<PodView> active;
+  int64_t terminating = 0;
+  for (auto& p : claim_pods(view, *object, *selector, plan)) {
+    if (p.object->deleting()) {
+      std::string_view phase = base::string_at(p.tree, {"status", "phase"});
+      if (phase != "Succeeded" && phase != "Failed") ++terminating;
+    } else if (pod_active(*p.object, p.tree)) {
+      active.push_back(std::move(p));
+    }
+  }
+  Json status = status_of(rs, active, terminating, now, plan);
+  if (!object->deleting()) scale(view, object, rs, active, now, plan);
+  if (status != base::object_at(rs, {"status"})) {
+    Json next = rs;
+    next["status"] = status;
+    plan.update(kReplicaSets, std::move(next), "status");
+  }
+  return plan;
+}
+
+Controller make_replicaset_controller() {
+  Controller c;
+  c.name = "replicaset-controller";
+  c.sources = {{kReplicaSets, own_key, {}},
+               {kPods,
+                [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
+                  static const auto owner = owner_key("ReplicaSet");
+                  Keys keys = owner(before, after, view);
+                  if (!keys.empty() || after == nullptr) return keys;
+                  // An orphan: whoever selects it may adopt it.
+                  if (!api::controller_of(*after).uid.empty()) return keys;
+                  for (const auto& rs : view.list(kReplicaSets, after->ns())) {
+                    const Json tree = rs->tree();
+                    auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
+                    if (selector.ok() && selector->matches(*after)) keys.push_back({std::string(rs->ns()), std::string(rs->name())});
+                  }
+                  return keys;
+                },
+                {{"controller", controller_uid_index()}}}};
+  c.plan = plan_replicaset;
+  return c;
+}
+
+}  // namespace orch::server

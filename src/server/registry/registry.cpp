@@ -1,0 +1,313 @@
+#include "server/registry/registry.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <shared_mutex>
+#include <unordered_map>
+
+#include "api/names.h"
+#include "api/resources/object_meta.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "pki/pki.h"
+#include "server/registry/registry_internal.h"
+
+namespace orch::server {
+
+using api::ObjectPtr;
+using api::Resource;
+using base::Code;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::string_view kRoot = "/registry/";
+
+std::string cache_key(std::string_view group, std::string_view plural) { return base::cat(group, "/", plural); }
+
+/// "/registry/<group>/<plural>/" of a key: what finds its cache.
+std::string_view prefix_of(std::string_view key) {
+  size_t a = key.find('/', kRoot.size());
+  if (a == std::string_view::npos) return {};
+  size_t b = key.find('/', a + 1);
+  return b == std::string_view::npos ? std::string_view() : key.substr(0, b + 1);
+}
+
+}  // namespace
+
+struct Registry::Rep {
+  std::atomic<int64_t> progress{0};
+  mutable std::shared_mutex mutex;
+  std::unordered_map<std::string, std::unique_ptr<WatchCache>> by_resource;  // under mutex
+  std::unordered_map<std::string_view, WatchCache*> by_prefix;               // under mutex
+  std::unordered_map<std::string, Hook> hooks;  // set before start()
+  std::unique_ptr<datastore::Subscription> subscription;
+
+  WatchCache* find_prefix(std::string_view prefix) const {
+    std::shared_lock lock(mutex);
+    auto it = by_prefix.find(prefix);
+    return it == by_prefix.end() ? nullptr : it->second;
+  }
+};
+
+Registry::Registry(datastore::Store& store, const api::Schema& schema, api::ResourceTable& table,
+                   const AdmissionChain& admission, const base::Clock& clock)
+    : store_(store),
+      schema_(schema),
+      table_(table),
+      admission_(admission),
+      clock_(clock),
+      rep_(std::make_unique<Rep>()) {}
+
+Registry::~Registry() { rep_->subscription.reset(); }
+
+Status Registry::start() {
+  // The state as of the oldest revision still readable, then the history since: so watches that were cut off
+  // by a restart resume where they were.
+  int64_t base_revision = store_.compacted();
+  {
+    std::unique_lock lock(rep_->mutex);
+    auto rows = table_.all();
+    for (const auto& row : *rows) {
+      if (!row->stored || !row->storage_version) continue;
+      auto cache = std::make_unique<WatchCache>(row, rep_->progress);
+      cache->set_oldest(base_revision);
+      rep_->by_prefix[cache->resource().key_prefix()] = cache.get();
+      rep_->by_resource[cache_key(row->group, row->plural)] = std::move(cache);
+    }
+  }
+  datastore::Range range = store_.range(kRoot, datastore::prefix_end(kRoot), base_revision, 0);
+  if (range.outcome != datastore::Outcome::kOk) {
+    return Status(Code::kInternal, base::cat("reading the store: ", range.message));
+  }
+  for (const auto& kv : range.items) {
+    if (WatchCache* cache = rep_->find_prefix(prefix_of(kv.key))) cache->load(kv);
+  }
+  range.items.clear();
+  rep_->progress = base_revision;
+  auto subscribed = store_.subscribe(kRoot, base_revision,
+                                     [this](const std::vector<datastore::Event>& events) { on_events(events); });
+  if (subscribed.outcome != datastore::Outcome::kOk) {
+    return Status(Code::kInternal, base::cat("following the store: ", subscribed.message));
+  }
+  rep_->subscription = std::move(subscribed.subscription);
+  int64_t now = store_.revision();
+  int64_t seen = rep_->progress.load();
+  while (seen < now && !rep_->progress.compare_exchange_weak(seen, now)) {
+  }
+  return {};
+}
+
+void Registry::on_events(const std::vector<datastore::Event>& events) {
+  std::vector<WatchCache*> touched;
+  for (const auto& event : events) {
+    WatchCache* cache = rep_->find_prefix(prefix_of(event.kv.key));
+    if (cache == nullptr) continue;
+    cache->apply(event);
+    if (std::find(touched.begin(), touched.end(), cache) == touched.end()) touched.push_back(cache);
+  }
+  if (!events.empty()) rep_->progress.store(events.back().kv.mod_revision, std::memory_order_release);
+  for (WatchCache* cache : touched) cache->flush();
+}
+
+int64_t Registry::revision() const { return rep_->progress.load(std::memory_order_acquire); }
+
+WatchCache* Registry::cache(const Resource& resource) const { return cache(resource.group, resource.plural); }
+
+WatchCache* Registry::cache(std::string_view group, std::string_view plural) const {
+  std::shared_lock lock(rep_->mutex);
+  auto it = rep_->by_resource.find(cache_key(group, plural));
+  return it == rep_->by_resource.end() ? nullptr : it->second.get();
+}
+
+void Registry::add_hook(std::string group_resource, Hook hook) {
+  rep_->hooks[std::move(group_resource)] = std::move(hook);
+}
+
+const Registry::Hook* Registry::hook(const Resource& r) const {
+  auto it = rep_->hooks.find(r.group_resource());
+  return it == rep_->hooks.end() ? nullptr : &it->second;
+}
+
+Status Registry::not_found(const Resource& resource, std::string_view name) {
+  base::StatusDetails details;
+  details.name = name;
+  details.group = resource.group;
+  details.kind = resource.plural;
+  return Status(Code::kNotFound, base::cat(resource.group_resource(), " \"", name, "\" not found"), details);
+}
+
+Result<ObjectPtr> Registry::get(const Resource& resource, std::string_view ns, std::string_view name) const {
+  WatchCache* c = cache(resource);
+  ObjectPtr object = c != nullptr ? c->get(ns, name) : nullptr;
+  if (object == nullptr) return not_found(resource, name);
+  return object;
+}
+
+Status Registry::admit(const Resource& r, std::string_view subresource, AdmissionRequest::Operation operation,
+                       std::string_view ns, std::string_view name, Json* object, const Json* old,
+                       const WriteContext& context) const {
+  if (context.skip_admission) return {};
+  AdmissionRequest request;
+  request.operation = operation;
+  request.resource = &r;
+  request.subresource = subresource;
+  request.ns = ns;
+  request.name = name;
+  request.user = context.user;
+  request.object = object;
+  request.old_object = old;
+  request.dry_run = context.dry_run;
+  request.warnings = context.warnings;
+  ORCH_RETURN_IF_ERROR(admission_.admit(request));
+  return admission_.validate(request);
+}
+
+namespace {
+
+void drop_empty_metadata(Json& meta) {
+  for (const char* key : {"labels", "annotations", "finalizers", "ownerReferences"}) {
+    auto it = meta.find(key);
+    if (it != meta.end() && (it->is_null() || it->empty())) meta.erase(it);
+  }
+}
+
+}  // namespace
+
+void finish_tree(Json& object) { drop_empty_metadata(object["metadata"]); }
+
+Status conflict_status(const Resource& r, std::string_view name, std::string_view why) {
+  base::StatusDetails details;
+  details.name = name;
+  details.group = r.group;
+  details.kind = r.plural;
+  return Status(Code::kConflict,
+                base::cat("Operation cannot be fulfilled on ", r.group_resource(), " \"", name, "\": ", why),
+                details);
+}
+
+Status write_failure(const datastore::WriteResult& result) {
+  if (result.outcome == datastore::Outcome::kReadOnly) return Status(Code::kStoreReadOnly, result.message);
+  return Status(Code::kInternal, base::cat("storage: ", result.message));
+}
+
+namespace {
+
+uint64_t random_entropy() {
+  const std::string bytes = pki::random_bytes(sizeof(uint64_t));
+  uint64_t n = 0;
+  std::memcpy(&n, bytes.data(), sizeof n);
+  return n;
+}
+
+}  // namespace
+
+Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns, Json& object) const {
+  Json& meta = object["metadata"];
+  if (!meta.is_object()) meta = Json::object();
+  if (!base::string_at(meta, {"resourceVersion"}).empty()) {
+    return Status(Code::kBadRequest, "resourceVersion should not be set on objects to be created");
+  }
+  std::string_view own = base::string_at(meta, {"namespace"});
+  if (r.namespaced) {
+    if (!own.empty() && own != ns) {
+      return Status(Code::kBadRequest, "the namespace of the provided object does not match the namespace sent on the request");
+    }
+    meta["namespace"] = std::string(ns);
+  } else {
+    meta.erase("namespace");
+  }
+  for (const char* key : {"resourceVersion", "selfLink", "managedFields", "deletionTimestamp",
+                          "deletionGracePeriodSeconds", "generation"}) {
+    meta.erase(key);
+  }
+  std::string_view name = base::string_at(meta, {"name"});
+  std::string_view generate = base::string_at(meta, {"generateName"});
+  if (name.empty() && !generate.empty()) meta["name"] = api::generate_name(generate, random_entropy());
+  meta["uid"] = pki::make_uuid();
+  meta["creationTimestamp"] = base::format_time(clock_.now());
+  if (r.strategy->has_generation) meta["generation"] = 1;
+  return {};
+}
+
+Result<ObjectPtr> Registry::create(const Resource& r, std::string_view ns, Json object,
+                                   const WriteContext& context) {
+  // A generated name may be taken: Kubernetes tries 8 times before it tells the client.
+  bool generated = base::string_at(object, {"metadata", "name"}).empty();
+  for (int attempt = 0;; ++attempt) {
+    auto result = create_once(r, ns, object, context);
+    if (result.ok() || !generated || result.error().code() != Code::kAlreadyExists || attempt == 7) return result;
+  }
+}
+
+Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, Json object,
+                                        const WriteContext& context) {
+  const api::Strategy& strategy = *r.strategy;
+  api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr};
+  ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
+  std::string name(base::string_at(object, {"metadata", "name"}));
+  apply_defaults(schema_, r, object);
+  ORCH_RETURN_IF_ERROR(
+      admit(r, "", AdmissionRequest::Operation::kCreate, ns, name, &object, nullptr, context));
+  apply_defaults(schema_, r, object);
+  if (r.subresource("status") != nullptr && !strategy.keep_status_on_create) object.erase("status");
+  if (strategy.prepare_create) strategy.prepare_create(object, sc);
+  finish_tree(object);
+
+  api::FieldErrors errors;
+  api::validate_object_meta(object, r, errors);
+  if (strategy.validate) strategy.validate(object, errors);
+  ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
+  collect_warnings(strategy, object, nullptr, context);
+
+  const Hook* h = hook(r);
+  if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(object, nullptr, context.dry_run));
+  normalise(schema_, r, object);
+  std::string stored = api::to_stored(object);
+  if (context.dry_run) {
+    if (h != nullptr) h->settle(nullptr, &object);
+    WatchCache* c = cache(r);
+    if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(r, name);
+    return api::Object::from_tree(object, r.selectable_fields);
+  }
+  datastore::WriteResult written = store_.write_sync({datastore::Write::Type::kPut, r.key(ns, name), stored, 0});
+  if (written.outcome != datastore::Outcome::kOk) {
+    if (h != nullptr) h->settle(nullptr, &object);
+    if (written.outcome == datastore::Outcome::kConflict) return already_exists(r, name);
+    return write_failure(written);
+  }
+  if (h != nullptr) h->settle(&object, nullptr);
+  return committed(r, ns, name, stored, written.revision);
+}
+
+ObjectPtr Registry::committed_or_null(const Resource& r, std::string_view ns, std::string_view name,
+                                      int64_t revision) const {
+  WatchCache* c = cache(r);
+  ObjectPtr object = c != nullptr ? c->get(ns, name) : nullptr;
+  return object != nullptr && object->revision() == revision ? object : nullptr;
+}
+
+Result<ObjectPtr> Registry::committed(const Resource& r, std::string_view ns, std::string_view name,
+                                      const std::string& stored, int64_t revision) const {
+  // The cache has the object already, unless somebody wrote it again in between.
+  if (ObjectPtr object = committed_or_null(r, ns, name, revision)) return object;
+  return api::Object::from_stored(stored, revision, r.selectable_fields);
+}
+
+Status already_exists(const Resource& r, std::string_view name) {
+  base::StatusDetails details;
+  details.name = name;
+  details.group = r.group;
+  details.kind = r.plural;
+  return Status(Code::kAlreadyExists, base::cat(r.group_resource(), " \"", name, "\" already exists"), details);
+}
+
+void collect_warnings(const api::Strategy& strategy, const Json& object, const Json* old,
+                      const WriteContext& context) {
+  if (context.warnings == nullptr || !strategy.warnings) return;
+  for (auto& w : strategy.warnings(object, old)) context.warnings->push_back(std::move(w));
+}
+
+}  // namespace orch::server

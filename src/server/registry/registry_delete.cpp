@@ -1,0 +1,130 @@
+// Registry::remove: preconditions, grace periods, finalizers and propagation.
+#include <algorithm>
+
+#include "base/json.h"
+#include "server/registry/registry.h"
+#include "server/registry/registry_internal.h"
+
+namespace orch::server {
+
+using api::ObjectPtr;
+using api::Resource;
+using base::Code;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr int kMaxTries = 16;
+
+/// Adds or removes the garbage collector's finalizers as the propagation policy says. True if changed.
+bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
+  Json list = base::array_at(meta, {"finalizers"});
+  auto has = [&](const char* f) { return std::find(list.begin(), list.end(), f) != list.end(); };
+  bool orphan = propagation == "Orphan" || (propagation.empty() && has("orphan"));
+  bool foreground = propagation == "Foreground" || (propagation.empty() && has("foregroundDeletion") && !orphan);
+  bool changed = false;
+  auto want = [&](const char* f, bool wanted) {
+    auto it = std::find(list.begin(), list.end(), f);
+    if (wanted && it == list.end()) list.push_back(f), changed = true;
+    if (!wanted && it != list.end()) list.erase(it), changed = true;
+  };
+  want("orphan", orphan);
+  want("foregroundDeletion", foreground);
+  if (list.empty()) {
+    meta.erase("finalizers");
+  } else {
+    meta["finalizers"] = list;
+  }
+  return changed;
+}
+
+Status check_preconditions(const Resource& r, const api::Object& o, const DeleteParams& p) {
+  if (!p.uid.empty() && p.uid != o.uid()) {
+    return conflict_status(r, o.name(),
+                           base::cat("Precondition failed: UID in precondition: ", p.uid,
+                                     ", UID in object meta: ", o.uid()));
+  }
+  if (!p.resource_version.empty() && p.resource_version != std::to_string(o.revision())) {
+    return conflict_status(r, o.name(),
+                           base::cat("Precondition failed: ResourceVersion in precondition: ", p.resource_version,
+                                     ", ResourceVersion in object meta: ", o.revision()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<DeleteOutcome> Registry::remove(const Resource& r, std::string_view ns, std::string_view name,
+                                       const DeleteParams& params, const WriteContext& context) {
+  for (int i = 0;; ++i) {
+    WatchCache* c = cache(r);
+    ObjectPtr current = c != nullptr ? c->get(ns, name) : nullptr;
+    if (current == nullptr) return not_found(r, name);
+    Attempt attempt;
+    auto result = remove_once(r, current, params, context, attempt);
+    if (!attempt.lost_race || i == kMaxTries) return result;
+  }
+}
+
+Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& current, const DeleteParams& params,
+                                            const WriteContext& context, Attempt& attempt) {
+  const api::Strategy& strategy = *r.strategy;
+  const std::string ns(current->ns()), name(current->name());
+  ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
+  const Json old = current->tree();
+  ORCH_RETURN_IF_ERROR(admit(r, "", AdmissionRequest::Operation::kDelete, ns, name, nullptr, &old, context));
+
+  Json next = old;
+  Json& meta = next["metadata"];
+  set_propagation_finalizers(meta, params.propagation);
+  int64_t grace = 0;
+  if (strategy.grace_seconds) {
+    grace = strategy.grace_seconds(old);
+    if (grace > 0 && params.grace_seconds) grace = std::max<int64_t>(0, *params.grace_seconds);
+  }
+  if (current->deleting()) {
+    // A second delete may only shorten the wait.
+    const int64_t left = base::int_at(old, {"metadata", "deletionGracePeriodSeconds"});
+    const bool shorten = params.grace_seconds && grace < left;
+    if (!shorten) grace = left;
+    if (shorten) {
+      auto began = base::parse_time(base::string_at(old, {"metadata", "deletionTimestamp"}));
+      if (began.ok()) {
+        meta["deletionTimestamp"] = base::format_time(*began - std::chrono::seconds(left - grace));
+      }
+      meta["deletionGracePeriodSeconds"] = grace;
+    }
+  } else {
+    meta["deletionTimestamp"] = base::format_time(clock_.now() + std::chrono::seconds(grace));
+    meta["deletionGracePeriodSeconds"] = grace;
+    if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
+    if (strategy.prepare_delete) strategy.prepare_delete(next);
+  }
+  const bool held = !base::array_at(next, {"metadata", "finalizers"}).empty() ||
+                    (strategy.held && strategy.held(next));
+  const bool goes = !held && grace == 0;
+  if (!goes && next == old) return DeleteOutcome{false, current};
+  if (context.dry_run) return DeleteOutcome{goes, current};
+
+  std::string stored = goes ? std::string() : api::to_stored(next);
+  datastore::WriteResult written =
+      store_.write_sync({goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut, r.key(ns, name),
+                         stored, current->revision()});
+  if (written.outcome != datastore::Outcome::kOk) {
+    if (written.outcome != datastore::Outcome::kConflict) return write_failure(written);
+    if (written.current == 0) return not_found(r, name);
+    attempt.lost_race = params.resource_version.empty();
+    return conflict_status(r, name, kModifiedMessage);
+  }
+  if (goes) {
+    if (const Hook* h = hook(r)) h->settle(nullptr, &old);
+    ObjectPtr last = with_revision(*current, written.revision, r.selectable_fields);
+    return DeleteOutcome{true, last != nullptr ? last : current};
+  }
+  auto object = committed(r, ns, name, stored, written.revision);
+  if (!object.ok()) return object.error();
+  return DeleteOutcome{false, *object};
+}
+
+}  // namespace orch::server

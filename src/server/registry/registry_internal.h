@@ -1,0 +1,34 @@
+// Steps shared by the registry's create, update and delete; not for other folders.
+#pragma once
+
+#include <string_view>
+
+#include "api/resources/resource.h"
+#include "base/json_fwd.h"
+#include "base/status.h"
+#include "datastore/store.h"
+#include "server/registry/registry.h"
+
+namespace orch::server {
+
+/// One try of an optimistic write: whether it lost the race and may be tried again on fresh state.
+struct Registry::Attempt {
+  bool lost_race = false;
+};
+
+/// Schema defaults, then the strategy's.
+void apply_defaults(const api::Schema& schema, const api::Resource& r, Json& object);
+/// Brings the tree to the shape Go's encoder would give it.
+void normalise(const api::Schema& schema, const api::Resource& r, Json& object);
+/// Removes empty metadata maps and lists.
+void finish_tree(Json& object);
+void collect_warnings(const api::Strategy& strategy, const Json& object, const Json* old,
+                      const WriteContext& context);
+base::Status conflict_status(const api::Resource& r, std::string_view name, std::string_view why);
+base::Status already_exists(const api::Resource& r, std::string_view name);
+base::Status write_failure(const datastore::WriteResult& result);
+
+inline constexpr std::string_view kModifiedMessage =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+}  // namespace orch::server

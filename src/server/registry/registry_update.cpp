@@ -1,0 +1,188 @@
+// Registry::update: optimistic read-change-write.
+#include "api/resources/object_meta.h"
+#include "base/json.h"
+#include "server/registry/registry.h"
+#include "server/registry/registry_internal.h"
+
+namespace orch::server {
+
+using api::ObjectPtr;
+using api::Resource;
+using base::Code;
+using base::Result;
+using base::Status;
+
+namespace {
+
+/// Tries of an unconditional change before the client is told of the conflict.
+constexpr int kMaxTries = 16;
+
+void copy_member(const Json& from, Json& to, const char* key) {
+  auto it = from.find(key);
+  if (it == from.end()) {
+    to.erase(key);
+  } else {
+    to[key] = *it;
+  }
+}
+
+/// Keeps in `next` what no update may change.
+void keep_system_metadata(const Json& old, Json& next) {
+  Json& meta = next["metadata"];
+  const Json& before = old["metadata"];
+  for (const char* key : {"creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+                          "generateName", "selfLink"}) {
+    copy_member(before, meta, key);
+  }
+  for (const char* key : {"name", "namespace", "uid"}) {
+    if (base::string_at(meta, {key}).empty()) copy_member(before, meta, key);
+  }
+  meta.erase("managedFields");
+}
+
+/// A status write keeps everything but status, annotations and what the strategy lets through.
+void keep_all_but_status(const Json& old, Json& next) {
+  Json kept = old;
+  copy_member(next, kept, "status");
+  for (const char* key : {"annotations"}) copy_member(next["metadata"], kept["metadata"], key);
+  copy_member(next["metadata"], kept["metadata"], "resourceVersion");
+  next = std::move(kept);
+}
+
+bool spec_changed(const Json& old, const Json& next) {
+  for (const auto& [key, value] : next.items()) {
+    if (key == "metadata" || key == "status") continue;
+    auto it = old.find(key);
+    if (it == old.end() || *it != value) return true;
+  }
+  for (const auto& [key, value] : old.items()) {
+    if (key != "metadata" && key != "status" && !next.contains(key)) return true;
+  }
+  return false;
+}
+
+bool equal_but_revision(const Json& a, const Json& b) {
+  Json x = a, y = b;
+  x["metadata"].erase("resourceVersion");
+  y["metadata"].erase("resourceVersion");
+  return x == y;
+}
+
+}  // namespace
+
+Result<ObjectPtr> Registry::update(const Resource& r, std::string_view ns, std::string_view name,
+                                   std::string_view subresource, const Change& change,
+                                   const WriteContext& context) {
+  for (int i = 0;; ++i) {
+    WatchCache* c = cache(r);
+    ObjectPtr current = c != nullptr ? c->get(ns, name) : nullptr;
+    if (current == nullptr) return not_found(r, name);
+    Attempt attempt;
+    auto result = update_once(r, subresource, current, change, context, attempt);
+    if (!attempt.lost_race || i == kMaxTries) return result;
+  }
+}
+
+Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subresource, const ObjectPtr& current,
+                                        const Change& change, const WriteContext& context, Attempt& attempt) {
+  const api::Strategy& strategy = *r.strategy;
+  const std::string ns(current->ns()), name(current->name());
+  const Json old = current->tree();
+  auto wanted = change(old);
+  if (!wanted.ok()) return wanted.error();
+  Json next = std::move(*wanted);
+  if (!next.is_object()) return Status(Code::kBadRequest, "the object is not a JSON object");
+  if (!next["metadata"].is_object()) next["metadata"] = Json::object();
+
+  const std::string version(base::string_at(next, {"metadata", "resourceVersion"}));
+  const bool insisted = !version.empty() && version != "0";
+  if (insisted && version != std::to_string(current->revision())) {
+    return conflict_status(r, name, kModifiedMessage);
+  }
+  const std::string uid(base::string_at(next, {"metadata", "uid"}));
+  if (!uid.empty() && uid != current->uid()) {
+    return conflict_status(r, name,
+                           base::cat("Precondition failed: UID in precondition: ", uid,
+                                     ", UID in object meta: ", current->uid()));
+  }
+  keep_system_metadata(old, next);
+  api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr};
+  const bool status_write = subresource == "status";
+  if (status_write) {
+    keep_all_but_status(old, next);
+    if (strategy.prepare_status_update) strategy.prepare_status_update(next, old, sc);
+  } else if (r.subresource("status") != nullptr) {
+    copy_member(old, next, "status");
+  }
+  apply_defaults(schema_, r, next);
+  ORCH_RETURN_IF_ERROR(admit(r, subresource, AdmissionRequest::Operation::kUpdate, ns, name, &next, &old, context));
+  apply_defaults(schema_, r, next);
+  const auto own = strategy.subresource_updates.find(subresource);
+  const bool has_own = !status_write && own != strategy.subresource_updates.end();
+  if (has_own) {
+    if (own->second.prepare) own->second.prepare(next, old, sc);
+  } else if (subresource.empty() && strategy.prepare_update) {
+    strategy.prepare_update(next, old, sc);
+  }
+  if (!status_write && strategy.has_generation) {
+    const bool changed = strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
+    if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
+  }
+  finish_tree(next);
+
+  api::FieldErrors errors;
+  api::validate_object_meta_update(next, old, r, errors);
+  if (status_write) {
+    if (strategy.validate_status_update) strategy.validate_status_update(next, old, errors);
+  } else if (has_own) {
+    if (own->second.validate) own->second.validate(next, old, errors);
+  } else {
+    if (strategy.validate_update) {
+      strategy.validate_update(next, old, errors);
+    } else if (strategy.validate) {
+      strategy.validate(next, errors);
+    }
+  }
+  ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
+  if (subresource.empty()) collect_warnings(strategy, next, &old, context);
+
+  const Hook* h = subresource.empty() ? hook(r) : nullptr;
+  if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(next, &old, context.dry_run));
+  normalise(schema_, r, next);
+  auto settle = [&](bool written) {
+    if (h != nullptr) h->settle(written ? &next : &old, written ? &old : &next);
+  };
+  if (equal_but_revision(next, old)) {
+    settle(false);
+    return current;
+  }
+  if (context.dry_run) {
+    settle(false);
+    next["metadata"]["resourceVersion"] = std::to_string(current->revision());
+    return api::Object::from_tree(next, r.selectable_fields);
+  }
+  // The last finalizer of an object under deletion was taken off: it goes now.
+  const bool goes = current->deleting() && base::array_at(next, {"metadata", "finalizers"}).empty() &&
+                    base::int_at(next, {"metadata", "deletionGracePeriodSeconds"}) == 0 &&
+                    !(strategy.held && strategy.held(next)) &&
+                    (!base::array_at(old, {"metadata", "finalizers"}).empty() || (strategy.held && strategy.held(old)));
+  std::string stored = api::to_stored(next);
+  datastore::Write write{goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut, r.key(ns, name),
+                         goes ? std::string() : stored, current->revision()};
+  datastore::WriteResult written = store_.write_sync(std::move(write));
+  if (written.outcome != datastore::Outcome::kOk) {
+    settle(false);
+    if (written.outcome != datastore::Outcome::kConflict) return write_failure(written);
+    attempt.lost_race = !insisted;
+    if (written.current == 0) return not_found(r, name);
+    return conflict_status(r, name, kModifiedMessage);
+  }
+  settle(true);
+  if (goes) {
+    if (const Hook* main = hook(r)) main->settle(nullptr, &old);
+    return api::Object::from_stored(stored, written.revision, r.selectable_fields);
+  }
+  return committed(r, ns, name, stored, written.revision);
+}
+
+}  // namespace orch::server

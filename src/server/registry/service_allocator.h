@@ -1,0 +1,60 @@
+// Cluster IPs and node ports: what a Service is given that no other may have.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/json_fwd.h"
+#include "base/status.h"
+#include "server/registry/registry.h"
+
+namespace orch::server {
+
+struct ServiceRanges {
+  std::string cidr = "10.43.0.0/16";  // IPv4 or IPv6
+  int node_port_first = 30000, node_port_last = 32767;
+};
+
+/// Allocates inside Registry hooks. State is in memory, rebuilt from the stored services at start: services
+/// are the only record, so nothing can disagree with them. Thread-safe.
+class ServiceAllocator {
+ public:
+  /// kBadRequest for a range that is not a CIDR of room for services; of larger ranges the first 2^20 addresses are used.
+  static base::Result<std::unique_ptr<ServiceAllocator>> make(const ServiceRanges& ranges);
+
+  /// Takes what a stored service holds (start-up).
+  void adopt(const Json& service);
+  /// Assigns clusterIP(s), ipFamilies, node ports and health check port to a service about to be stored, and
+  /// takes them; refuses what is taken or outside the range with Kubernetes' messages.
+  base::Status allocate(Json& service, const Json* old, bool dry_run);
+  /// Gives back what is not in use any more (see Registry::Hook).
+  void settle(const Json* kept, const Json* dropped);
+  Registry::Hook hook();
+
+  /// The n-th address of the range ("10.43.0.1" for 1), for the kubernetes service and the DNS service.
+  std::string address(uint32_t n) const;
+
+ private:
+  ServiceAllocator() = default;
+  base::Status take_ip(const std::string& ip, const std::string& owner);
+  base::Result<std::string> next_ip(const std::string& owner);
+  base::Result<int> next_port(const std::string& owner);
+  bool in_range(const std::string& ip) const;
+
+  ServiceRanges ranges_;
+  int family_ = 4;
+  std::string base_;         // network address, 4 or 16 bytes
+  uint32_t size_ = 0;        // addresses in use: [1, size_ - 2]
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::string> ips_;  // under mutex_: address -> owner uid
+  std::unordered_map<int, std::string> ports_;        // under mutex_: port -> owner uid
+  uint32_t next_ip_ = 0;                              // under mutex_
+  int next_port_ = 0;                                 // under mutex_
+};
+
+}  // namespace orch::server

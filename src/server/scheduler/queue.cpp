@@ -1,0 +1,114 @@
+#include "server/scheduler/queue.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace orch::server::scheduler {
+
+namespace {
+
+constexpr std::chrono::seconds kFirstBackoff{1}, kLastBackoff{10};
+
+base::Duration backoff_after(int attempts) {
+  base::Duration d = kFirstBackoff;
+  for (int i = 1; i < attempts && d < kLastBackoff; ++i) d *= 2;
+  return std::min<base::Duration>(d, kLastBackoff);
+}
+
+}  // namespace
+
+void Queue::activate(Entry& e) {
+  e.state = Entry::State::kActive;
+  active_[{e.pod->priority, e.order}] = e.pod->uid;
+}
+
+void Queue::detach(Entry& e) {
+  switch (e.state) {
+    case Entry::State::kActive: active_.erase({e.pod->priority, e.order}); break;
+    case Entry::State::kBackoff: backoff_.erase({e.due, e.pod->uid}); break;
+    case Entry::State::kSleeping: sleeping_.erase(e.pod->uid); break;
+    case Entry::State::kDeciding: break;
+  }
+}
+
+void Queue::wake(Entry& e, base::MonoTime now) {
+  detach(e);
+  e.due = e.last_failure + backoff_after(e.attempts);
+  if (e.attempts == 0 || e.due <= now) {
+    activate(e);
+  } else {
+    e.state = Entry::State::kBackoff;
+    backoff_.insert({e.due, e.pod->uid});
+  }
+}
+
+void Queue::add(const PodPtr& pod, base::MonoTime now) {
+  auto [it, fresh] = entries_.try_emplace(pod->uid);
+  Entry& e = it->second;
+  if (fresh) {
+    e.pod = pod;
+    e.order = next_order_++;
+    activate(e);
+    return;
+  }
+  if (e.state == Entry::State::kDeciding) {
+    e.pod = pod;
+    return;
+  }
+  detach(e);
+  e.pod = pod;
+  wake(e, now);
+}
+
+void Queue::remove(const std::string& uid) {
+  auto it = entries_.find(uid);
+  if (it == entries_.end()) return;
+  detach(it->second);
+  entries_.erase(it);
+}
+
+PodPtr Queue::pop() {
+  if (active_.empty()) return nullptr;
+  Entry& e = entries_.at(active_.begin()->second);
+  active_.erase(active_.begin());
+  e.state = Entry::State::kDeciding;
+  return e.pod;
+}
+
+void Queue::placed(const std::string& uid) { remove(uid); }
+
+void Queue::failed(const PodPtr& pod, uint32_t helped_by, uint32_t events_since, base::MonoTime now) {
+  auto it = entries_.find(pod->uid);
+  if (it == entries_.end()) return;  // deleted meanwhile
+  Entry& e = it->second;
+  if (e.state != Entry::State::kDeciding) return;
+  ++e.attempts;
+  e.last_failure = now;
+  e.helped_by = helped_by;
+  if ((helped_by & events_since) != 0 || e.pod != pod) {
+    wake(e, now);
+    return;
+  }
+  e.state = Entry::State::kSleeping;
+  sleeping_.insert(pod->uid);
+}
+
+void Queue::on_event(uint32_t events, base::MonoTime now) {
+  std::vector<std::string> helped;
+  for (const auto& uid : sleeping_) {
+    if ((entries_.at(uid).helped_by & events) != 0) helped.push_back(uid);
+  }
+  for (const auto& uid : helped) wake(entries_.at(uid), now);
+}
+
+std::optional<base::MonoTime> Queue::advance(base::MonoTime now) {
+  while (!backoff_.empty() && backoff_.begin()->first <= now) {
+    Entry& e = entries_.at(backoff_.begin()->second);
+    backoff_.erase(backoff_.begin());
+    activate(e);
+  }
+  if (backoff_.empty()) return std::nullopt;
+  return backoff_.begin()->first;
+}
+
+}  // namespace orch::server::scheduler

@@ -1,0 +1,64 @@
+// Queue: pods that wait for a node. Pure over its inputs: the caller passes the time.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "server/scheduler/types.h"
+
+namespace orch::server::scheduler {
+
+/// Active pods by priority, then by time; pods that did not fit sleep until an event that could help them
+/// happens, and are then held back 1 to 10 seconds when they keep failing. Not thread-safe.
+class Queue {
+ public:
+  /// A new or changed pod. One that is queued keeps its place; one that sleeps is woken.
+  void add(const PodPtr& pod, base::MonoTime now);
+  void remove(const std::string& uid);
+  /// The next pod to place, or null. It stays known until placed() or failed().
+  PodPtr pop();
+  void placed(const std::string& uid);
+  /// It did not fit; `helped_by` are the events worth another try. `events_since`: what happened while it was
+  /// being decided on, so that nothing is slept through.
+  void failed(const PodPtr& pod, uint32_t helped_by, uint32_t events_since, base::MonoTime now);
+  /// Something happened: wakes those it could help.
+  void on_event(uint32_t events, base::MonoTime now);
+  /// Moves pods whose back-off is over to active; when the next one is due.
+  std::optional<base::MonoTime> advance(base::MonoTime now);
+  bool has_active() const { return !active_.empty(); }
+  size_t sleeping() const { return sleeping_.size(); }
+
+ private:
+  struct Rank {
+    int64_t priority;
+    uint64_t order;
+    friend bool operator<(const Rank& a, const Rank& b) {
+      return a.priority != b.priority ? a.priority > b.priority : a.order < b.order;
+    }
+  };
+  struct Entry {
+    PodPtr pod;
+    int attempts = 0;
+    uint64_t order = 0;
+    uint32_t helped_by = 0;
+    base::MonoTime last_failure;
+    enum class State : uint8_t { kActive, kDeciding, kBackoff, kSleeping } state = State::kActive;
+    base::MonoTime due;
+  };
+  void activate(Entry& e);
+  void wake(Entry& e, base::MonoTime now);
+  void detach(Entry& e);
+
+  std::unordered_map<std::string, Entry> entries_;
+  std::map<Rank, std::string> active_;
+  std::set<std::pair<base::MonoTime, std::string>> backoff_;
+  std::set<std::string> sleeping_;
+  uint64_t next_order_ = 1;
+};
+
+}  // namespace orch::server::scheduler

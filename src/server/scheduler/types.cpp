@@ -1,0 +1,263 @@
+#include "server/scheduler/types.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "api/quantity.h"
+#include "base/json.h"
+
+namespace orch::server::scheduler {
+
+namespace {
+
+constexpr int64_t kDefaultMilliCpu = 100;
+constexpr int64_t kDefaultMemory = 200 * 1024 * 1024;
+
+int64_t amount(const Json& value) { return api::Quantity::of(&value).value(); }
+
+Resources read_resources(const Json& list) {
+  Resources r;
+  for (const auto& [name, value] : list.items()) {
+    if (name == "cpu") {
+      r.milli_cpu = api::Quantity::of(&value).milli_value();
+    } else if (name == "memory") {
+      r.memory = amount(value);
+    } else if (name == "ephemeral-storage") {
+      r.ephemeral_storage = amount(value);
+    } else if (name != "pods") {
+      r.scalars[name] = amount(value);
+    }
+  }
+  return r;
+}
+
+std::string text(const Json& tree, std::string_view key) { return std::string(base::string_at(tree, {key})); }
+
+std::vector<std::string> texts(const Json& tree, std::string_view key) {
+  std::vector<std::string> out;
+  for (const auto& v : base::array_at(tree, {key})) {
+    if (v.is_string()) out.push_back(v.get<std::string>());
+  }
+  return out;
+}
+
+NodeRequirement::Op op_of(std::string_view name) {
+  using Op = NodeRequirement::Op;
+  if (name == "NotIn") return Op::kNotIn;
+  if (name == "Exists") return Op::kExists;
+  if (name == "DoesNotExist") return Op::kDoesNotExist;
+  if (name == "Gt") return Op::kGt;
+  return name == "Lt" ? Op::kLt : Op::kIn;
+}
+
+NodeTerm read_term(const Json& term) {
+  NodeTerm out;
+  for (const char* list : {"matchExpressions", "matchFields"}) {
+    for (const auto& e : base::array_at(term, {list})) {
+      NodeRequirement r;
+      r.key = text(e, "key");
+      r.op = op_of(base::string_at(e, {"operator"}));
+      r.values = texts(e, "values");
+      r.on_name = list[5] == 'F';
+      out.push_back(std::move(r));
+    }
+  }
+  return out;
+}
+
+void read_affinity(const Json& spec, PodInfo& pod) {
+  const Json& affinity = base::object_at(spec, {"affinity", "nodeAffinity"});
+  const Json* required = base::find_path(affinity, {"requiredDuringSchedulingIgnoredDuringExecution"});
+  if (required != nullptr && required->is_object()) {
+    pod.has_required_affinity = true;
+    for (const auto& term : base::array_at(*required, {"nodeSelectorTerms"})) pod.required.push_back(read_term(term));
+  }
+  for (const auto& p : base::array_at(affinity, {"preferredDuringSchedulingIgnoredDuringExecution"})) {
+    pod.preferred.emplace_back(base::int_at(p, {"weight"}), read_term(base::object_at(p, {"preference"})));
+  }
+}
+
+/// A pod needs what its containers need together, or what a single init container needs beside the sidecars
+/// started before it, whichever is more (KEP-753).
+void read_requests(const Json& spec, PodInfo& pod) {
+  Resources total, sidecars, init_peak;
+  int64_t weighed_cpu = 0, weighed_memory = 0;
+  auto weigh = [&](const Resources& r) {
+    weighed_cpu += r.milli_cpu != 0 ? r.milli_cpu : kDefaultMilliCpu;
+    weighed_memory += r.memory != 0 ? r.memory : kDefaultMemory;
+  };
+  for (const auto& c : base::array_at(spec, {"containers"})) {
+    Resources r = read_resources(base::object_at(c, {"resources", "requests"}));
+    total.add(r);
+    weigh(r);
+  }
+  for (const auto& c : base::array_at(spec, {"initContainers"})) {
+    Resources r = read_resources(base::object_at(c, {"resources", "requests"}));
+    if (base::string_at(c, {"restartPolicy"}) == "Always") {
+      sidecars.add(r);
+      total.add(r);
+      weigh(r);
+      init_peak.at_least(sidecars);
+    } else {
+      Resources now = sidecars;
+      now.add(r);
+      init_peak.at_least(now);
+    }
+  }
+  total.at_least(init_peak);
+  if (const Json* pod_level = base::find_path(spec, {"resources", "requests"}); pod_level != nullptr) {
+    // Pod-level requests take the place of the sum (KEP-2837).
+    Resources own = read_resources(*pod_level);
+    if (pod_level->contains("cpu")) total.milli_cpu = own.milli_cpu;
+    if (pod_level->contains("memory")) total.memory = own.memory;
+  }
+  Resources overhead = read_resources(base::object_at(spec, {"overhead"}));
+  total.add(overhead);
+  pod.requests = total;
+  pod.weighed_cpu = std::max(weighed_cpu, init_peak.milli_cpu) + overhead.milli_cpu;
+  pod.weighed_memory = std::max(weighed_memory, init_peak.memory) + overhead.memory;
+}
+
+void read_ports(const Json& spec, PodInfo& pod) {
+  for (const char* list : {"containers", "initContainers"}) {
+    for (const auto& c : base::array_at(spec, {list})) {
+      if (list[0] == 'i' && base::string_at(c, {"restartPolicy"}) != "Always") continue;
+      for (const auto& p : base::array_at(c, {"ports"})) {
+        int64_t port = base::int_at(p, {"hostPort"});
+        if (port == 0) continue;
+        std::string ip = text(p, "hostIP"), protocol = text(p, "protocol");
+        pod.ports.emplace_back(ip.empty() ? "0.0.0.0" : ip, protocol.empty() ? "TCP" : protocol, port);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void Resources::add(const Resources& other, int64_t sign) {
+  milli_cpu += sign * other.milli_cpu;
+  memory += sign * other.memory;
+  ephemeral_storage += sign * other.ephemeral_storage;
+  for (const auto& [name, n] : other.scalars) scalars[name] += sign * n;
+}
+
+void Resources::at_least(const Resources& other) {
+  milli_cpu = std::max(milli_cpu, other.milli_cpu);
+  memory = std::max(memory, other.memory);
+  ephemeral_storage = std::max(ephemeral_storage, other.ephemeral_storage);
+  for (const auto& [name, n] : other.scalars) scalars[name] = std::max(scalars[name], n);
+}
+
+bool PodInfo::tolerates(const Taint& taint) const {
+  return std::any_of(tolerations.begin(), tolerations.end(), [&](const Toleration& t) {
+    if (!t.effect.empty() && t.effect != taint.effect) return false;
+    if (t.key.empty()) return t.exists;
+    return t.key == taint.key && (t.exists || t.value == taint.value);
+  });
+}
+
+PodPtr read_pod(const api::ObjectPtr& object) {
+  const Json tree = object->tree();
+  const Json& spec = base::object_at(tree, {"spec"});
+  auto pod = std::make_shared<PodInfo>();
+  pod->object = object;
+  pod->ns = object->ns();
+  pod->name = object->name();
+  pod->uid = object->uid();
+  pod->node_name = text(spec, "nodeName");
+  pod->scheduler_name = text(spec, "schedulerName");
+  pod->priority = base::int_at(spec, {"priority"});
+  pod->gated = !base::array_at(spec, {"schedulingGates"}).empty();
+  std::string_view phase = base::string_at(tree, {"status", "phase"});
+  pod->finished = phase == "Succeeded" || phase == "Failed";
+  read_requests(spec, *pod);
+  read_ports(spec, *pod);
+  for (const auto& [key, value] : base::object_at(spec, {"nodeSelector"}).items()) {
+    if (value.is_string()) pod->node_selector.emplace_back(key, value.get<std::string>());
+  }
+  read_affinity(spec, *pod);
+  for (const auto& t : base::array_at(spec, {"tolerations"})) {
+    pod->tolerations.push_back({text(t, "key"), text(t, "value"), text(t, "effect"),
+                                base::string_at(t, {"operator"}) == "Exists"});
+  }
+  for (const auto& c : base::array_at(spec, {"containers"})) pod->images.push_back(text(c, "image"));
+  return pod;
+}
+
+void NodeInfo::set_node(const api::ObjectPtr& node) {
+  object = node;
+  name = node->name();
+  labels.clear();
+  for (size_t i = 0; i < node->label_count(); ++i) {
+    auto [key, value] = node->label(i);
+    labels.emplace(key, value);
+  }
+  const Json tree = node->tree();
+  const Json& list = base::object_at(tree, {"status", "allocatable"});
+  allocatable = read_resources(list);
+  allowed_pods = list.contains("pods") ? amount(list["pods"]) : 0;
+  unschedulable = base::bool_at(tree, {"spec", "unschedulable"});
+  taints.clear();
+  for (const auto& t : base::array_at(tree, {"spec", "taints"})) {
+    taints.push_back({text(t, "key"), text(t, "value"), text(t, "effect")});
+  }
+  image_sizes.clear();
+  for (const auto& image : base::array_at(tree, {"status", "images"})) {
+    for (const auto& n : texts(image, "names")) image_sizes[n] = base::int_at(image, {"sizeBytes"});
+  }
+}
+
+void NodeInfo::add_pod(const PodPtr& pod) {
+  remove_pod(pod->uid);
+  pods[pod->uid] = pod;
+  requested.add(pod->requests);
+  weighed_cpu += pod->weighed_cpu;
+  weighed_memory += pod->weighed_memory;
+  ports.insert(pod->ports.begin(), pod->ports.end());
+}
+
+void NodeInfo::remove_pod(const std::string& uid) {
+  auto it = pods.find(uid);
+  if (it == pods.end()) return;
+  const PodInfo& pod = *it->second;
+  requested.add(pod.requests, -1);
+  weighed_cpu -= pod.weighed_cpu;
+  weighed_memory -= pod.weighed_memory;
+  for (const auto& port : pod.ports) ports.erase(ports.find(port));
+  pods.erase(it);
+}
+
+namespace {
+
+bool matches_one(const NodeRequirement& r, const NodeInfo& node) {
+  using Op = NodeRequirement::Op;
+  const std::string* value = nullptr;
+  if (r.on_name) {
+    value = &node.name;
+  } else if (auto it = node.labels.find(r.key); it != node.labels.end()) {
+    value = &it->second;
+  }
+  auto listed = [&] { return std::find(r.values.begin(), r.values.end(), *value) != r.values.end(); };
+  switch (r.op) {
+    case Op::kIn: return value != nullptr && listed();
+    case Op::kNotIn: return value == nullptr || !listed();
+    case Op::kExists: return value != nullptr;
+    case Op::kDoesNotExist: return value == nullptr;
+    case Op::kGt:
+    case Op::kLt: break;
+  }
+  if (value == nullptr || r.values.empty()) return false;
+  char *end_a = nullptr, *end_b = nullptr;
+  const long long a = std::strtoll(value->c_str(), &end_a, 10), b = std::strtoll(r.values[0].c_str(), &end_b, 10);
+  if (value->empty() || *end_a != 0 || *end_b != 0) return false;
+  return r.op == Op::kGt ? a > b : a < b;
+}
+
+}  // namespace
+
+bool matches(const NodeTerm& term, const NodeInfo& node) {
+  return !term.empty() &&
+         std::all_of(term.begin(), term.end(), [&](const NodeRequirement& r) { return matches_one(r, node); });
+}
+
+}  // namespace orch::server::scheduler

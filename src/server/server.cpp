@@ -1,0 +1,397 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+
+#include "api/resources/resource.h"
+#include "api/schema/schema.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "client/informer.h"
+#include "datastore/sqlite/sqlite_store.h"
+#include "http/server.h"
+#include "server/admission/chain.h"
+#include "server/apiserver/api_server.h"
+#include "server/auth/authenticators.h"
+#include "server/auth/authorizers.h"
+#include "server/auth/bootstrap_policy.h"
+#include "server/auth/impersonation.h"
+#include "server/auth/node_authorizer.h"
+#include "server/auth/pki_setup.h"
+#include "server/auth/reviews.h"
+#include "server/auth/service_account_tokens.h"
+#include "server/auth/token.h"
+#include "server/auth/token_issuer.h"
+#include "server/bootstrap_objects.h"
+#include "server/controllers/garbage_collector.h"
+#include "server/controllers/loop.h"
+#include "server/join.h"
+#include "server/lookup.h"
+#include "server/registry/local_client.h"
+#include "server/registry/registry.h"
+#include "server/registry/service_allocator.h"
+#include "server/scheduler/scheduler.h"
+
+namespace orch::server {
+
+using base::Code;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::chrono::seconds kSyncTimeout{30};
+constexpr std::chrono::seconds kStopGrace{2};
+constexpr std::string_view kKubernetesVersion = "v1.35.4";
+
+UserInfo component(const char* name) {
+  UserInfo user;
+  user.name = name;
+  user.groups = {std::string(kGroupMasters), std::string(kGroupAuthenticated)};
+  return user;
+}
+
+std::string platform() {
+#if defined(__aarch64__)
+  return "linux/arm64";
+#elif defined(__x86_64__)
+  return "linux/amd64";
+#else
+  return "linux/unknown";
+#endif
+}
+
+/// Members are in the order they start; they end in reverse.
+class ServerImpl final : public Server {
+ public:
+  ServerImpl(ServerConfig config, const base::Clock& clock, base::Timers& timers, base::Metrics& metrics)
+      : config_(std::move(config)), clock_(clock), timers_(timers), metrics_(metrics) {}
+
+  ~ServerImpl() override {
+    if (api_) api_->set_ready(false);
+    gc_.reset();
+    scheduler_.reset();
+    controllers_.reset();
+    informers_.reset();
+    if (http_) http_->stop(kStopGrace);
+    http_.reset();
+    api_.reset();
+  }
+
+  Status start() {
+    ORCH_RETURN_IF_ERROR(open_store().with_context("store"));
+    ORCH_RETURN_IF_ERROR(start_registry().with_context("registry"));
+    ORCH_RETURN_IF_ERROR(load_pki().with_context("certificates"));
+    make_auth();
+    ORCH_RETURN_IF_ERROR(listen().with_context("API server"));
+    ORCH_RETURN_IF_ERROR(ensure_objects().with_context("first objects"));
+    ORCH_RETURN_IF_ERROR(start_loops());
+    ORCH_RETURN_IF_ERROR(write_admin_kubeconfig().with_context("kubeconfig"));
+    api_->set_ready(true);
+    return {};
+  }
+
+  uint16_t port() const override { return http_->port(); }
+  std::string cluster_dns() const override { return dns_ip_; }
+  std::string node_token() const override { return tokens_.back().text(); }
+
+  std::unique_ptr<client::Client> node_client(const std::string& node_name) override {
+    UserInfo user;
+    user.name = "system:node:" + node_name;
+    user.groups = {std::string(kGroupNodes), std::string(kGroupAuthenticated)};
+    return make_local_client(*registry_, user, post());
+  }
+
+  Result<NodeCredentials> node_credentials(const std::string& node_name,
+                                           const std::vector<std::string>& addresses) override {
+    NodeCredentials c;
+    c.server_url = "https://127.0.0.1:" + std::to_string(port());
+    c.server_ca_pem = pki_.server_ca.certificate_pem;
+    c.client_ca_pem = pki_.client_ca.certificate_pem;
+    pki::CertificateRequest request;
+    request.common_name = "system:node:" + node_name;
+    request.organizations = {std::string(kGroupNodes)};
+    request.client = true;
+    auto client = pki::issue(pki_.client_ca, request, clock_.now());
+    if (!client.ok()) return client.error();
+    c.client = std::move(*client);
+    request.organizations = {};
+    request.common_name = node_name;
+    request.client = false;
+    request.server = true;
+    request.dns_names = {node_name, "localhost"};
+    request.ip_addresses = addresses;
+    request.ip_addresses.emplace_back("127.0.0.1");
+    auto serving = pki::issue(pki_.server_ca, request, clock_.now());
+    if (!serving.ok()) return serving.error();
+    c.serving = std::move(*serving);
+    return c;
+  }
+
+ private:
+  SubresourcePost post() {
+    return [this](const api::Resource& r, std::string_view ns, std::string_view name, std::string_view subresource,
+                  const Json& body, const UserInfo& user) {
+      return api_->post_subresource(r, ns, name, subresource, body, user);
+    };
+  }
+
+  Status open_store() {
+    const std::string folder = config_.data_dir + "/server/db";
+    ORCH_RETURN_IF_ERROR(base::make_dirs(folder, 0700));
+    auto lock = base::FileLock::acquire(config_.data_dir + "/server/lock");
+    if (!lock.ok()) {
+      return Status(Code::kConflict, base::cat("the data folder ", config_.data_dir,
+                                               " is in use by another orch: ", lock.error().message()));
+    }
+    lock_ = std::move(*lock);
+    datastore::SqliteOptions options;
+    options.path = folder + "/state.db";
+    options.volatile_prefixes = {"/registry/coordination.k8s.io/leases/kube-node-lease/"};
+    auto store = datastore::open_sqlite(options);
+    if (!store.ok()) return store.error();
+    store_ = std::move(*store);
+    return {};
+  }
+
+  Status start_registry() {
+    schema_ = api::Schema::builtin();
+    table_ = api::ResourceTable::builtin(*schema_);
+    registry_ = std::make_unique<Registry>(*store_, *schema_, *table_, admission_, clock_);
+    lookup_ = std::make_unique<CacheLookup>(*registry_);
+    ServiceRanges ranges;
+    ranges.cidr = config_.service_cidr;
+    if (std::sscanf(config_.service_node_port_range.c_str(), "%d-%d", &ranges.node_port_first, &ranges.node_port_last) != 2 ||
+        ranges.node_port_first < 1 || ranges.node_port_last > 65535 || ranges.node_port_first > ranges.node_port_last) {
+      return Status(Code::kBadRequest, base::cat("service node port range \"", config_.service_node_port_range, "\" is not LOW-HIGH"));
+    }
+    auto allocator = ServiceAllocator::make(ranges);
+    if (!allocator.ok()) return allocator.error();
+    services_ = std::move(*allocator);
+    registry_->add_hook("services", services_->hook());
+    dns_ip_ = config_.cluster_dns.empty() ? services_->address(10) : config_.cluster_dns;
+    build_admission(admission_, *lookup_, rbac_, authorizer_, clock_);
+    ORCH_RETURN_IF_ERROR(registry_->start());
+    for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
+    return {};
+  }
+
+  Status load_pki() {
+    PkiOptions options;
+    options.data_dir = config_.data_dir;
+    options.hostname = config_.hostname;
+    options.cluster_domain = config_.cluster_domain;
+    options.service_ip = services_->address(1);
+    options.node_ips = config_.node_ips;
+    options.extra_names = config_.tls_san;
+    if (!config_.advertise_address.empty()) options.node_ips.push_back(config_.advertise_address);
+    auto pki = ensure_pki(options, clock_.now());
+    if (!pki.ok()) return pki.error();
+    pki_ = std::move(*pki);
+    auto tokens = ensure_token_files(config_.data_dir, pki_.server_ca.certificate_pem, config_.token);
+    if (!tokens.ok()) return tokens.error();
+    tokens_ = std::move(*tokens);
+    return {};
+  }
+
+  void make_auth() {
+    const std::string issuer = "https://kubernetes.default.svc." + config_.cluster_domain;
+    audiences_ = {issuer, "orch"};
+    issuer_ = std::make_unique<TokenIssuer>(issuer, pki_.service_account_key, audiences_, *lookup_, clock_);
+    std::vector<std::unique_ptr<TokenAuthenticator>> tokens;
+    tokens.push_back(std::make_unique<JoinTokenAuthenticator>(tokens_));
+    tokens.push_back(std::make_unique<BootstrapTokenAuthenticator>(*lookup_, clock_));
+    ServiceAccountTokenOptions options{{issuer}, audiences_, pki::JwtVerifier({pki_.service_account_key}), {}};
+    tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), *lookup_, clock_));
+    AnonymousOptions anonymous;
+    anonymous.paths = {"/healthz", "/livez", "/readyz", "/version"};
+    authenticator_ = std::make_unique<RequestAuthenticator>(std::move(tokens), anonymous);
+    client_ = make_local_client(*registry_, component("system:orch"), post());
+    informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
+    feed_authorizers();
+  }
+
+  /// Policy follows the caches: whoever reads it after a write of a role sees that write.
+  void feed_authorizers() {
+    auto feed = [this](const char* group, const char* plural, auto member, auto& target) {
+      informers_->get({group, "v1", plural}).on_change([&target, member](const api::ObjectPtr& before, const api::ObjectPtr& after) {
+        (target.*member)(before, after);
+      });
+    };
+    constexpr const char* kRbac = "rbac.authorization.k8s.io";
+    feed(kRbac, "roles", &RbacAuthorizer::on_role, rbac_);
+    feed(kRbac, "clusterroles", &RbacAuthorizer::on_cluster_role, rbac_);
+    feed(kRbac, "rolebindings", &RbacAuthorizer::on_role_binding, rbac_);
+    feed(kRbac, "clusterrolebindings", &RbacAuthorizer::on_cluster_role_binding, rbac_);
+    feed("", "pods", &NodeGraph::on_pod, graph_);
+    feed("", "persistentvolumes", &NodeGraph::on_persistent_volume, graph_);
+    feed("storage.k8s.io", "volumeattachments", &NodeGraph::on_volume_attachment, graph_);
+    feed("resource.k8s.io", "resourceslices", &NodeGraph::on_resource_slice, graph_);
+  }
+
+  Result<Json> review(std::string_view kind, const Json& body, const UserInfo& user) {
+    if (kind == "SubjectAccessReview") return review_subject_access(body, authorizer_);
+    if (kind == "LocalSubjectAccessReview") {
+      return review_local_subject_access(body, base::string_at(body, {"metadata", "namespace"}), authorizer_);
+    }
+    if (kind == "SelfSubjectAccessReview") return review_self_subject_access(body, user, authorizer_);
+    if (kind == "SelfSubjectRulesReview") return review_self_subject_rules(body, user, rbac_);
+    if (kind == "TokenReview") return review_token(body, *authenticator_, audiences_);
+    if (kind == "SelfSubjectReview") return review_self_subject(body, user, clock_.now());
+    return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
+  }
+
+  Status listen() {
+    ApiServerOptions o;
+    o.registry = registry_.get();
+    o.schema = schema_.get();
+    o.authenticator = authenticator_.get();
+    o.authorizer = &authorizer_;
+    o.impersonate = [this](const http::Request& request, const UserInfo& user) -> Result<UserInfo> {
+      auto as = impersonate(request, user, authorizer_);
+      if (!as.ok()) return as.error();
+      return *as ? std::move(**as) : user;
+    };
+    o.review = [this](std::string_view kind, const Json& body, const UserInfo& user) { return review(kind, body, user); };
+    o.token_request = [this](const api::Object& account, const Json& request, const UserInfo&) {
+      return issuer_->request_token(request, account.ns(), account.name());
+    };
+    o.openid_configuration = [this] {
+      auto text = issuer_->openid_configuration(base::cat("https://", advertise_address(), ":", port(), "/openid/v1/jwks"));
+      return text.ok() ? *text : std::string("{}");
+    };
+    o.jwks = [this] {
+      auto text = issuer_->jwks();
+      return text.ok() ? *text : std::string("{}");
+    };
+    o.timers = &timers_;
+    o.metrics = &metrics_;
+    o.kubelet = {pki_.server_ca.certificate_pem, pki_.kubelet_client.certificate_pem, pki_.kubelet_client.key_pem};
+    o.health = {{"datastore", [this] { return store_->health(); }, true, true},
+                {"informer-sync", [this] { return synced_ ? Status() : Status(Code::kServiceUnavailable, "not synced"); }, true, false}};
+    o.git_version = base::cat(kKubernetesVersion, "+orch.", base::version());
+    o.platform = platform();
+    o.advertise_address = base::cat(advertise_address(), ":", config_.https_listen_port);
+    o.open_paths["/cacerts"] = [this](http::Request&, const UserInfo&) {
+      return http::Response::text(pki_.server_ca.certificate_pem);
+    };
+    o.join_paths["/v1-orch/node"] = [this](http::Request& request, const UserInfo& user) {
+      return handle_join(request, user, pki_, clock_.now());
+    };
+    api_ = std::make_unique<ApiServer>(std::move(o));
+    http::ServerOptions h;
+    h.bind_address = config_.bind_address;
+    h.port = config_.https_listen_port;
+    h.tls_config = {pki_.serving.certificate_pem, pki_.serving.key_pem, pki_.client_ca.certificate_pem};
+    h.metrics = &metrics_;
+    auto server = http::Server::listen(std::move(h), [this](http::Request& request) { return api_->handle(request); });
+    if (!server.ok()) return server.error();
+    http_ = std::move(*server);
+    return {};
+  }
+
+  std::string advertise_address() const {
+    if (!config_.advertise_address.empty()) return config_.advertise_address;
+    if (config_.bind_address != "0.0.0.0" && config_.bind_address != "::") return config_.bind_address;
+    return config_.node_ips.empty() ? "127.0.0.1" : config_.node_ips[0];
+  }
+
+  Status ensure_objects() {
+    BootstrapOptions o;
+    o.service_ip = services_->address(1);
+    o.dns_ip = dns_ip_;
+    o.advertise_address = advertise_address();
+    o.port = port();
+    o.client_ca_pem = pki_.client_ca.certificate_pem;
+    o.request_header_ca_pem = pki_.request_header_ca.certificate_pem;
+    ORCH_RETURN_IF_ERROR(ensure_bootstrap_objects(*client_, o));
+    return reconcile_bootstrap_policy(*client_).with_context("default roles");
+  }
+
+  Status start_loops() {
+    if (!config_.disable_controller_manager) {
+      ControllerOptions o;
+      o.cluster_cidr = config_.cluster_cidr;
+      o.root_ca_pem = pki_.server_ca.certificate_pem;
+      std::vector<client::ResourceRef> every;
+      const auto rows = table_->all();
+      for (const auto& r : *rows) {
+        if (!r->stored || !r->storage_version || !r->has_verb("delete")) continue;
+        every.push_back({r->group, r->version, r->plural});
+        if (r->namespaced) o.namespaced.push_back(every.back());
+      }
+      controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
+                                                      all_controllers(o, clock_));
+      gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_);
+    }
+    if (!config_.disable_scheduler) {
+      scheduler_ = std::make_unique<scheduler::Scheduler>(*client_, *informers_, clock_, metrics_,
+                                                          scheduler::default_plugins());
+    }
+    informers_->start();
+    if (!informers_->wait_synced(kSyncTimeout)) return Status(Code::kInternal, "informers did not fill up in time");
+    synced_ = true;
+    if (controllers_) controllers_->start();
+    if (gc_) ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
+    if (scheduler_) scheduler_->start();
+    return {};
+  }
+
+  Status write_admin_kubeconfig() {
+    if (config_.write_kubeconfig.empty()) return {};
+    const std::string host = config_.bind_address == "0.0.0.0" || config_.bind_address == "::" ? "127.0.0.1" : config_.bind_address;
+    const std::string url = base::cat("https://", host.find(':') == std::string::npos ? host : "[" + host + "]", ":", port());
+    return server::write_kubeconfig(config_.write_kubeconfig,
+                                    make_kubeconfig(url, pki_.server_ca.certificate_pem, pki_.admin),
+                                    config_.write_kubeconfig_mode);
+  }
+
+  const ServerConfig config_;
+  const base::Clock& clock_;
+  base::Timers& timers_;
+  base::Metrics& metrics_;
+
+  std::unique_ptr<base::FileLock> lock_;
+  std::unique_ptr<datastore::Store> store_;
+  std::unique_ptr<const api::Schema> schema_;
+  std::unique_ptr<api::ResourceTable> table_;
+  RbacAuthorizer rbac_;
+  NodeGraph graph_;
+  MastersAuthorizer masters_;
+  HealthAuthorizer health_;
+  NodeAuthorizer nodes_{graph_};
+  UnionAuthorizer authorizer_{{&masters_, &health_, &nodes_, &rbac_}};
+  AdmissionChain admission_;
+  std::unique_ptr<Registry> registry_;
+  std::unique_ptr<CacheLookup> lookup_;
+  std::unique_ptr<ServiceAllocator> services_;
+  std::string dns_ip_;
+  ClusterPki pki_;
+  std::vector<JoinToken> tokens_;
+  std::vector<std::string> audiences_;
+  std::unique_ptr<TokenIssuer> issuer_;
+  std::unique_ptr<RequestAuthenticator> authenticator_;
+  std::unique_ptr<ApiServer> api_;
+  std::unique_ptr<client::Client> client_;
+  std::unique_ptr<client::InformerFactory> informers_;
+  std::unique_ptr<http::Server> http_;
+  std::unique_ptr<ControllerLoop> controllers_;
+  std::unique_ptr<GarbageCollector> gc_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::atomic<bool> synced_{false};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(const ServerConfig& config, const base::Clock& clock,
+                                              base::Timers& timers, base::Metrics& metrics) {
+  auto server = std::make_unique<ServerImpl>(config, clock, timers, metrics);
+  Status status = server->start();
+  if (!status.ok()) return status;
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace orch::server
