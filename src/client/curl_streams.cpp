@@ -29,6 +29,10 @@ CurlHandle make_handle(const RemoteOptions& o) {
   curl_easy_setopt(h, CURLOPT_TCP_KEEPIDLE, 30L);
   curl_easy_setopt(h, CURLOPT_TCP_KEEPINTVL, 10L);
   blob(CURLOPT_CAINFO_BLOB, o.ca_pem);
+  if (o.insecure) {
+    curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
   blob(CURLOPT_SSLCERT_BLOB, o.certificate_pem);
   blob(CURLOPT_SSLKEY_BLOB, o.key_pem);
   return handle;
@@ -40,6 +44,7 @@ HeaderList make_headers(const RemoteOptions& o, const std::string& content_type)
   list = curl_slist_append(list, "Expect:");
   if (!content_type.empty()) list = curl_slist_append(list, ("Content-Type: " + content_type).c_str());
   if (!o.token.empty()) list = curl_slist_append(list, ("Authorization: Bearer " + o.token).c_str());
+  if (!o.authorization.empty()) list = curl_slist_append(list, ("Authorization: " + o.authorization).c_str());
   return HeaderList(list);
 }
 

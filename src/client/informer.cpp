@@ -341,17 +341,23 @@ Informer& InformerFactory::get(const ResourceRef& resource, const ListOptions& o
   return *rep_->entries.back().informer;
 }
 
-void InformerFactory::start() {
+std::vector<Informer*> InformerFactory::all() const {
   std::lock_guard lock(rep_->mutex);
-  for (auto& e : rep_->entries) e.informer->start();
+  std::vector<Informer*> out;
+  for (auto& e : rep_->entries) out.push_back(e.informer.get());
+  return out;
+}
+
+// Not under the lock: handlers of what is delivered at once look into other informers of the factory.
+void InformerFactory::start() {
+  for (Informer* informer : all()) informer->start();
 }
 
 bool InformerFactory::wait_synced(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
-  std::lock_guard lock(rep_->mutex);
-  for (auto& e : rep_->entries) {
+  for (Informer* informer : all()) {
     auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (!e.informer->wait_synced(std::max(left, std::chrono::milliseconds(0)))) return false;
+    if (!informer->wait_synced(std::max(left, std::chrono::milliseconds(0)))) return false;
   }
   return true;
 }

@@ -17,6 +17,8 @@ struct RemoteOptions {
   std::string certificate_pem;  // client certificate, or
   std::string key_pem;
   std::string token;            // bearer token
+  std::string authorization;    // or a whole Authorization header
+  bool insecure = false;        // any server certificate is taken (to fetch the CA that is checked by its hash)
   std::string user_agent = "orch";
   std::chrono::seconds connect_timeout{10};
   std::chrono::seconds request_timeout{60};

@@ -10,7 +10,7 @@ using base::Code;
 using base::Status;
 
 http::Response handle_join(const http::Request& request, const UserInfo& user, const ClusterPki& pki,
-                           base::WallTime now) {
+                           const ClusterFacts& facts, base::WallTime now) {
   auto refuse = [](Code code, std::string why) { return http::Response::from_status(Status(code, std::move(why))); };
   if (request.method != "POST") return refuse(Code::kMethodNotAllowed, "join with POST");
   auto body = base::parse_json(request.body);
@@ -34,7 +34,11 @@ http::Response handle_join(const http::Request& request, const UserInfo& user, c
   return http::Response::json(base::dump_json({{"clientCertificate", *client},
                                                {"servingCertificate", *serving},
                                                {"clientCA", pki.client_ca.certificate_pem},
-                                               {"serverCA", pki.server_ca.certificate_pem}}));
+                                               {"serverCA", pki.server_ca.certificate_pem},
+                                               {"clusterCIDR", facts.cluster_cidr},
+                                               {"serviceCIDR", facts.service_cidr},
+                                               {"clusterDNS", facts.cluster_dns},
+                                               {"clusterDomain", facts.cluster_domain}}));
 }
 
 }  // namespace orch::server

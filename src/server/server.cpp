@@ -13,7 +13,7 @@
 #include "client/informer.h"
 #include "datastore/sqlite/sqlite_store.h"
 #include "http/server.h"
-#include "server/admission/chain.h"
+#include "server/admission/defaults.h"
 #include "server/apiserver/api_server.h"
 #include "server/auth/authenticators.h"
 #include "server/auth/authorizers.h"
@@ -85,7 +85,7 @@ class ServerImpl final : public Server {
     ORCH_RETURN_IF_ERROR(open_store().with_context("store"));
     ORCH_RETURN_IF_ERROR(start_registry().with_context("registry"));
     ORCH_RETURN_IF_ERROR(load_pki().with_context("certificates"));
-    make_auth();
+    ORCH_RETURN_IF_ERROR(make_auth().with_context("authentication"));
     ORCH_RETURN_IF_ERROR(listen().with_context("API server"));
     ORCH_RETURN_IF_ERROR(ensure_objects().with_context("first objects"));
     ORCH_RETURN_IF_ERROR(start_loops());
@@ -139,6 +139,12 @@ class ServerImpl final : public Server {
     };
   }
 
+  QuotaStatusWriter quota_writer() {
+    return [this](const Json& quota) {
+      return client_->update({"", "v1", "resourcequotas"}, base::string_at(quota, {"metadata", "namespace"}), quota, "status");
+    };
+  }
+
   Status open_store() {
     const std::string folder = config_.data_dir + "/server/db";
     ORCH_RETURN_IF_ERROR(base::make_dirs(folder, 0700));
@@ -173,7 +179,8 @@ class ServerImpl final : public Server {
     services_ = std::move(*allocator);
     registry_->add_hook("services", services_->hook());
     dns_ip_ = config_.cluster_dns.empty() ? services_->address(10) : config_.cluster_dns;
-    build_admission(admission_, *lookup_, rbac_, authorizer_, clock_);
+    AdmissionParts parts{*lookup_, authorizer_, rbac_, clock_, quota_writer()};
+    add_default_plugins(admission_, std::move(parts));
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
     return {};
@@ -197,14 +204,16 @@ class ServerImpl final : public Server {
     return {};
   }
 
-  void make_auth() {
+  Status make_auth() {
     const std::string issuer = "https://kubernetes.default.svc." + config_.cluster_domain;
     audiences_ = {issuer, "orch"};
     issuer_ = std::make_unique<TokenIssuer>(issuer, pki_.service_account_key, audiences_, *lookup_, clock_);
     std::vector<std::unique_ptr<TokenAuthenticator>> tokens;
     tokens.push_back(std::make_unique<JoinTokenAuthenticator>(tokens_));
     tokens.push_back(std::make_unique<BootstrapTokenAuthenticator>(*lookup_, clock_));
-    ServiceAccountTokenOptions options{{issuer}, audiences_, pki::JwtVerifier({pki_.service_account_key}), {}};
+    auto verifier = pki::JwtVerifier::make({pki_.service_account_key});
+    if (!verifier.ok()) return verifier.error();
+    ServiceAccountTokenOptions options{{issuer}, audiences_, *verifier, {}};
     tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), *lookup_, clock_));
     AnonymousOptions anonymous;
     anonymous.paths = {"/healthz", "/livez", "/readyz", "/version"};
@@ -212,6 +221,7 @@ class ServerImpl final : public Server {
     client_ = make_local_client(*registry_, component("system:orch"), post());
     informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
     feed_authorizers();
+    return {};
   }
 
   /// Policy follows the caches: whoever reads it after a write of a role sees that write.
@@ -279,7 +289,8 @@ class ServerImpl final : public Server {
       return http::Response::text(pki_.server_ca.certificate_pem);
     };
     o.join_paths["/v1-orch/node"] = [this](http::Request& request, const UserInfo& user) {
-      return handle_join(request, user, pki_, clock_.now());
+      const ClusterFacts facts{config_.cluster_cidr, config_.service_cidr, dns_ip_, config_.cluster_domain};
+      return handle_join(request, user, pki_, facts, clock_.now());
     };
     api_ = std::make_unique<ApiServer>(std::move(o));
     http::ServerOptions h;

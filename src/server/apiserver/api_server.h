@@ -105,6 +105,8 @@ class ApiServer {
   http::Response do_log(Call& call);
   http::Response do_connect(Call& call);
   http::Response do_proxy(Call& call);
+  base::Result<std::pair<std::string, uint16_t>> service_endpoint(const std::string& ns, const std::string& name,
+                                                                  const std::string& port);
   base::Status check_patched(const Call& call, const api::Resource& r, Json& tree,
                              std::vector<std::string>& warnings) const;
   http::Response delete_response(Call& call, const DeleteOutcome& outcome);

@@ -152,6 +152,7 @@ Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, con
   WriteContext context;
   context.user = &user;
   context.dry_run = dry_run;
+  context.skip_validation = true;  // nodeName may not change by any other way
   const std::string uid(base::string_at(binding, {"metadata", "uid"}));
   auto result = registry_.update(
       *pods, ns, name, "binding",

@@ -82,6 +82,8 @@ class SlicePlanner {
       if (at == next.size()) next.push_back(fresh(group.ports, number++));
       next[at]["endpoints"].push_back(endpoint);
     }
+    // A service without any pod still has one slice: consumers see that it is known.
+    if (next.empty()) next.push_back(fresh(group.ports, number));
     for (size_t i = 0; i < next.size(); ++i) {
       Json& slice = next[i];
       if (i >= existing.size()) {

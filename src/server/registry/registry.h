@@ -29,6 +29,8 @@ struct WriteContext {
   std::vector<std::string>* warnings = nullptr;  // Warning headers to send
   /// Skips the admission chain: only for Orch's own start-up objects.
   bool skip_admission = false;
+  /// Skips the strategy's validation of updates: only for edits whose own rules were checked (binding).
+  bool skip_validation = false;
 };
 
 struct DeleteParams {

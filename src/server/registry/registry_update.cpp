@@ -136,7 +136,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     if (strategy.validate_status_update) strategy.validate_status_update(next, old, errors);
   } else if (has_own) {
     if (own->second.validate) own->second.validate(next, old, errors);
-  } else {
+  } else if (!context.skip_validation) {
     if (strategy.validate_update) {
       strategy.validate_update(next, old, errors);
     } else if (strategy.validate) {

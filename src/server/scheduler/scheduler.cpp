@@ -137,7 +137,7 @@ void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
   const bool counts = pod != nullptr && !pod->node_name.empty() && !pod->finished;
   auto held = node_of.find(uid);
   if (counts) {
-    queue.remove(uid);
+    queue.forget(uid);
     if (held != node_of.end() && held->second != pod->node_name) nodes[held->second].remove_pod(uid);
     NodeInfo& node = nodes[pod->node_name];
     if (node.name.empty()) node.name = pod->node_name;
@@ -146,7 +146,7 @@ void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
     return;
   }
   if (pod == nullptr || pod->finished) {
-    queue.remove(uid);
+    queue.forget(uid);
     if (held == node_of.end()) return;
     auto it = nodes.find(held->second);
     if (it != nodes.end()) it->second.remove_pod(uid);
@@ -175,7 +175,7 @@ void Scheduler::Rep::take(const Change& change) {
     if (held == node_of.end()) return;
     nodes[held->second].remove_pod(uid);
     node_of.erase(held);
-    queue.add(change.unbound, clock.mono());
+    queue.unplaced(change.unbound, clock.mono());
     happened(kPodGone);
     return;
   }
