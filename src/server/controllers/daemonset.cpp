@@ -340,7 +340,6 @@ Plan plan_daemonset(const View& view, const Key& key, base::WallTime now) {
   if (status != base::object_at(d.tree, {"status"})) {
     Json next = d.tree;
     next["status"] = std::move(status);
-    next["metadata"].erase("resourceVersion");
     plan.update(kDaemonSets, std::move(next), "status");
   }
   return plan;

@@ -227,17 +227,18 @@ void write_status(Rollout& r, base::WallTime now, Plan& plan) {
   Json next = r.tree;
   next["status"] = deployment_status(r, now, plan);
   if (next["status"] == base::object_at(r.tree, {"status"})) return;
-  next["metadata"].erase("resourceVersion");  // status is computed from all there is: the last one wins
   plan.update(kDeployments, std::move(next), "status");
 }
 
-/// The deployment carries the revision of its new set.
-void write_revision(const Rollout& r, Plan& plan) {
-  if (!r.new_set) return;
+/// The deployment carries the revision of its new set. True when that is written now: the change wakes the
+/// controller again, and status waits for it.
+bool write_revision(const Rollout& r, Plan& plan) {
+  if (!r.new_set) return false;
   std::string revision(api::annotation(r.new_set->tree, kRevision));
-  if (revision.empty() || api::annotation(r.tree, kRevision) == revision) return;
+  if (revision.empty() || api::annotation(r.tree, kRevision) == revision) return false;
   plan.patch(kDeployments, r.object->ns(), r.object->name(),
              {{"metadata", {{"annotations", {{std::string(kRevision), revision}}}}}});
+  return true;
 }
 
 void roll(const View& view, Rollout& r, Plan& plan) {
@@ -278,7 +279,7 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
     }
     for (auto& s : r.old_sets) write_set(r, s, plan);
     if (r.new_set) write_set(r, *r.new_set, plan);
-    write_revision(r, plan);
+    if (write_revision(r, plan)) return plan;
     if (rollout_complete(r, base::object_at(r.tree, {"status"}))) clean_up_history(r, plan);
   }
   write_status(r, now, plan);

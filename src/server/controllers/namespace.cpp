@@ -83,7 +83,6 @@ Result<Plan> empty_namespace(client::Client& client, const View& view, const std
   set_conditions(tree, remaining, finalizers, now);
   if (!remaining.empty()) {
     if (tree != before) {
-      tree["metadata"].erase("resourceVersion");
       plan.update(kNamespaces, tree, "status");
     }
     plan.again_after(kLookAgain);
@@ -91,7 +90,6 @@ Result<Plan> empty_namespace(client::Client& client, const View& view, const std
   }
   Json done = before;
   done["spec"]["finalizers"] = Json::array();
-  done["metadata"].erase("resourceVersion");
   plan.update(kNamespaces, std::move(done), "finalize");
   return plan;
 }

@@ -131,9 +131,7 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
   }
   if (node.value("status", Json()) != before.value("status", Json())) {
     plan.note(object, "Normal", "NodeNotReady", base::cat("Node ", key.name, " status is now: NodeNotReady"));
-    Json status = node;
-    status["metadata"].erase("resourceVersion");
-    plan.update(kNodes, std::move(status), "status");
+    plan.update(kNodes, node, "status");
     mark_pods_not_ready(view, key.name, now, plan);
   } else if (condition(before, "Ready") == "False") {
     mark_pods_not_ready(view, key.name, now, plan);
