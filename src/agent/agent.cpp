@@ -104,8 +104,8 @@ class AgentImpl final : public Agent {
     k.restrict_oom_score = lacks_sys_resource();
     k.pinned_images = {kSandboxImage};
     k.port = config_.kubelet_port;
-    kubelet_ = std::make_unique<Kubelet>(std::move(k),
-                                         KubeletDeps{client_, *informers_, *runtime_, clock_, timers_, metrics_});
+    kubelet_ = std::make_unique<Kubelet>(
+        std::move(k), KubeletDeps{client_, *informers_, *runtime_, clock_, timers_, metrics_});
   }
 
   void make_network() {
@@ -117,7 +117,8 @@ class AgentImpl final : public Agent {
     n.cluster_dns = config_.cluster_dns;
     n.cluster_domain = config_.cluster_domain;
     n.resolv_conf = config_.resolv_conf;
-    network_ = std::make_unique<NodeNetwork>(*informers_, std::move(n), [this] { kubelet_->network_changed(); });
+    network_ =
+        std::make_unique<NodeNetwork>(*informers_, std::move(n), [this] { kubelet_->network_changed(); });
   }
 
   const AgentConfig config_;
@@ -139,7 +140,8 @@ std::vector<std::string> machine_addresses() {
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return out;
   for (ifaddrs* i = list; i != nullptr; i = i->ifa_next) {
-    if (i->ifa_addr == nullptr || (i->ifa_flags & IFF_LOOPBACK) != 0 || (i->ifa_flags & IFF_UP) == 0) continue;
+    if (i->ifa_addr == nullptr || (i->ifa_flags & IFF_LOOPBACK) != 0 || (i->ifa_flags & IFF_UP) == 0)
+      continue;
     const std::string name = i->ifa_name;
     if (name.rfind("orch", 0) == 0 || name.rfind("veth", 0) == 0 || name.rfind("cni", 0) == 0) continue;
     char text[INET6_ADDRSTRLEN] = {};
@@ -154,8 +156,9 @@ std::vector<std::string> machine_addresses() {
   return out;
 }
 
-Result<std::unique_ptr<Agent>> Agent::start(AgentConfig config, client::Client& client, const base::Clock& clock,
-                                            base::Timers& timers, base::Metrics& metrics) {
+Result<std::unique_ptr<Agent>> Agent::start(AgentConfig config, client::Client& client,
+                                            const base::Clock& clock, base::Timers& timers,
+                                            base::Metrics& metrics) {
   auto agent = std::make_unique<AgentImpl>(std::move(config), client, clock, timers, metrics);
   Status status = agent->start();
   if (!status.ok()) return status;

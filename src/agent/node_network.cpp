@@ -65,7 +65,8 @@ struct NodeNetwork::Rep {
   }
 };
 
-NodeNetwork::NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config, std::function<void()> on_ready)
+NodeNetwork::NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config,
+                         std::function<void()> on_ready)
     : rep_(std::make_unique<Rep>()) {
   rep_->config = std::move(config);
   rep_->on_ready = std::move(on_ready);

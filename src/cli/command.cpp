@@ -70,7 +70,8 @@ int run_server(const Options& o, const sigset_t& signals) {
   Base base;
   auto server = server::Server::start(o.server, base.clock, *base.timers, base.metrics);
   if (!server.ok()) return fail(server.error());
-  base::log_info("server", "ready", {{"port", std::to_string((*server)->port())}, {"version", std::string(base::version())}});
+  base::log_info("server", "ready",
+                 {{"port", std::to_string((*server)->port())}, {"version", std::string(base::version())}});
   std::unique_ptr<client::Client> client;
   std::unique_ptr<agent::Agent> node;
   if (!o.disable_agent) {
@@ -98,7 +99,8 @@ int run_server(const Options& o, const sigset_t& signals) {
 
 int run_agent(const Options& o, const sigset_t& signals) {
   Base base;
-  auto joined = join_cluster(o.data_dir, o.server_url, o.token, o.node.node_name, o.node.node_ips, base.clock.now());
+  auto joined =
+      join_cluster(o.data_dir, o.server_url, o.token, o.node.node_name, o.node.node_ips, base.clock.now());
   if (!joined.ok()) return fail(joined.error());
   agent::AgentConfig a = agent_config(o);
   a.cluster_cidr = joined->cluster_cidr;
@@ -132,7 +134,8 @@ int run(int argc, char** argv) {
   block_signals(signals);
   raise_file_limit();
   if (parsed.options.debug) base::set_log_level(base::LogLevel::kDebug);
-  return *parsed.command == Command::kServer ? run_server(parsed.options, signals) : run_agent(parsed.options, signals);
+  return *parsed.command == Command::kServer ? run_server(parsed.options, signals)
+                                             : run_agent(parsed.options, signals);
 }
 
 }  // namespace orch::cli

@@ -17,11 +17,16 @@ namespace {
 std::string cache_path(const std::string& data_dir) { return data_dir + "/agent/node.json"; }
 
 Json to_json(const Joined& j) {
-  return {{"serverCA", j.server_ca_pem},          {"clientCA", j.client_ca_pem},
-          {"clientCertificate", j.client.certificate_pem}, {"clientKey", j.client.key_pem},
-          {"servingCertificate", j.serving.certificate_pem}, {"servingKey", j.serving.key_pem},
-          {"clusterCIDR", j.cluster_cidr},        {"serviceCIDR", j.service_cidr},
-          {"clusterDNS", j.cluster_dns},          {"clusterDomain", j.cluster_domain}};
+  return {{"serverCA", j.server_ca_pem},
+          {"clientCA", j.client_ca_pem},
+          {"clientCertificate", j.client.certificate_pem},
+          {"clientKey", j.client.key_pem},
+          {"servingCertificate", j.serving.certificate_pem},
+          {"servingKey", j.serving.key_pem},
+          {"clusterCIDR", j.cluster_cidr},
+          {"serviceCIDR", j.service_cidr},
+          {"clusterDNS", j.cluster_dns},
+          {"clusterDomain", j.cluster_domain}};
 }
 
 Joined from_json(const Json& t) {
@@ -76,7 +81,10 @@ Result<Joined> ask(const std::string& server_url, const std::string& token_text,
   o.server = server_url;
   o.ca_pem = *ca;
   o.authorization = token->authorization();
-  Json body = {{"name", node_name}, {"addresses", addresses}, {"clientRequest", *client_request}, {"servingRequest", *serving_request}};
+  Json body = {{"name", node_name},
+               {"addresses", addresses},
+               {"clientRequest", *client_request},
+               {"servingRequest", *serving_request}};
   auto answer = client::raw_request(o, "POST", "/v1-orch/node", "application/json", base::dump_json(body));
   if (!answer.ok()) return answer.error();
   auto tree = base::parse_json(answer->body);
@@ -85,16 +93,17 @@ Result<Joined> ask(const std::string& server_url, const std::string& token_text,
   got.client.key_pem = j.client.key_pem;
   got.serving.key_pem = j.serving.key_pem;
   if (got.client.certificate_pem.empty() || got.serving.certificate_pem.empty()) {
-    return Status(Code::kInternal, base::cat(server_url, " answered without certificates: is it an orch server?"));
+    return Status(Code::kInternal,
+                  base::cat(server_url, " answered without certificates: is it an orch server?"));
   }
   return got;
 }
 
 }  // namespace
 
-Result<Joined> join_cluster(const std::string& data_dir, const std::string& server_url, const std::string& token,
-                            const std::string& node_name, const std::vector<std::string>& addresses,
-                            base::WallTime now) {
+Result<Joined> join_cluster(const std::string& data_dir, const std::string& server_url,
+                            const std::string& token, const std::string& node_name,
+                            const std::vector<std::string>& addresses, base::WallTime now) {
   Joined kept;
   bool have = false;
   if (auto text = base::read_file(cache_path(data_dir)); text.ok()) {
@@ -106,7 +115,8 @@ Result<Joined> join_cluster(const std::string& data_dir, const std::string& serv
   }
   if (token.empty()) {
     if (have) return kept;
-    return Status(Code::kBadRequest, "--token is required to join a cluster: see <data-dir>/server/node-token on the server");
+    return Status(Code::kBadRequest,
+                  "--token is required to join a cluster: see <data-dir>/server/node-token on the server");
   }
   auto joined = ask(server_url, token, node_name, addresses);
   if (!joined.ok()) {
@@ -115,7 +125,8 @@ Result<Joined> join_cluster(const std::string& data_dir, const std::string& serv
     return kept;
   }
   ORCH_RETURN_IF_ERROR(base::make_dirs(data_dir + "/agent", 0700));
-  ORCH_RETURN_IF_ERROR(base::write_file_atomic(cache_path(data_dir), base::dump_json(to_json(*joined)), 0600));
+  ORCH_RETURN_IF_ERROR(
+      base::write_file_atomic(cache_path(data_dir), base::dump_json(to_json(*joined)), 0600));
   return joined;
 }
 

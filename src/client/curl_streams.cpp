@@ -202,7 +202,8 @@ void CurlStreams::close(uint64_t id) {
   if (std::this_thread::get_id() == rep_->thread.get_id()) return;
   const uint64_t round = rep_->close_round;
   // Two rounds: the one under way may have taken its commands before ours was there.
-  rep_->closed.wait(lock, [&] { return rep_->close_round >= round + 2 || rep_->closing.empty() || rep_->stopping; });
+  rep_->closed.wait(
+      lock, [&] { return rep_->close_round >= round + 2 || rep_->closing.empty() || rep_->stopping; });
 }
 
 }  // namespace orch::client

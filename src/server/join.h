@@ -1,8 +1,8 @@
 // How a machine becomes a node: it shows a join token and two certificate requests, and gets certificates.
 //
 // POST /v1-orch/node with {"name", "addresses", "clientRequest", "servingRequest"} (PEM requests), HTTP Basic
-// with the join token. Answer: {"clientCertificate", "servingCertificate", "clientCA", "serverCA", "clusterCIDR",
-// "serviceCIDR", "clusterDNS", "clusterDomain"}.
+// with the join token. Answer: {"clientCertificate", "servingCertificate", "clientCA", "serverCA",
+// "clusterCIDR", "serviceCIDR", "clusterDNS", "clusterDomain"}.
 #pragma once
 
 #include <string>

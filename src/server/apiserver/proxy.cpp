@@ -36,9 +36,10 @@ std::string address_of(const Json& node) {
 }
 
 bool hop_by_hop(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"connection",  "keep-alive",        "proxy-authenticate", "proxy-authorization",
-                                                "te",          "trailer",           "transfer-encoding",  "upgrade",
-                                                "host",        "authorization",     "content-length",     "expect"};
+  static constexpr std::string_view kNames[] = {
+      "connection", "keep-alive",    "proxy-authenticate", "proxy-authorization",
+      "te",         "trailer",       "transfer-encoding",  "upgrade",
+      "host",       "authorization", "content-length",     "expect"};
   std::string lower(name);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   for (std::string_view n : kNames) {
@@ -50,7 +51,8 @@ bool hop_by_hop(std::string_view name) {
 
 /// The request's head as it goes to the backend.
 std::string head_of(const http::Request& request, const Target& target, bool upgrade) {
-  std::string head = base::cat(request.method, " ", target.path, " HTTP/1.1\r\nHost: ", target.dial.host, ":", target.dial.port, "\r\n");
+  std::string head = base::cat(request.method, " ", target.path, " HTTP/1.1\r\nHost: ", target.dial.host, ":",
+                               target.dial.port, "\r\n");
   for (const auto& [name, value] : request.headers) {
     if (!hop_by_hop(name)) head += base::cat(name, ": ", value, "\r\n");
   }
@@ -59,7 +61,8 @@ std::string head_of(const http::Request& request, const Target& target, bool upg
   } else {
     head += "Connection: close\r\n";
   }
-  if (!request.body.empty() || request.method == "POST" || request.method == "PUT" || request.method == "PATCH") {
+  if (!request.body.empty() || request.method == "POST" || request.method == "PUT" ||
+      request.method == "PATCH") {
     head += base::cat("Content-Length: ", request.body.size(), "\r\n");
   }
   return head + "\r\n";
@@ -67,7 +70,8 @@ std::string head_of(const http::Request& request, const Target& target, bool upg
 
 std::string error_answer(const Status& status) {
   const std::string body = status.to_json();
-  return base::cat("HTTP/1.1 ", status.http_code(), " Error\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ",
+  return base::cat("HTTP/1.1 ", status.http_code(),
+                   " Error\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ",
                    body.size(), "\r\n\r\n", body);
 }
 
@@ -77,15 +81,18 @@ http::Response pass_on(const http::Request& request, Target target) {
   const bool upgrade = request.has_header("Upgrade");
   std::string first = head_of(request, target, upgrade) + request.body;
   http::Response response;
-  response.takeover = [first = std::move(first), target = std::move(target)](std::shared_ptr<http::Stream> client) {
+  response.takeover = [first = std::move(first),
+                       target = std::move(target)](std::shared_ptr<http::Stream> client) {
     auto backend = http::dial(target.dial);
     if (!backend.ok()) {
-      client->write(error_answer(Status(Code::kInternal, base::cat("error dialing backend: ", backend.error().message()))));
+      client->write(error_answer(
+          Status(Code::kInternal, base::cat("error dialing backend: ", backend.error().message()))));
       client->close_write();
       return;
     }
     if (!(*backend)->write(first)) {
-      client->write(error_answer(Status(Code::kServiceUnavailable, "error sending to backend: connection lost")));
+      client->write(
+          error_answer(Status(Code::kServiceUnavailable, "error sending to backend: connection lost")));
       return;
     }
     http::tunnel(client, *backend);
@@ -97,7 +104,8 @@ http::Response pass_on(const http::Request& request, Target target) {
 Result<std::string> container_of(const Json& pod, std::string_view wanted) {
   std::vector<std::string> names;
   for (const char* list : {"containers", "initContainers", "ephemeralContainers"}) {
-    for (const auto& c : base::array_at(pod, {"spec", list})) names.emplace_back(base::string_at(c, {"name"}));
+    for (const auto& c : base::array_at(pod, {"spec", list}))
+      names.emplace_back(base::string_at(c, {"name"}));
   }
   const std::string name(base::string_at(pod, {"metadata", "name"}));
   if (!wanted.empty()) {
@@ -107,26 +115,30 @@ Result<std::string> container_of(const Json& pod, std::string_view wanted) {
     return Status(Code::kBadRequest, base::cat("container ", wanted, " is not valid for pod ", name));
   }
   const Json& containers = base::array_at(pod, {"spec", "containers"});
-  std::string_view usual = base::string_at(pod, {"metadata", "annotations", "kubectl.kubernetes.io/default-container"});
+  std::string_view usual =
+      base::string_at(pod, {"metadata", "annotations", "kubectl.kubernetes.io/default-container"});
   if (!usual.empty()) return std::string(usual);
   if (containers.size() == 1) return std::string(base::string_at(containers[0], {"name"}));
   std::string list;
   for (const auto& c : containers) list += base::cat(list.empty() ? "" : " ", base::string_at(c, {"name"}));
-  return Status(Code::kBadRequest, base::cat("a container name must be specified for pod ", name, ", choose one of: [", list, "]"));
+  return Status(Code::kBadRequest, base::cat("a container name must be specified for pod ", name,
+                                             ", choose one of: [", list, "]"));
 }
 
 }  // namespace
 
 namespace {
 
-Result<Target> kubelet_target(const Registry& registry, const api::Resource& nodes, const KubeletAccess& access,
-                              std::string_view node_name) {
+Result<Target> kubelet_target(const Registry& registry, const api::Resource& nodes,
+                              const KubeletAccess& access, std::string_view node_name) {
   auto node = registry.get(nodes, "", node_name);
   if (!node.ok()) return node.error();
   const Json tree = (*node)->tree();
   Target t;
   t.dial.host = address_of(tree);
-  if (t.dial.host.empty()) return Status(Code::kInternal, base::cat("no preferred addresses found; known addresses: [] of node ", node_name));
+  if (t.dial.host.empty())
+    return Status(Code::kInternal,
+                  base::cat("no preferred addresses found; known addresses: [] of node ", node_name));
   int64_t port = base::int_at(tree, {"status", "daemonEndpoints", "kubeletEndpoint", "Port"}, kKubeletPort);
   t.dial.port = static_cast<uint16_t>(port);
   t.dial.tls = true;
@@ -171,7 +183,8 @@ http::Response ApiServer::do_connect(Call& call) {
   const Json tree = (*pod)->tree();
   std::string_view node = base::string_at(tree, {"spec", "nodeName"});
   if (node.empty()) {
-    return http::Response::from_status(Status(Code::kBadRequest, base::cat("pod ", info.name, " does not have a host assigned")));
+    return http::Response::from_status(
+        Status(Code::kBadRequest, base::cat("pod ", info.name, " does not have a host assigned")));
   }
   auto target = kubelet_target(registry_, *registry_.table().find("", "v1", "nodes"), o_.kubelet, node);
   if (!target.ok()) return http::Response::from_status(target.error());
@@ -185,12 +198,15 @@ http::Response ApiServer::do_connect(Call& call) {
   std::string_view phase = base::string_at(tree, {"status", "phase"});
   if (phase == "Succeeded" || phase == "Failed") {
     return http::Response::from_status(
-        Status(Code::kInternal, base::cat("cannot ", info.subresource, " into a container in a completed pod; current phase is ", phase)));
+        Status(Code::kInternal, base::cat("cannot ", info.subresource,
+                                          " into a container in a completed pod; current phase is ", phase)));
   }
-  target->path = base::cat("/", info.subresource, "/", info.ns, "/", info.name, "/", http::percent_encode(*container));
+  target->path =
+      base::cat("/", info.subresource, "/", info.ns, "/", info.name, "/", http::percent_encode(*container));
   char separator = '?';
   // Kubelets know the streams by short names.
-  const std::pair<std::string_view, std::string_view> renamed[] = {{"stdin", "input"}, {"stdout", "output"}, {"stderr", "error"}};
+  const std::pair<std::string_view, std::string_view> renamed[] = {
+      {"stdin", "input"}, {"stdout", "output"}, {"stderr", "error"}};
   for (const auto& [name, value] : info.query.items()) {
     if (name == "container") continue;
     std::string_view as = name;
@@ -220,7 +236,8 @@ ProxyName split_proxy_name(const std::string& text) {
   size_t first = text.find(':');
   if (first == std::string::npos) return {"", text, ""};
   size_t second = text.find(':', first + 1);
-  if (second != std::string::npos) return {text.substr(0, first), text.substr(first + 1, second - first - 1), text.substr(second + 1)};
+  if (second != std::string::npos)
+    return {text.substr(0, first), text.substr(first + 1, second - first - 1), text.substr(second + 1)};
   p.name = text.substr(0, first);
   p.port = text.substr(first + 1);
   return p;
@@ -228,7 +245,8 @@ ProxyName split_proxy_name(const std::string& text) {
 
 /// Addresses that would let a client reach the server's own machine through it.
 bool forbidden_address(std::string_view ip) {
-  return ip.rfind("127.", 0) == 0 || ip == "::1" || ip.rfind("169.254.", 0) == 0 || ip.rfind("fe80:", 0) == 0 || ip == "0.0.0.0" || ip == "::";
+  return ip.rfind("127.", 0) == 0 || ip == "::1" || ip.rfind("169.254.", 0) == 0 ||
+         ip.rfind("fe80:", 0) == 0 || ip == "0.0.0.0" || ip == "::";
 }
 
 uint16_t port_number(std::string_view text) {
@@ -239,8 +257,9 @@ uint16_t port_number(std::string_view text) {
 
 }  // namespace
 
-Result<std::pair<std::string, uint16_t>> ApiServer::service_endpoint(const std::string& ns, const std::string& name,
-                                                                    const std::string& port) {
+Result<std::pair<std::string, uint16_t>> ApiServer::service_endpoint(const std::string& ns,
+                                                                     const std::string& name,
+                                                                     const std::string& port) {
   auto services = registry_.table().find("", "v1", "services");
   auto service = registry_.get(*services, ns, name);
   if (!service.ok()) return service.error();
@@ -250,14 +269,18 @@ Result<std::pair<std::string, uint16_t>> ApiServer::service_endpoint(const std::
   for (const auto& p : base::array_at(tree, {"spec", "ports"})) {
     const std::string own(base::string_at(p, {"name"}));
     const std::string number = std::to_string(base::int_at(p, {"port"}));
-    if (port == own || port == number || (port.empty() && base::array_at(tree, {"spec", "ports"}).size() == 1)) {
+    if (port == own || port == number ||
+        (port.empty() && base::array_at(tree, {"spec", "ports"}).size() == 1)) {
       port_name = own;
       known = true;
       break;
     }
   }
-  const Status none(Code::kServiceUnavailable, base::cat("no endpoints available for service \"", name, "\""));
-  if (!known) return Status(Code::kServiceUnavailable, base::cat("no service port \"", port, "\" found for service \"", name, "\""));
+  const Status none(Code::kServiceUnavailable,
+                    base::cat("no endpoints available for service \"", name, "\""));
+  if (!known)
+    return Status(Code::kServiceUnavailable,
+                  base::cat("no service port \"", port, "\" found for service \"", name, "\""));
   Filter filter;
   filter.ns = ns;
   for (const auto& slice : registry_.cache("discovery.k8s.io", "endpointslices")->list(filter).items) {
@@ -297,12 +320,14 @@ http::Response ApiServer::do_proxy(Call& call) {
     if (target.dial.port == 0) {
       for (const auto& c : base::array_at(tree, {"spec", "containers"})) {
         const Json& ports = base::array_at(c, {"ports"});
-        if (target.dial.port == 0 && !ports.empty()) target.dial.port = static_cast<uint16_t>(base::int_at(ports[0], {"containerPort"}));
+        if (target.dial.port == 0 && !ports.empty())
+          target.dial.port = static_cast<uint16_t>(base::int_at(ports[0], {"containerPort"}));
       }
     }
     if (target.dial.port == 0) target.dial.port = 80;
     if (target.dial.host.empty()) {
-      return http::Response::from_status(Status(Code::kServiceUnavailable, base::cat("address not allowed: pod ", wanted.name, " has no address")));
+      return http::Response::from_status(Status(
+          Code::kServiceUnavailable, base::cat("address not allowed: pod ", wanted.name, " has no address")));
     }
   }
   if (call.resource->plural != "nodes") {

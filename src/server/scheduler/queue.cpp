@@ -24,10 +24,17 @@ void Queue::activate(Entry& e) {
 
 void Queue::detach(Entry& e) {
   switch (e.state) {
-    case Entry::State::kActive: active_.erase({e.pod->priority, e.order}); break;
-    case Entry::State::kBackoff: backoff_.erase({e.due, e.pod->uid}); break;
-    case Entry::State::kSleeping: sleeping_.erase(e.pod->uid); break;
-    case Entry::State::kDeciding: break;
+    case Entry::State::kActive:
+      active_.erase({e.pod->priority, e.order});
+      break;
+    case Entry::State::kBackoff:
+      backoff_.erase({e.due, e.pod->uid});
+      break;
+    case Entry::State::kSleeping:
+      sleeping_.erase(e.pod->uid);
+      break;
+    case Entry::State::kDeciding:
+      break;
   }
 }
 
