@@ -1,9 +1,7 @@
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/yaml.h>
+#include <yaml.h>
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <unordered_map>
 
 #include "api/go_text.h"
@@ -20,13 +18,15 @@ constexpr size_t kMaxDepth = 1000;
 constexpr size_t kMaxCopied = 16UL << 20;
 constexpr size_t kNodeCost = 100;
 
-base::Status bad(std::string message) { return {base::Code::kBadRequest, base::cat("yaml: ", message)}; }
+base::Status bad(std::string_view message) { return {base::Code::kBadRequest, base::cat("yaml: ", message)}; }
 
-/// Ends parsing from inside yaml-cpp's callbacks; caught in parse().
-struct Refused {
-  int line;
-  std::string why;
-};
+base::Status bad_at(size_t line, std::string_view message) {
+  return bad(base::cat("line ", line + 1, ": ", message));
+}
+
+std::string_view view(const yaml_char_t* text) {
+  return text == nullptr ? std::string_view() : reinterpret_cast<const char*>(text);
+}
 
 /// Memory and depth of a value, to bound what copies of it cost.
 struct Extent {
@@ -46,145 +46,154 @@ Extent extent_of(const Json& value) {
   return extent;
 }
 
+/// A value under a tag such as !!int; `tag` is empty when the value says itself what it is.
+base::Result<Json> scalar(size_t line, std::string_view tag, std::string_view text, bool plain) {
+  constexpr std::string_view kStandard = "tag:yaml.org,2002:";
+  const bool standard = tag.starts_with(kStandard);
+  const std::string_view type = standard ? tag.substr(kStandard.size()) : std::string_view();
+  // A tag of the application means nothing here: the value is just text.
+  if ((tag.empty() && !plain) || type == "str" || (!tag.empty() && !standard)) return Json(text);
+  if (type == "binary") return bad_at(line, "!!binary values are not supported");
+  auto value = yaml::resolve(text);
+  if (value && value->is_number_float() && !std::isfinite(value->get<double>())) {
+    return bad_at(line, base::cat("the value ", text, " has no form in JSON"));
+  }
+  const bool fits =
+      tag.empty() || type == "timestamp" || (type == "int" && value && value->is_number_integer()) ||
+      (type == "float" && value && value->is_number()) || (type == "bool" && value && value->is_boolean()) ||
+      (type == "null" && value && value->is_null());
+  if (!fits) return bad_at(line, base::cat("cannot decode `", text, "` as a !!", type));
+  return value ? std::move(*value) : Json(text);
+}
+
 /// Makes a tree of the events of one document.
-class Builder final : public YAML::EventHandler {
+class Builder {
  public:
   explicit Builder(std::vector<std::string>* duplicates) : duplicates_(duplicates) {}
 
-  bool has_content() const { return has_content_; }
-  Json take() { return std::move(root_); }
-
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { put(mark, nullptr, anchor); }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    const auto found = anchors_.find(anchor);
-    if (found == anchors_.end()) throw Refused{mark.line, "anchor value contains itself"};
-    charge(mark, found->second.extent);
-    put(mark, found->second.value, 0);
-  }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-                const std::string& text) override {
-    if (tag == "?" && text == "<<" && is_key()) {
-      frames_.back().merging = true;
-      frames_.back().key = text;
-      frames_.back().has_key = true;
-      return;
+  base::Status handle(const yaml_event_t& event) {
+    const size_t line = event.start_mark.line;
+    switch (event.type) {
+      case YAML_ALIAS_EVENT:
+        return alias(line, std::string(view(event.data.alias.anchor)));
+      case YAML_SCALAR_EVENT:
+        return on_scalar(event);
+      case YAML_SEQUENCE_START_EVENT:
+        return open(line, Json::array(), event.data.sequence_start.anchor);
+      case YAML_MAPPING_START_EVENT:
+        return open(line, Json::object(), event.data.mapping_start.anchor);
+      case YAML_SEQUENCE_END_EVENT:
+      case YAML_MAPPING_END_EVENT:
+        return close();
+      default:
+        return {};
     }
-    put(mark, scalar(mark, tag, text), anchor);
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    open(mark, Json::array(), anchor);
-  }
-  void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    open(mark, Json::object(), anchor);
-  }
-  void OnMapEnd() override { close(); }
+  Json take() { return std::move(root_); }
 
  private:
   struct Frame {
     Json value;
-    YAML::anchor_t anchor;
-    YAML::Mark mark;
-    std::string key;
+    std::string anchor;
+    size_t line = 0;
+    std::string key = {};
     bool has_key = false;
     bool merging = false;
   };
   struct Anchored {
     Json value;
     Extent extent;
+    bool open = false;  // the value is still being read
   };
 
   bool is_key() const {
     return !frames_.empty() && frames_.back().value.is_object() && !frames_.back().has_key;
   }
 
-  static Json scalar(const YAML::Mark& mark, const std::string& tag, const std::string& text) {
-    constexpr std::string_view kStandard = "tag:yaml.org,2002:";
-    if (tag == "!") return text;  // quoted
-    const bool standard = tag.starts_with(kStandard);
-    const std::string_view type =
-        standard ? std::string_view(tag).substr(kStandard.size()) : std::string_view();
-    if (type == "str") return text;
-    if (type == "binary") throw Refused{mark.line, "!!binary values are not supported"};
-    if (tag != "?" && !standard) return text;  // a tag of the application: its value is just text
-    auto value = yaml::resolve(text);
-    if (value && value->is_number_float() && !std::isfinite(value->get<double>())) {
-      throw Refused{mark.line, base::cat("the value ", text, " has no form in JSON")};
+  base::Status alias(size_t line, const std::string& name) {
+    const auto found = anchors_.find(name);
+    if (found == anchors_.end()) return bad(base::cat("unknown anchor '", name, "' referenced"));
+    if (found->second.open) return bad(base::cat("anchor '", name, "' value contains itself"));
+    ORCH_RETURN_IF_ERROR(charge(found->second.extent));
+    return put(line, found->second.value, {});
+  }
+
+  base::Status on_scalar(const yaml_event_t& event) {
+    const auto& data = event.data.scalar;
+    const std::string_view text(reinterpret_cast<const char*>(data.value), data.length);
+    const bool plain = data.style == YAML_PLAIN_SCALAR_STYLE;
+    if (plain && data.tag == nullptr && text == "<<" && is_key()) {
+      Frame& frame = frames_.back();
+      frame.key = text;
+      frame.has_key = frame.merging = true;
+      return {};
     }
-    const bool fits =
-        tag == "?" || type == "timestamp" || (type == "int" && value && value->is_number_integer()) ||
-        (type == "float" && value && value->is_number()) ||
-        (type == "bool" && value && value->is_boolean()) || (type == "null" && value && value->is_null());
-    if (!fits) throw Refused{mark.line, base::cat("cannot decode `", text, "` as a !!", type)};
-    return value ? std::move(*value) : Json(text);
+    auto value = scalar(event.start_mark.line, view(data.tag), text, plain);
+    if (!value.ok()) return value.error();
+    return put(event.start_mark.line, std::move(value.value()), std::string(view(data.anchor)));
   }
 
-  static std::string key_text(const YAML::Mark& mark, const Json& key) {
-    if (key.is_string()) return key.get<std::string>();
-    if (key.is_null() || key.is_structured()) throw Refused{mark.line, "unsupported map key"};
-    return base::dump_json(key);
-  }
-
-  void charge(const YAML::Mark& mark, const Extent& extent) {
+  base::Status charge(const Extent& extent) {
     copied_ += extent.cost;
-    if (copied_ > kMaxCopied) throw Refused{mark.line, "document contains excessive aliasing"};
-    if (frames_.size() + extent.depth > kMaxDepth) throw Refused{mark.line, "exceeded max depth"};
+    if (copied_ > kMaxCopied) return bad("document contains excessive aliasing");
+    return frames_.size() + extent.depth > kMaxDepth ? bad("exceeded max depth") : base::ok_status();
   }
 
-  void open(const YAML::Mark& mark, Json value, YAML::anchor_t anchor) {
-    if (is_key()) throw Refused{mark.line, "unsupported map key"};
-    if (frames_.size() >= kMaxDepth) throw Refused{mark.line, "exceeded max depth"};
-    frames_.push_back({std::move(value), anchor, mark, {}, false, false});
+  base::Status open(size_t line, Json value, const yaml_char_t* anchor) {
+    if (is_key()) return bad_at(line, "unsupported map key");
+    if (frames_.size() >= kMaxDepth) return bad_at(line, "exceeded max depth");
+    const std::string name(view(anchor));
+    if (!name.empty()) anchors_[name] = {nullptr, {}, true};
+    frames_.push_back({std::move(value), name, line});
+    return {};
   }
 
-  void close() {
+  base::Status close() {
     Frame frame = std::move(frames_.back());
     frames_.pop_back();
-    put(frame.mark, std::move(frame.value), frame.anchor);
+    return put(frame.line, std::move(frame.value), frame.anchor);
   }
 
-  void put(const YAML::Mark& mark, Json value, YAML::anchor_t anchor) {
-    if (anchor != 0) {
+  base::Status put(size_t line, Json value, const std::string& anchor) {
+    if (!anchor.empty()) {
       const Extent extent = extent_of(value);
-      charge(mark, extent);
-      anchors_[anchor] = {value, extent};
+      ORCH_RETURN_IF_ERROR(charge(extent));
+      anchors_[anchor] = {value, extent, false};
     }
-    has_content_ = true;
     if (frames_.empty()) {
       root_ = std::move(value);
-      return;
+      return {};
     }
     Frame& frame = frames_.back();
     if (frame.value.is_array()) {
       frame.value.push_back(std::move(value));
-    } else if (!frame.has_key) {
-      frame.key = key_text(mark, value);
-      frame.has_key = true;
-    } else if (frame.merging) {
-      merge(mark, value);
-      frame.has_key = frame.merging = false;
-    } else {
-      if (frame.value.contains(frame.key)) note_duplicate();
-      frame.value[frame.key] = std::move(value);
-      frame.has_key = false;
+      return {};
     }
+    if (!frame.has_key) {
+      if (value.is_null() || value.is_structured()) return bad_at(line, "unsupported map key");
+      frame.key = value.is_string() ? value.get<std::string>() : base::dump_json(value);
+      frame.has_key = true;
+      return {};
+    }
+    frame.has_key = false;
+    if (std::exchange(frame.merging, false)) return merge(line, value);
+    if (frame.value.contains(frame.key)) note_duplicate();
+    frame.value[frame.key] = std::move(value);
+    return {};
   }
 
   /// `<<: *a` and `<<: [*a, *b]`: of several maps the earlier one wins.
-  void merge(const YAML::Mark& mark, const Json& value) {
+  base::Status merge(size_t line, const Json& value) {
     Json& into = frames_.back().value;
     if (value.is_object()) {
       into.update(value);
-      return;
+      return {};
     }
     const bool maps = value.is_array() && std::all_of(value.begin(), value.end(),
                                                       [](const Json& one) { return one.is_object(); });
-    if (!maps) throw Refused{mark.line, "map merge requires map or sequence of maps as the value"};
+    if (!maps) return bad_at(line, "map merge requires map or sequence of maps as the value");
     for (auto it = value.rbegin(); it != value.rend(); ++it) into.update(*it);
+    return {};
   }
 
   void note_duplicate() {
@@ -205,10 +214,48 @@ class Builder final : public YAML::EventHandler {
 
   std::vector<std::string>* duplicates_;
   std::vector<Frame> frames_;
-  std::unordered_map<YAML::anchor_t, Anchored> anchors_;
+  std::unordered_map<std::string, Anchored> anchors_;
   size_t copied_ = 0;
   Json root_;
-  bool has_content_ = false;
+};
+
+/// libyaml's parser and its current event.
+class Events {
+ public:
+  explicit Events(std::string_view text) {
+    ready_ = yaml_parser_initialize(&parser_) != 0;
+    if (!ready_) return;
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+    yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
+  }
+  ~Events() {
+    yaml_event_delete(&event_);
+    if (ready_) yaml_parser_delete(&parser_);
+  }
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
+
+  base::Status next() {
+    yaml_event_delete(&event_);
+    if (ready_ && yaml_parser_parse(&parser_, &event_) != 0) return {};
+    // The line that Go's port of this library reports.
+    size_t line = parser_.problem_mark.line;
+    if (line == 0) {
+      line = parser_.context_mark.line;
+    } else if (parser_.error == YAML_SCANNER_ERROR) {
+      ++line;
+    }
+    const std::string_view problem = parser_.problem == nullptr
+                                         ? std::string_view("unknown problem parsing YAML content")
+                                         : parser_.problem;
+    return line == 0 ? bad(problem) : bad(base::cat("line ", line, ": ", problem));
+  }
+  const yaml_event_t& event() const { return event_; }
+
+ private:
+  yaml_parser_t parser_{};
+  yaml_event_t event_{};
+  bool ready_ = false;
 };
 
 /// YAML is printable Unicode.
@@ -227,20 +274,23 @@ template <typename OnDocument>
 base::Status parse(std::string_view text, std::vector<std::string>* duplicates,
                    const OnDocument& on_document) {
   ORCH_RETURN_IF_ERROR(check_bytes(text));
-  try {
-    std::istringstream stream{std::string(text)};
-    YAML::Parser parser(stream);
-    for (;;) {
-      Builder builder(duplicates);
-      if (!parser.HandleNextDocument(builder)) return {};
-      if (!on_document(builder.take())) return {};
+  Events events(text);
+  Builder builder(duplicates);
+  for (;;) {
+    ORCH_RETURN_IF_ERROR(events.next());
+    switch (events.event().type) {
+      case YAML_DOCUMENT_START_EVENT:
+        builder = Builder(duplicates);
+        break;
+      case YAML_DOCUMENT_END_EVENT:
+        if (!on_document(builder.take())) return {};
+        break;
+      case YAML_STREAM_END_EVENT:
+        return {};
+      default:
+        ORCH_RETURN_IF_ERROR(builder.handle(events.event()));
+        break;
     }
-  } catch (const Refused& refused) {
-    return bad(base::cat("line ", refused.line + 1, ": ", refused.why));
-  } catch (const YAML::Exception& error) {
-    return bad(base::cat("line ", error.mark.line + 1, ": ", error.msg));
-  } catch (const std::exception& error) {
-    return bad(error.what());
   }
 }
 

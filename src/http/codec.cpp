@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "base/log.h"
+#include "http/stream_body.h"
 
 namespace orch::http {
 namespace {
@@ -200,7 +201,7 @@ Reply Codec::run(const std::string& head, Head parsed, Request request, bool kee
   } else if (is_head || bodiless(reply.response.status)) {
     reply.response.body.clear();
     reply.response.pieces.clear();
-    reply.response.stream.reset();
+    if (reply.response.stream) std::exchange(reply.response.stream, nullptr)->rep().close();
   }
   return reply;
 }

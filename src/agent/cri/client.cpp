@@ -1,9 +1,8 @@
 // The gRPC client behind connect_runtime().
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
 #include <mutex>
-#include <thread>
+#include <set>
 
 #include "agent/cri/convert.h"
 #include "agent/cri/event_stream.h"
@@ -299,6 +298,12 @@ class CriClient final : public Runtime {
     events_ = std::make_unique<cri::EventStream>(channel_, std::move(handlers));
   }
 
+  void cancel_calls() override {
+    std::lock_guard lock(mutex_);
+    canceled_ = true;
+    for (grpc::ClientContext* context : running_) context->TryCancel();
+  }
+
  private:
   using Stub = pb::RuntimeService::Stub;
   using ImageStub = pb::ImageService::Stub;
@@ -309,7 +314,15 @@ class CriClient final : public Runtime {
                 const Request& request, Response* response) {
     grpc::ClientContext context;
     if (timeout.count() > 0) context.set_deadline(std::chrono::system_clock::now() + timeout);
-    return cri::to_status((target.*method)(&context, request, response));
+    {
+      std::lock_guard lock(mutex_);
+      if (canceled_) return {Code::kCanceled, "the node is stopping"};
+      running_.insert(&context);
+    }
+    const grpc::Status status = (target.*method)(&context, request, response);
+    std::lock_guard lock(mutex_);
+    running_.erase(&context);
+    return cri::to_status(status);
   }
   template <typename Owner, typename Request, typename Response>
   Status call(seconds timeout, grpc::Status (Owner::*method)(grpc::ClientContext*, const Request&, Response*),
@@ -323,6 +336,9 @@ class CriClient final : public Runtime {
     return invoke(*images_, timeout, method, request, response);
   }
 
+  std::mutex mutex_;
+  std::set<grpc::ClientContext*> running_;  // under mutex_
+  bool canceled_ = false;                   // under mutex_
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<Stub> runtime_;
   const std::unique_ptr<ImageStub> images_;

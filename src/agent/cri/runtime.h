@@ -213,6 +213,10 @@ class Runtime {
     std::function<void()> on_resync, on_unsupported;
   };
   virtual void watch_events(EventHandlers handlers) = 0;
+
+  /// Ends calls under way, and answers all later ones, with kCanceled: for a quick end of the process. What
+  /// the runtime was asked to do may go on.
+  virtual void cancel_calls() = 0;
 };
 
 /// gRPC client of a CRI socket such as "unix:///run/orch/containerd/containerd.sock". Connects lazily and

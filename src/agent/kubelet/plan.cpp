@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/duration.h"
 #include "base/json.h"
 
 namespace orch::agent {
@@ -82,8 +83,7 @@ class Planner {
   }
 
   void back_off(const ContainerRef& container, const RestartBackoff& backoff, base::Duration left) {
-    const auto delay = backoff.delay.count();
-    std::string text = delay >= 60 ? base::cat(delay / 60, "m", delay % 60, "s") : base::cat(delay, "s");
+    const std::string text = api::format_duration(backoff.delay);
     out_.backing_off[std::string(container.name())] = {
         "CrashLoopBackOff", base::cat("back-off ", text, " restarting failed container=", container.name(),
                                       " pod=", pod_.format())};

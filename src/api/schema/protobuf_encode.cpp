@@ -1,5 +1,4 @@
 #include <bit>
-#include <ranges>
 
 #include "api/duration.h"
 #include "api/schema/protobuf.h"
@@ -65,11 +64,12 @@ class Encoder {
   void map(uint32_t number, const Value& element, const Json& json) {
     if (!json.is_object()) return wrong(json);
     const auto& members = json.get_ref<const Json::object_t&>();
-    for (const auto& [key, item] : std::views::reverse(members)) {
+    for (auto it = members.end(); it != members.begin();) {
+      --it;
       size_t before = out_.size();
-      single(2, element, present(item));
-      out_.bytes(key);
-      out_.varint(key.size());
+      single(2, element, present(it->second));
+      out_.bytes(it->first);
+      out_.varint(it->first.size());
       out_.tag(1, WireType::kBytes);
       out_.close(number, before);
     }
@@ -151,11 +151,15 @@ class Encoder {
   }
 
   void binary(uint32_t number, const Json* json) {
-    if (json != nullptr && !json->is_string()) return wrong(*json);
-    auto bytes = decode_base64(json != nullptr ? json->get_ref<const std::string&>() : std::string());
-    if (!bytes.ok()) return wrong(*json);
-    out_.bytes(*bytes);
-    out_.varint(bytes->size());
+    std::string bytes;
+    if (json != nullptr) {
+      if (!json->is_string()) return wrong(*json);
+      auto decoded = decode_base64(json->get_ref<const std::string&>());
+      if (!decoded.ok()) return wrong(*json);
+      bytes = std::move(*decoded);
+    }
+    out_.bytes(bytes);
+    out_.varint(bytes.size());
     out_.tag(number, WireType::kBytes);
   }
 

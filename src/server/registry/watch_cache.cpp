@@ -42,7 +42,7 @@ NamePair split_after(std::string_view after) {
   return {after.substr(0, slash), after.substr(slash + 1)};
 }
 
-bool matches(const Filter& f, const Object& o, const std::vector<std::string>& fields) {
+bool matches(const Filter& f, const Object& o, const api::IndexedFields& fields) {
   if (!f.ns.empty() && o.ns() != f.ns) return false;
   if (!f.labels.empty() && !f.labels.matches(o)) return false;
   return f.fields.empty() || f.fields.matches(o, fields);
@@ -50,7 +50,7 @@ bool matches(const Filter& f, const Object& o, const std::vector<std::string>& f
 
 }  // namespace
 
-ObjectPtr with_revision(const Object& object, int64_t revision, const std::vector<std::string>& fields) {
+ObjectPtr with_revision(const Object& object, int64_t revision, const api::IndexedFields& fields) {
   std::string_view bytes = object.bytes();
   std::string_view tail = object.bytes_from_metadata();
   std::string stored(bytes.substr(0, bytes.size() - tail.size()));
@@ -72,19 +72,19 @@ namespace {
 struct Watcher {
   Filter filter;
   Sink sink;
-  std::string trigger;                 // "" = general
-  std::vector<Delivery> pending;       // under the cache's mutex
-  std::mutex calling;                  // held while sink runs, so that the end of a watch waits for it
-  bool ended = false;                  // under calling
+  std::string trigger;            // "" = general
+  std::vector<Delivery> pending;  // under the cache's mutex
+  std::mutex calling;             // held while sink runs, so that the end of a watch waits for it
+  bool ended = false;             // under calling
 };
 using WatcherPtr = std::shared_ptr<Watcher>;
 
-std::string trigger_for(const Filter& filter, const std::vector<std::string>& fields) {
+std::string trigger_for(const Filter& filter, const api::IndexedFields& fields) {
   if (filter.fields.empty()) return {};
   std::string_view name = filter.fields.exact("metadata.name");
   if (name.data() != nullptr) return "n" + std::string(name);
   if (fields.empty()) return {};
-  std::string_view value = filter.fields.exact(fields[0]);
+  std::string_view value = filter.fields.exact(fields[0].name);
   return value.data() != nullptr ? "f" + std::string(value) : std::string();
 }
 
@@ -98,9 +98,9 @@ struct WatchCache::Rep {
   int64_t last = 0;                     // under mutex: revision of the last event applied
   std::vector<WatcherPtr> general;      // under mutex
   std::unordered_map<std::string, std::vector<WatcherPtr>> triggered;  // under mutex
-  std::vector<WatcherPtr> dirty;        // under mutex: watchers with pending deliveries
+  std::vector<WatcherPtr> dirty;  // under mutex: watchers with pending deliveries
 
-  void offer(const WatcherPtr& w, const CacheEvent& e, const std::vector<std::string>& fields,
+  void offer(const WatcherPtr& w, const CacheEvent& e, const api::IndexedFields& fields,
              ObjectPtr& gone_copy) {
     bool now = e.type != CacheEvent::Type::kDeleted && matches(w->filter, *e.object, fields);
     bool before = e.previous != nullptr && matches(w->filter, *e.previous, fields);
@@ -187,9 +187,9 @@ Page WatchCache::list(const Filter& filter, std::string_view after, int64_t limi
     if (it != objects.end() && matches(filter, **it, fields) && after.empty()) page.items.push_back(*it);
     return page;
   }
-  auto it = !after.empty()        ? objects.upper_bound(split_after(after))
-            : !filter.ns.empty()  ? objects.lower_bound(NamePair{filter.ns, {}})
-                                  : objects.begin();
+  auto it = !after.empty()       ? objects.upper_bound(split_after(after))
+            : !filter.ns.empty() ? objects.lower_bound(NamePair{filter.ns, {}})
+                                 : objects.begin();
   if (plain && limit == 0 && filter.ns.empty()) page.items.reserve(objects.size());
   for (; it != objects.end(); ++it) {
     if (!filter.ns.empty() && (*it)->ns() != filter.ns) break;
@@ -249,8 +249,8 @@ base::Result<std::unique_ptr<CacheWatch>> WatchCache::watch(
       }
     } else {
       if (since < rep_->oldest) {
-        return base::Status(base::Code::kExpired, base::cat("too old resource version: ", since, " (",
-                                                            rep_->oldest, ")"));
+        return base::Status(base::Code::kExpired,
+                            base::cat("too old resource version: ", since, " (", rep_->oldest, ")"));
       }
       auto from = std::upper_bound(rep_->events.begin(), rep_->events.end(), since,
                                    [](int64_t r, const CacheEventPtr& e) { return r < e->revision; });

@@ -86,11 +86,11 @@ inline std::string read_to_end(Stream& stream) {
   return out;
 }
 
-/// Reads until what came contains `text`; what came.
+/// Reads until what came ends with `text`; what came.
 inline std::string read_until(Stream& stream, const std::string& text) {
   std::string out;
   char byte = 0;
-  while (out.find(text) == std::string::npos && stream.read(&byte, 1) == 1) out += byte;
+  while (!out.ends_with(text) && stream.read(&byte, 1) == 1) out += byte;
   return out;
 }
 

@@ -1,0 +1,54 @@
+// NodeContext: the parts of a node that pods' workers share. Owned by Kubelet; all are thread-safe.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/cri/runtime.h"
+#include "agent/kubelet/cgroups.h"
+#include "agent/kubelet/config.h"
+#include "agent/kubelet/downward.h"
+#include "agent/kubelet/event_recorder.h"
+#include "agent/kubelet/images.h"
+#include "agent/kubelet/object_cache.h"
+#include "agent/kubelet/prober.h"
+#include "agent/kubelet/runtime_cache.h"
+#include "agent/kubelet/status_writer.h"
+#include "agent/kubelet/tokens.h"
+#include "agent/kubelet/volumes.h"
+#include "base/clock.h"
+#include "base/threads.h"
+#include "base/timer.h"
+#include "client/client.h"
+#include "client/informer.h"
+
+namespace orch::agent {
+
+struct NodeContext {
+  const KubeletConfig& config;
+  client::Client& client;
+  Runtime& runtime;
+  const base::Clock& clock;
+  base::Timers& timers;
+  EventRecorder& events;
+  RuntimeCache& cache;
+  VolumeManager& volumes;
+  ImageManager& images;
+  Cgroups& cgroups;
+  ObjectCache& objects;
+  Tokens& tokens;
+  StatusWriter& statuses;
+  Prober& prober;
+  client::Informer& services;
+  base::ThreadPool& stops;  // blocking stops of containers
+  int64_t memory_capacity = 0;
+  NodeResources allocatable;
+  std::function<std::vector<std::string>()> host_ips;
+  /// Runs the pod's worker again soon.
+  std::function<void(const std::string& uid)> notify;
+  /// A blocking stop of one of the pod's containers ended; notifies too.
+  std::function<void(const std::string& uid, const std::string& container_id, bool ok)> stopped;
+};
+
+}  // namespace orch::agent
