@@ -42,6 +42,9 @@ for path in sorted((root / "src").rglob("*")):
     content = path.read_text(errors="replace")
     if path.suffix == ".h" and str(name) != "base/json.h":
         for match in heavy.finditer(content):
+            # agent/cri is the room around gRPC: its private headers may name it.
+            if folder == "agent/cri" and match[1].startswith("grpcpp/") and path.name != "runtime.h":
+                continue
             errors.append(f"src/{name}: <{match[1]}> belongs into .cpp files only")
     if folder == ".":
         reach = set(allowed)

@@ -23,7 +23,7 @@ httplib_sha256=c88f6495da71e778c82c22995b547a92ceb41cc4016f9028df67106a24b9210d
 curl_version=8.14.1
 curl_sha256=6766ada7101d292b42b8b15681120acd68effa4a9660935853cf6d61f0d984d4
 
-libraries="libgrpc++-dev libprotobuf-dev libabsl-dev libssl-dev libsqlite3-dev libyaml-dev libre2-dev
+libraries="libgrpc++-dev libprotobuf-dev libabsl-dev libssl-dev libsqlite3-dev libyaml-dev libyaml-cpp-dev libre2-dev
            libc-ares-dev libldns-dev libnl-3-dev libnl-route-3-dev zlib1g-dev libzstd-dev"
 packages_build="g++ cmake ninja-build ccache git ca-certificates dpkg-dev xz-utils python3 protobuf-compiler
                 protobuf-compiler-grpc nlohmann-json3-dev libcli11-dev catch2 $libraries"

@@ -1,15 +1,4 @@
-// Picks the command.
-#include <cstdio>
-#include <cstring>
+// The one executable: everything is in src/cli.
+#include "cli/command.h"
 
-#include "base/version.h"
-
-int main(int argc, char** argv) {
-  if (argc == 2 && (std::strcmp(argv[1], "version") == 0 || std::strcmp(argv[1], "--version") == 0)) {
-    const std::string_view version = orch::base::version();
-    std::printf("orch %.*s\n", static_cast<int>(version.size()), version.data());
-    return 0;
-  }
-  std::fputs("Usage: orch version\n", stderr);
-  return 1;
-}
+int main(int argc, char** argv) { return orch::cli::run(argc, argv); }

@@ -1,5 +1,6 @@
 #include "api/scan.h"
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -30,6 +31,17 @@ const char* find_special(const char* at, const char* end) {
   while (at != end && *at != '"' && *at != '\\') ++at;
   return at;
 }
+
+enum Structure : uint8_t { kOther, kQuote, kOpen, kClose };
+
+/// What each byte means outside of strings.
+constexpr std::array<Structure, 256> kStructure = [] {
+  std::array<Structure, 256> table{};
+  table['"'] = kQuote;
+  table['{'] = table['['] = kOpen;
+  table['}'] = table[']'] = kClose;
+  return table;
+}();
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
@@ -127,27 +139,30 @@ bool JsonScanner::string(std::string_view& raw) {
 
 bool JsonScanner::skip_container() {
   int64_t depth = 0;
-  while (at_ != end_) {
-    switch (*at_) {
-      case '"':
-        if (!skip_string()) return false;
+  const char* at = at_;
+  while (at != end_) {
+    switch (kStructure[static_cast<unsigned char>(*at)]) {
+      case kOther:
+        ++at;
         continue;
-      case '{':
-      case '[':
+      case kQuote:
+        at_ = at;
+        if (!skip_string()) return false;
+        at = at_;
+        continue;
+      case kOpen:
         ++depth;
         break;
-      case '}':
-      case ']':
+      case kClose:
         if (--depth == 0) {
-          ++at_;
+          at_ = at + 1;
           return true;
         }
         break;
-      default:
-        break;
     }
-    ++at_;
+    ++at;
   }
+  at_ = at;
   return false;
 }
 

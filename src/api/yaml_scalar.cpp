@@ -92,13 +92,13 @@ std::optional<Json> resolve_float(std::string_view text) {
 }  // namespace
 
 std::optional<Json> resolve(std::string_view text) {
-  if (const auto word = resolve_word(text)) return word;
+  if (auto word = resolve_word(text)) return word;
   const char first = text[0];
   if (first == '.') return resolve_float(text);
   if (!is_digit(first) && first != '-' && first != '+') return {};
   std::string plain(text);
   std::erase(plain, '_');
-  if (const auto integer = resolve_integer(plain)) return integer;
+  if (auto integer = resolve_integer(plain)) return integer;
   return resolve_float(plain);
 }
 

@@ -102,8 +102,7 @@ std::string_view generic_message(int http) {
 // A JSON string as Go's encoder writes it: <, > and & escaped too.
 void append_string(std::string& out, std::string_view text) {
   const std::string plain = dump_json(Json(text));
-  for (size_t i = 0; i < plain.size(); ++i) {
-    const char c = plain[i];
+  for (const char c : plain) {
     if (c == '<') {
       out += "\\u003c";
     } else if (c == '>') {

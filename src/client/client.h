@@ -53,9 +53,9 @@ struct WatchHandler {
 };
 
 struct DeleteOptions {
-  int64_t grace_seconds = -1;          // -1: the object's own
-  std::string propagation;             // "", "Background", "Foreground", "Orphan"
-  std::string uid, resource_version;   // preconditions
+  int64_t grace_seconds = -1;         // -1: the object's own
+  std::string propagation;            // "", "Background", "Foreground", "Orphan"
+  std::string uid, resource_version;  // preconditions
 };
 
 enum class PatchType : uint8_t { kJson, kMerge, kStrategic };
@@ -63,9 +63,11 @@ enum class PatchType : uint8_t { kJson, kMerge, kStrategic };
 class Client {
  public:
   virtual ~Client() = default;
-  virtual base::Result<api::ObjectPtr> get(const ResourceRef& r, std::string_view ns, std::string_view name) = 0;
+  virtual base::Result<api::ObjectPtr> get(const ResourceRef& r, std::string_view ns,
+                                           std::string_view name) = 0;
   virtual base::Result<List> list(const ResourceRef& r, const ListOptions& options) = 0;
-  virtual base::Result<api::ObjectPtr> create(const ResourceRef& r, std::string_view ns, const Json& object) = 0;
+  virtual base::Result<api::ObjectPtr> create(const ResourceRef& r, std::string_view ns,
+                                              const Json& object) = 0;
   /// PUT; the tree's resourceVersion is the precondition. `subresource` "" or "status", …
   virtual base::Result<api::ObjectPtr> update(const ResourceRef& r, std::string_view ns, const Json& object,
                                               std::string_view subresource = {}) = 0;

@@ -29,6 +29,10 @@ CurlHandle make_handle(const RemoteOptions& o) {
   curl_easy_setopt(h, CURLOPT_TCP_KEEPIDLE, 30L);
   curl_easy_setopt(h, CURLOPT_TCP_KEEPINTVL, 10L);
   blob(CURLOPT_CAINFO_BLOB, o.ca_pem);
+  if (o.insecure) {
+    curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
   blob(CURLOPT_SSLCERT_BLOB, o.certificate_pem);
   blob(CURLOPT_SSLKEY_BLOB, o.key_pem);
   return handle;
@@ -40,6 +44,7 @@ HeaderList make_headers(const RemoteOptions& o, const std::string& content_type)
   list = curl_slist_append(list, "Expect:");
   if (!content_type.empty()) list = curl_slist_append(list, ("Content-Type: " + content_type).c_str());
   if (!o.token.empty()) list = curl_slist_append(list, ("Authorization: Bearer " + o.token).c_str());
+  if (!o.authorization.empty()) list = curl_slist_append(list, ("Authorization: " + o.authorization).c_str());
   return HeaderList(list);
 }
 
@@ -197,7 +202,8 @@ void CurlStreams::close(uint64_t id) {
   if (std::this_thread::get_id() == rep_->thread.get_id()) return;
   const uint64_t round = rep_->close_round;
   // Two rounds: the one under way may have taken its commands before ours was there.
-  rep_->closed.wait(lock, [&] { return rep_->close_round >= round + 2 || rep_->closing.empty() || rep_->stopping; });
+  rep_->closed.wait(
+      lock, [&] { return rep_->close_round >= round + 2 || rep_->closing.empty() || rep_->stopping; });
 }
 
 }  // namespace orch::client

@@ -20,7 +20,8 @@ void EventRecorder::record(std::string_view source, const api::Object& o, std::s
   const base::WallTime now = clock_.now();
   const std::string time = base::format_time(now);
   const std::string ns = o.ns().empty() ? "default" : std::string(o.ns());
-  const std::string key = base::cat(source, "|", o.uid(), "|", type, "|", reason, "|", message, "|", field_path);
+  const std::string key =
+      base::cat(source, "|", o.uid(), "|", type, "|", reason, "|", message, "|", field_path);
   Seen again;
   bool repeated = false;
   std::string name;
@@ -30,8 +31,9 @@ void EventRecorder::record(std::string_view source, const api::Object& o, std::s
     auto [it, fresh] = seen_.emplace(key, Seen());
     if (fresh || now - it->second.last > kSameFor) {
       char suffix[32];
-      std::snprintf(suffix, sizeof suffix, ".%llx",
-                    static_cast<unsigned long long>(now.time_since_epoch().count()) * 1000 + seen_.size() % 1000);
+      std::snprintf(
+          suffix, sizeof suffix, ".%llx",
+          static_cast<unsigned long long>(now.time_since_epoch().count()) * 1000 + seen_.size() % 1000);
       it->second = {std::string(o.name()) + suffix, 1, time, now};
     } else {
       repeated = true;
@@ -69,7 +71,8 @@ void EventRecorder::record(std::string_view source, const api::Object& o, std::s
   if (!o.ns().empty()) event["involvedObject"]["namespace"] = ns;
   auto made = client_.create(kEvents, ns, event);
   if (!made.ok()) {
-    base::log_debug("events", "event not recorded", {{"reason", std::string(reason)}, {"error", made.error().message()}});
+    base::log_debug("events", "event not recorded",
+                    {{"reason", std::string(reason)}, {"error", made.error().message()}});
   }
 }
 

@@ -19,8 +19,8 @@ class EventRecorder {
       : client_(client), clock_(clock), host_(std::move(host)) {}
   /// `source` is the component ("replicaset-controller"), `type` Normal or Warning. `field_path` narrows the
   /// object, "spec.containers{web}".
-  void record(std::string_view source, const api::Object& about, std::string_view type, std::string_view reason,
-              std::string_view message, std::string_view field_path = {});
+  void record(std::string_view source, const api::Object& about, std::string_view type,
+              std::string_view reason, std::string_view message, std::string_view field_path = {});
 
  private:
   struct Seen {

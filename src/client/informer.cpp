@@ -148,11 +148,13 @@ class InformerImpl final : public Informer {
         if (auto self = weak.lock()) self->apply(events);
       };
       handler.on_end = [weak](const Status& status) {
-        if (auto self = weak.lock()) self->retry(status, status.code() == Code::kExpired || status.code() == Code::kGone);
+        if (auto self = weak.lock())
+          self->retry(status, status.code() == Code::kExpired || status.code() == Code::kGone);
       };
       auto started = client.watch(resource, options, from, std::move(handler));
       if (!started.ok()) {
-        retry(started.error(), started.error().code() == Code::kExpired || started.error().code() == Code::kGone);
+        retry(started.error(),
+              started.error().code() == Code::kExpired || started.error().code() == Code::kGone);
         return;
       }
       std::unique_ptr<Watch> old;
@@ -174,8 +176,10 @@ class InformerImpl final : public Informer {
       }
       base::Duration wait{0};
       if (!why.ok() && why.code() != Code::kExpired) {
-        delay = std::min<base::Duration>(delay.count() == 0 ? base::Duration(kFirstRetry) : delay * 2, kLastRetry);
-        wait = delay + base::Duration(static_cast<int64_t>(static_cast<double>(delay.count()) * 0.5 * jitter()));
+        delay = std::min<base::Duration>(delay.count() == 0 ? base::Duration(kFirstRetry) : delay * 2,
+                                         kLastRetry);
+        wait =
+            delay + base::Duration(static_cast<int64_t>(static_cast<double>(delay.count()) * 0.5 * jitter()));
       }
       std::weak_ptr<Shared> weak = weak_from_this();
       // Never from within the callback: a watch must not be replaced by itself.
@@ -192,9 +196,7 @@ class InformerImpl final : public Informer {
       });
     }
 
-    double jitter() {
-      return std::uniform_real_distribution<double>(0, 1)(random);
-    }
+    double jitter() { return std::uniform_real_distribution<double>(0, 1)(random); }
 
     void index_change(const ObjectPtr& before, const ObjectPtr& after) {  // under mutex
       for (auto& index : indexes) {
@@ -291,13 +293,13 @@ class InformerImpl final : public Informer {
     std::mutex delivery;  // one change at a time; taken before mutex
     mutable std::shared_mutex mutex;
     std::condition_variable_any sync_changed;
-    std::vector<Index> indexes;                  // names and functions before start; entries under mutex
-    std::map<Key, ObjectPtr, KeyLess> objects;   // under mutex
-    int64_t revision = 0;                        // under mutex
-    bool synced = false, stopped = false;        // under mutex
-    std::unique_ptr<Watch> watch;                // under mutex
-    base::Duration delay{0};                     // under mutex
-    base::Timers::Id retry_timer = 0;            // under mutex
+    std::vector<Index> indexes;                 // names and functions before start; entries under mutex
+    std::map<Key, ObjectPtr, KeyLess> objects;  // under mutex
+    int64_t revision = 0;                       // under mutex
+    bool synced = false, stopped = false;       // under mutex
+    std::unique_ptr<Watch> watch;               // under mutex
+    base::Duration delay{0};                    // under mutex
+    base::Timers::Id retry_timer = 0;           // under mutex
     std::minstd_rand random{std::random_device{}()};
   };
 
@@ -332,7 +334,8 @@ InformerFactory::~InformerFactory() = default;
 Informer& InformerFactory::get(const ResourceRef& resource, const ListOptions& options) {
   std::lock_guard lock(rep_->mutex);
   for (auto& e : rep_->entries) {
-    if (e.resource == resource && e.options.ns == options.ns && e.options.label_selector == options.label_selector &&
+    if (e.resource == resource && e.options.ns == options.ns &&
+        e.options.label_selector == options.label_selector &&
         e.options.field_selector == options.field_selector) {
       return *e.informer;
     }
@@ -341,17 +344,24 @@ Informer& InformerFactory::get(const ResourceRef& resource, const ListOptions& o
   return *rep_->entries.back().informer;
 }
 
-void InformerFactory::start() {
+std::vector<Informer*> InformerFactory::all() const {
   std::lock_guard lock(rep_->mutex);
-  for (auto& e : rep_->entries) e.informer->start();
+  std::vector<Informer*> out;
+  for (auto& e : rep_->entries) out.push_back(e.informer.get());
+  return out;
+}
+
+// Not under the lock: handlers of what is delivered at once look into other informers of the factory.
+void InformerFactory::start() {
+  for (Informer* informer : all()) informer->start();
 }
 
 bool InformerFactory::wait_synced(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
-  std::lock_guard lock(rep_->mutex);
-  for (auto& e : rep_->entries) {
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (!e.informer->wait_synced(std::max(left, std::chrono::milliseconds(0)))) return false;
+  for (Informer* informer : all()) {
+    auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (!informer->wait_synced(std::max(left, std::chrono::milliseconds(0)))) return false;
   }
   return true;
 }

@@ -56,6 +56,7 @@ class InformerFactory {
 
  private:
   struct Rep;
+  std::vector<Informer*> all() const;
   std::unique_ptr<Rep> rep_;
 };
 

@@ -35,7 +35,8 @@ std::string escape(std::string_view text) {
   return out;
 }
 
-std::string path_of(const ResourceRef& r, std::string_view ns, std::string_view name, std::string_view subresource) {
+std::string path_of(const ResourceRef& r, std::string_view ns, std::string_view name,
+                    std::string_view subresource) {
   std::string path = r.group.empty() ? "/api/" + r.version : base::cat("/apis/", r.group, "/", r.version);
   if (!ns.empty()) path += base::cat("/namespaces/", escape(ns));
   path += "/" + r.plural;
@@ -81,7 +82,8 @@ class WatchReader {
     std::string_view type = base::string_at(*tree, {"type"});
     const Json& object = base::object_at(*tree, {"object"});
     if (type == "ERROR") {
-      failed_ = Status::from_response(static_cast<int>(base::int_at(object, {"code"}, 500)), base::dump_json(object));
+      failed_ = Status::from_response(static_cast<int>(base::int_at(object, {"code"}, 500)),
+                                      base::dump_json(object));
       return;
     }
     if (type == "BOOKMARK") {
@@ -146,7 +148,8 @@ class RemoteClient final : public Client {
   }
 
   Result<ObjectPtr> create(const ResourceRef& r, std::string_view ns, const Json& tree) override {
-    return object(request("POST", path_of(r, ns, {}, {}), "application/json", base::dump_json(typed(r, tree))));
+    return object(
+        request("POST", path_of(r, ns, {}, {}), "application/json", base::dump_json(typed(r, tree))));
   }
 
   Result<ObjectPtr> update(const ResourceRef& r, std::string_view ns, const Json& tree,
@@ -169,13 +172,15 @@ class RemoteClient final : public Client {
     if (options.grace_seconds >= 0) body["gracePeriodSeconds"] = options.grace_seconds;
     if (!options.propagation.empty()) body["propagationPolicy"] = options.propagation;
     if (!options.uid.empty()) body["preconditions"]["uid"] = options.uid;
-    if (!options.resource_version.empty()) body["preconditions"]["resourceVersion"] = options.resource_version;
+    if (!options.resource_version.empty())
+      body["preconditions"]["resourceVersion"] = options.resource_version;
     return request("DELETE", path_of(r, ns, name, {}), "application/json", base::dump_json(body)).status();
   }
 
-  Result<Json> post(const ResourceRef& r, std::string_view ns, std::string_view name, std::string_view subresource,
-                    const Json& body) override {
-    auto answer = request("POST", path_of(r, ns, name, subresource), "application/json", base::dump_json(body));
+  Result<Json> post(const ResourceRef& r, std::string_view ns, std::string_view name,
+                    std::string_view subresource, const Json& body) override {
+    auto answer =
+        request("POST", path_of(r, ns, name, subresource), "application/json", base::dump_json(body));
     if (!answer.ok()) return answer.error();
     return base::parse_json(answer->body);
   }
@@ -194,8 +199,8 @@ class RemoteClient final : public Client {
     return std::unique_ptr<Watch>(std::make_unique<RemoteWatch>(streams_, id));
   }
 
-  Result<RawAnswer> request(const std::string& method, const std::string& path, const std::string& content_type,
-                            const std::string& body) {
+  Result<RawAnswer> request(const std::string& method, const std::string& path,
+                            const std::string& content_type, const std::string& body) {
     CurlHandle handle = borrow();
     if (!handle) return Status(Code::kInternal, "no memory for a connection");
     CURL* h = handle.get();
@@ -271,8 +276,9 @@ std::unique_ptr<Client> make_remote_client(const RemoteOptions& options) {
   return std::make_unique<RemoteClient>(options);
 }
 
-Result<RawAnswer> raw_request(const RemoteOptions& options, const std::string& method, const std::string& path,
-                              const std::string& content_type, const std::string& body) {
+Result<RawAnswer> raw_request(const RemoteOptions& options, const std::string& method,
+                              const std::string& path, const std::string& content_type,
+                              const std::string& body) {
   RemoteClient client(options);
   return client.request(method, path, content_type, body);
 }

@@ -1,5 +1,5 @@
-// RemoteClient: client::Client over HTTPS, for nodes and tools. Plain requests run on the caller's thread over
-// pooled keep-alive connections; all watches share one thread.
+// RemoteClient: client::Client over HTTPS, for nodes and tools. Plain requests run on the caller's thread
+// over pooled keep-alive connections; all watches share one thread.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,9 @@ struct RemoteOptions {
   std::string ca_pem;           // the only CA trusted
   std::string certificate_pem;  // client certificate, or
   std::string key_pem;
-  std::string token;            // bearer token
+  std::string token;          // bearer token
+  std::string authorization;  // or a whole Authorization header
+  bool insecure = false;      // any server certificate is taken (to fetch the CA that is checked by its hash)
   std::string user_agent = "orch";
   std::chrono::seconds connect_timeout{10};
   std::chrono::seconds request_timeout{60};
@@ -30,7 +32,8 @@ struct RawAnswer {
   int status = 0;
   std::string content_type, body;
 };
-base::Result<RawAnswer> raw_request(const RemoteOptions& options, const std::string& method, const std::string& path,
-                                    const std::string& content_type, const std::string& body);
+base::Result<RawAnswer> raw_request(const RemoteOptions& options, const std::string& method,
+                                    const std::string& path, const std::string& content_type,
+                                    const std::string& body);
 
 }  // namespace orch::client

@@ -281,6 +281,7 @@ void Connection::expire() {
 void Connection::close() {
   state_ = State::kClosed;
   if (deadline_ != 0) engine_.loop.set_deadline(this, std::exchange(deadline_, 0), 0);
+  engine_.loop.settle();
   transport_.close();
   engine_.forget(this);
 }

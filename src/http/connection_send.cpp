@@ -115,8 +115,9 @@ void Connection::after_response() {
       self->resume();
     });
   }
-  state_ = State::kHead;
-  listen(EPOLLIN);
+  const int fd = transport_.fd();
+  state_ = State::kHead;  // from here on it is the loop's, whatever modify() has yet to do
+  engine_.loop.modify(fd, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, this);
 }
 
 void Connection::hand_to_loop_for_close() {

@@ -131,6 +131,8 @@ void Engine::stop(std::chrono::milliseconds grace) {
     gone_.wait(lock, none);
   }
   reap(true);
+  pump.sync();
+  loop.sync();
 }
 
 }  // namespace orch::http

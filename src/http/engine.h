@@ -61,10 +61,6 @@ class Engine {
   /// See Server::stop.
   void stop(std::chrono::milliseconds grace);
 
-  // Last, so that they end first: their threads use all of the above.
-  Poller loop, pump;
-  base::ThreadPool workers;
-
  private:
   struct Taken {
     std::thread thread;
@@ -79,6 +75,11 @@ class Engine {
   std::condition_variable gone_;
   std::atomic<size_t> count_{0};
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;  // the loop's thread only
+
+ public:
+  // Last, so that they end first: their threads use all of the above.
+  Poller loop, pump;
+  base::ThreadPool workers;
 };
 
 /// Owned by one thread at a time, as its state says; handed on through the pollers and the pool, never

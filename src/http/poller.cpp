@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <future>
 
 #include "base/threads.h"
 
@@ -48,10 +49,19 @@ Poller::~Poller() {
 bool Poller::add(int fd, uint32_t events, Pollable* target) const {
   return control(epoll_, EPOLL_CTL_ADD, fd, events, target);
 }
-bool Poller::modify(int fd, uint32_t events, Pollable* target) const {
+bool Poller::modify(int fd, uint32_t events, Pollable* target) {
+  const std::lock_guard lock(modify_mutex_);
   return control(epoll_, EPOLL_CTL_MOD, fd, events, target);
 }
 void Poller::remove(int fd) const { control(epoll_, EPOLL_CTL_DEL, fd, 0, nullptr); }
+
+void Poller::settle() { const std::lock_guard lock(modify_mutex_); }
+
+void Poller::sync() {
+  std::promise<void> done;
+  post([&done] { done.set_value(); });
+  done.get_future().wait();
+}
 
 void Poller::interrupt() const {
   const uint64_t one = 1;

@@ -42,13 +42,19 @@ class Poller {
   /// Watches a socket for EPOLL* events; with EPOLLONESHOT, until the next modify(). False on failure (too
   /// many descriptors).
   bool add(int fd, uint32_t events, Pollable* target) const;
-  bool modify(int fd, uint32_t events, Pollable* target) const;
+  bool modify(int fd, uint32_t events, Pollable* target);
   void remove(int fd) const;
   /// Runs on the thread, in order.
   void post(std::function<void()> task);
   /// Calls on_wake() soon; several wakes before that are one.
   void wake(const std::shared_ptr<Pollable>& target);
+  /// Returns when all tasks posted before have run. Not on the thread itself.
+  void sync();
   bool on_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
+
+  /// Before a socket is closed: a modify() of it on another thread may have raised the event that led here
+  /// and not have returned yet.
+  void settle();
 
   // On the thread only. One deadline per target at most; `previous` is what was set last (0: none).
 
@@ -66,6 +72,7 @@ class Poller {
   int epoll_ = -1, event_ = -1;
   int64_t now_ = 0;
   std::set<std::pair<int64_t, Pollable*>> deadlines_;  // on the thread only
+  std::mutex modify_mutex_;                            // around epoll_ctl in modify()
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;        // under mutex_
   std::vector<std::shared_ptr<Pollable>> to_wake_;  // under mutex_

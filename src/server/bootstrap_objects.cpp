@@ -34,10 +34,12 @@ Status ensure(client::Client& client, const client::ResourceRef& r, const std::s
 }
 
 Json service(const char* name, const std::string& ip, const char* component, Json ports, Json selector) {
-  Json s = {{"kind", "Service"},
-            {"apiVersion", "v1"},
-            {"metadata", {{"name", name}, {"labels", {{"kubernetes.io/cluster-service", "true"}}}}},
-            {"spec", {{"type", "ClusterIP"}, {"clusterIP", ip}, {"ports", std::move(ports)}, {"sessionAffinity", "None"}}}};
+  Json s = {
+      {"kind", "Service"},
+      {"apiVersion", "v1"},
+      {"metadata", {{"name", name}, {"labels", {{"kubernetes.io/cluster-service", "true"}}}}},
+      {"spec",
+       {{"type", "ClusterIP"}, {"clusterIP", ip}, {"ports", std::move(ports)}, {"sessionAffinity", "None"}}}};
   s["metadata"]["labels"][component[0] == 'a' ? "component" : "k8s-app"] = component;
   if (component[0] == 'a') {
     s["metadata"]["labels"] = {{"component", "apiserver"}, {"provider", "kubernetes"}};
@@ -49,22 +51,25 @@ Json service(const char* name, const std::string& ip, const char* component, Jso
 Status ensure_kubernetes_service(client::Client& client, const BootstrapOptions& o) {
   Json port = {{"name", "https"}, {"port", 443}, {"protocol", "TCP"}, {"targetPort", o.port}};
   ORCH_RETURN_IF_ERROR(ensure(client, kServices, "default",
-                              service("kubernetes", o.service_ip, "apiserver", Json::array({port}), nullptr), false));
+                              service("kubernetes", o.service_ip, "apiserver", Json::array({port}), nullptr),
+                              false));
   Json address_port = {{"name", "https"}, {"port", o.port}, {"protocol", "TCP"}};
   Json endpoints = {
       {"kind", "Endpoints"},
       {"apiVersion", "v1"},
-      {"metadata", {{"name", "kubernetes"}, {"labels", {{"endpointslice.kubernetes.io/skip-mirror", "true"}}}}},
+      {"metadata",
+       {{"name", "kubernetes"}, {"labels", {{"endpointslice.kubernetes.io/skip-mirror", "true"}}}}},
       {"subsets", Json::array({{{"addresses", Json::array({{{"ip", o.advertise_address}}})},
                                 {"ports", Json::array({address_port})}}})}};
   ORCH_RETURN_IF_ERROR(ensure(client, kEndpoints, "default", endpoints, true));
-  Json slice = {{"kind", "EndpointSlice"},
-                {"apiVersion", "discovery.k8s.io/v1"},
-                {"metadata", {{"name", "kubernetes"}, {"labels", {{"kubernetes.io/service-name", "kubernetes"}}}}},
-                {"addressType", o.advertise_address.find(':') == std::string::npos ? "IPv4" : "IPv6"},
-                {"endpoints", Json::array({{{"addresses", Json::array({o.advertise_address})},
-                                            {"conditions", {{"ready", true}}}}})},
-                {"ports", Json::array({address_port})}};
+  Json slice = {
+      {"kind", "EndpointSlice"},
+      {"apiVersion", "discovery.k8s.io/v1"},
+      {"metadata", {{"name", "kubernetes"}, {"labels", {{"kubernetes.io/service-name", "kubernetes"}}}}},
+      {"addressType", o.advertise_address.find(':') == std::string::npos ? "IPv4" : "IPv6"},
+      {"endpoints",
+       Json::array({{{"addresses", Json::array({o.advertise_address})}, {"conditions", {{"ready", true}}}}})},
+      {"ports", Json::array({address_port})}};
   return ensure(client, kSlices, "default", slice, true);
 }
 
@@ -112,7 +117,8 @@ Status ensure_authentication_config(client::Client& client, const BootstrapOptio
 Status ensure_bootstrap_objects(client::Client& client, const BootstrapOptions& options) {
   for (const char* name : {"kube-system", "kube-public", "kube-node-lease", "default"}) {
     Json ns = {{"kind", "Namespace"}, {"apiVersion", "v1"}, {"metadata", {{"name", name}}}};
-    ORCH_RETURN_IF_ERROR(ensure(client, kNamespaces, "", ns, false).with_context(base::cat("namespace ", name)));
+    ORCH_RETURN_IF_ERROR(
+        ensure(client, kNamespaces, "", ns, false).with_context(base::cat("namespace ", name)));
   }
   ORCH_RETURN_IF_ERROR(ensure_priority_classes(client).with_context("priority classes"));
   ORCH_RETURN_IF_ERROR(ensure_kubernetes_service(client, options).with_context("service kubernetes"));

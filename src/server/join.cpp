@@ -10,13 +10,16 @@ using base::Code;
 using base::Status;
 
 http::Response handle_join(const http::Request& request, const UserInfo& user, const ClusterPki& pki,
-                           base::WallTime now) {
-  auto refuse = [](Code code, std::string why) { return http::Response::from_status(Status(code, std::move(why))); };
+                           const ClusterFacts& facts, base::WallTime now) {
+  auto refuse = [](Code code, std::string why) {
+    return http::Response::from_status(Status(code, std::move(why)));
+  };
   if (request.method != "POST") return refuse(Code::kMethodNotAllowed, "join with POST");
   auto body = base::parse_json(request.body);
   if (!body.ok()) return http::Response::from_status(body.error());
   const std::string name(base::string_at(*body, {"name"}));
-  if (!api::check_dns1123_subdomain(name).empty()) return refuse(Code::kBadRequest, "the node's name is not a DNS subdomain");
+  if (!api::check_dns1123_subdomain(name).empty())
+    return refuse(Code::kBadRequest, "the node's name is not a DNS subdomain");
   // A join token makes any node; a node's certificate renews only its own.
   const bool renews = node_identity(user) == std::optional<std::string_view>(name);
   if (!user.in_group(kGroupBootstrappers) && !renews) {
@@ -28,13 +31,18 @@ http::Response handle_join(const http::Request& request, const UserInfo& user, c
   }
   auto client = sign_node_client(pki, std::string(base::string_at(*body, {"clientRequest"})), name, now);
   if (!client.ok()) return http::Response::from_status(client.error());
-  auto serving = sign_node_serving(pki, std::string(base::string_at(*body, {"servingRequest"})), name, addresses, now);
+  auto serving =
+      sign_node_serving(pki, std::string(base::string_at(*body, {"servingRequest"})), name, addresses, now);
   if (!serving.ok()) return http::Response::from_status(serving.error());
   base::log_info("join", "node certificates issued", {{"node", name}, {"user", user.name}});
   return http::Response::json(base::dump_json({{"clientCertificate", *client},
                                                {"servingCertificate", *serving},
                                                {"clientCA", pki.client_ca.certificate_pem},
-                                               {"serverCA", pki.server_ca.certificate_pem}}));
+                                               {"serverCA", pki.server_ca.certificate_pem},
+                                               {"clusterCIDR", facts.cluster_cidr},
+                                               {"serviceCIDR", facts.service_cidr},
+                                               {"clusterDNS", facts.cluster_dns},
+                                               {"clusterDomain", facts.cluster_domain}}));
 }
 
 }  // namespace orch::server

@@ -1,8 +1,11 @@
 // How a machine becomes a node: it shows a join token and two certificate requests, and gets certificates.
 //
 // POST /v1-orch/node with {"name", "addresses", "clientRequest", "servingRequest"} (PEM requests), HTTP Basic
-// with the join token. Answer: {"clientCertificate", "servingCertificate", "clientCA", "serverCA"}.
+// with the join token. Answer: {"clientCertificate", "servingCertificate", "clientCA", "serverCA",
+// "clusterCIDR", "serviceCIDR", "clusterDNS", "clusterDomain"}.
 #pragma once
+
+#include <string>
 
 #include "base/clock.h"
 #include "http/message.h"
@@ -11,7 +14,12 @@
 
 namespace orch::server {
 
+/// What every node is told about the cluster.
+struct ClusterFacts {
+  std::string cluster_cidr, service_cidr, cluster_dns, cluster_domain;
+};
+
 http::Response handle_join(const http::Request& request, const UserInfo& user, const ClusterPki& pki,
-                           base::WallTime now);
+                           const ClusterFacts& facts, base::WallTime now);
 
 }  // namespace orch::server

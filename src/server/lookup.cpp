@@ -5,7 +5,8 @@ namespace orch::server {
 WatchCache* CacheLookup::cache(std::string_view resource) const {
   size_t dot = resource.find('.');
   std::string_view plural = resource.substr(0, dot);
-  return registry_.cache(dot == std::string_view::npos ? std::string_view() : resource.substr(dot + 1), plural);
+  return registry_.cache(dot == std::string_view::npos ? std::string_view() : resource.substr(dot + 1),
+                         plural);
 }
 
 api::ObjectPtr CacheLookup::get(std::string_view resource, std::string_view ns, std::string_view name) const {

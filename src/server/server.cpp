@@ -13,7 +13,7 @@
 #include "client/informer.h"
 #include "datastore/sqlite/sqlite_store.h"
 #include "http/server.h"
-#include "server/admission/chain.h"
+#include "server/admission/defaults.h"
 #include "server/apiserver/api_server.h"
 #include "server/auth/authenticators.h"
 #include "server/auth/authorizers.h"
@@ -85,7 +85,7 @@ class ServerImpl final : public Server {
     ORCH_RETURN_IF_ERROR(open_store().with_context("store"));
     ORCH_RETURN_IF_ERROR(start_registry().with_context("registry"));
     ORCH_RETURN_IF_ERROR(load_pki().with_context("certificates"));
-    make_auth();
+    ORCH_RETURN_IF_ERROR(make_auth().with_context("authentication"));
     ORCH_RETURN_IF_ERROR(listen().with_context("API server"));
     ORCH_RETURN_IF_ERROR(ensure_objects().with_context("first objects"));
     ORCH_RETURN_IF_ERROR(start_loops());
@@ -133,9 +133,16 @@ class ServerImpl final : public Server {
 
  private:
   SubresourcePost post() {
-    return [this](const api::Resource& r, std::string_view ns, std::string_view name, std::string_view subresource,
-                  const Json& body, const UserInfo& user) {
+    return [this](const api::Resource& r, std::string_view ns, std::string_view name,
+                  std::string_view subresource, const Json& body, const UserInfo& user) {
       return api_->post_subresource(r, ns, name, subresource, body, user);
+    };
+  }
+
+  QuotaStatusWriter quota_writer() {
+    return [this](const Json& quota) {
+      return client_->update({"", "v1", "resourcequotas"}, base::string_at(quota, {"metadata", "namespace"}),
+                             quota, "status");
     };
   }
 
@@ -164,16 +171,20 @@ class ServerImpl final : public Server {
     lookup_ = std::make_unique<CacheLookup>(*registry_);
     ServiceRanges ranges;
     ranges.cidr = config_.service_cidr;
-    if (std::sscanf(config_.service_node_port_range.c_str(), "%d-%d", &ranges.node_port_first, &ranges.node_port_last) != 2 ||
-        ranges.node_port_first < 1 || ranges.node_port_last > 65535 || ranges.node_port_first > ranges.node_port_last) {
-      return Status(Code::kBadRequest, base::cat("service node port range \"", config_.service_node_port_range, "\" is not LOW-HIGH"));
+    if (std::sscanf(config_.service_node_port_range.c_str(), "%d-%d", &ranges.node_port_first,
+                    &ranges.node_port_last) != 2 ||
+        ranges.node_port_first < 1 || ranges.node_port_last > 65535 ||
+        ranges.node_port_first > ranges.node_port_last) {
+      return Status(Code::kBadRequest, base::cat("service node port range \"",
+                                                 config_.service_node_port_range, "\" is not LOW-HIGH"));
     }
     auto allocator = ServiceAllocator::make(ranges);
     if (!allocator.ok()) return allocator.error();
     services_ = std::move(*allocator);
     registry_->add_hook("services", services_->hook());
     dns_ip_ = config_.cluster_dns.empty() ? services_->address(10) : config_.cluster_dns;
-    build_admission(admission_, *lookup_, rbac_, authorizer_, clock_);
+    AdmissionParts parts{*lookup_, authorizer_, rbac_, clock_, quota_writer()};
+    add_default_plugins(admission_, std::move(parts));
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
     return {};
@@ -197,14 +208,16 @@ class ServerImpl final : public Server {
     return {};
   }
 
-  void make_auth() {
+  Status make_auth() {
     const std::string issuer = "https://kubernetes.default.svc." + config_.cluster_domain;
     audiences_ = {issuer, "orch"};
     issuer_ = std::make_unique<TokenIssuer>(issuer, pki_.service_account_key, audiences_, *lookup_, clock_);
     std::vector<std::unique_ptr<TokenAuthenticator>> tokens;
     tokens.push_back(std::make_unique<JoinTokenAuthenticator>(tokens_));
     tokens.push_back(std::make_unique<BootstrapTokenAuthenticator>(*lookup_, clock_));
-    ServiceAccountTokenOptions options{{issuer}, audiences_, pki::JwtVerifier({pki_.service_account_key}), {}};
+    auto verifier = pki::JwtVerifier::make({pki_.service_account_key});
+    if (!verifier.ok()) return verifier.error();
+    ServiceAccountTokenOptions options{{issuer}, audiences_, *verifier, {}};
     tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), *lookup_, clock_));
     AnonymousOptions anonymous;
     anonymous.paths = {"/healthz", "/livez", "/readyz", "/version"};
@@ -212,14 +225,16 @@ class ServerImpl final : public Server {
     client_ = make_local_client(*registry_, component("system:orch"), post());
     informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
     feed_authorizers();
+    return {};
   }
 
   /// Policy follows the caches: whoever reads it after a write of a role sees that write.
   void feed_authorizers() {
     auto feed = [this](const char* group, const char* plural, auto member, auto& target) {
-      informers_->get({group, "v1", plural}).on_change([&target, member](const api::ObjectPtr& before, const api::ObjectPtr& after) {
-        (target.*member)(before, after);
-      });
+      informers_->get({group, "v1", plural})
+          .on_change([&target, member](const api::ObjectPtr& before, const api::ObjectPtr& after) {
+            (target.*member)(before, after);
+          });
     };
     constexpr const char* kRbac = "rbac.authorization.k8s.io";
     feed(kRbac, "roles", &RbacAuthorizer::on_role, rbac_);
@@ -255,12 +270,15 @@ class ServerImpl final : public Server {
       if (!as.ok()) return as.error();
       return *as ? std::move(**as) : user;
     };
-    o.review = [this](std::string_view kind, const Json& body, const UserInfo& user) { return review(kind, body, user); };
+    o.review = [this](std::string_view kind, const Json& body, const UserInfo& user) {
+      return review(kind, body, user);
+    };
     o.token_request = [this](const api::Object& account, const Json& request, const UserInfo&) {
       return issuer_->request_token(request, account.ns(), account.name());
     };
     o.openid_configuration = [this] {
-      auto text = issuer_->openid_configuration(base::cat("https://", advertise_address(), ":", port(), "/openid/v1/jwks"));
+      auto text = issuer_->openid_configuration(
+          base::cat("https://", advertise_address(), ":", port(), "/openid/v1/jwks"));
       return text.ok() ? *text : std::string("{}");
     };
     o.jwks = [this] {
@@ -269,9 +287,12 @@ class ServerImpl final : public Server {
     };
     o.timers = &timers_;
     o.metrics = &metrics_;
-    o.kubelet = {pki_.server_ca.certificate_pem, pki_.kubelet_client.certificate_pem, pki_.kubelet_client.key_pem};
+    o.kubelet = {pki_.server_ca.certificate_pem, pki_.kubelet_client.certificate_pem,
+                 pki_.kubelet_client.key_pem};
     o.health = {{"datastore", [this] { return store_->health(); }, true, true},
-                {"informer-sync", [this] { return synced_ ? Status() : Status(Code::kServiceUnavailable, "not synced"); }, true, false}};
+                {"informer-sync",
+                 [this] { return synced_ ? Status() : Status(Code::kServiceUnavailable, "not synced"); },
+                 true, false}};
     o.git_version = base::cat(kKubernetesVersion, "+orch.", base::version());
     o.platform = platform();
     o.advertise_address = base::cat(advertise_address(), ":", config_.https_listen_port);
@@ -279,7 +300,8 @@ class ServerImpl final : public Server {
       return http::Response::text(pki_.server_ca.certificate_pem);
     };
     o.join_paths["/v1-orch/node"] = [this](http::Request& request, const UserInfo& user) {
-      return handle_join(request, user, pki_, clock_.now());
+      const ClusterFacts facts{config_.cluster_cidr, config_.service_cidr, dns_ip_, config_.cluster_domain};
+      return handle_join(request, user, pki_, facts, clock_.now());
     };
     api_ = std::make_unique<ApiServer>(std::move(o));
     http::ServerOptions h;
@@ -287,7 +309,8 @@ class ServerImpl final : public Server {
     h.port = config_.https_listen_port;
     h.tls_config = {pki_.serving.certificate_pem, pki_.serving.key_pem, pki_.client_ca.certificate_pem};
     h.metrics = &metrics_;
-    auto server = http::Server::listen(std::move(h), [this](http::Request& request) { return api_->handle(request); });
+    auto server =
+        http::Server::listen(std::move(h), [this](http::Request& request) { return api_->handle(request); });
     if (!server.ok()) return server.error();
     http_ = std::move(*server);
     return {};
@@ -332,7 +355,8 @@ class ServerImpl final : public Server {
                                                           scheduler::default_plugins());
     }
     informers_->start();
-    if (!informers_->wait_synced(kSyncTimeout)) return Status(Code::kInternal, "informers did not fill up in time");
+    if (!informers_->wait_synced(kSyncTimeout))
+      return Status(Code::kInternal, "informers did not fill up in time");
     synced_ = true;
     if (controllers_) controllers_->start();
     if (gc_) ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
@@ -342,8 +366,11 @@ class ServerImpl final : public Server {
 
   Status write_admin_kubeconfig() {
     if (config_.write_kubeconfig.empty()) return {};
-    const std::string host = config_.bind_address == "0.0.0.0" || config_.bind_address == "::" ? "127.0.0.1" : config_.bind_address;
-    const std::string url = base::cat("https://", host.find(':') == std::string::npos ? host : "[" + host + "]", ":", port());
+    const std::string host = config_.bind_address == "0.0.0.0" || config_.bind_address == "::"
+                                 ? "127.0.0.1"
+                                 : config_.bind_address;
+    const std::string url =
+        base::cat("https://", host.find(':') == std::string::npos ? host : "[" + host + "]", ":", port());
     return server::write_kubeconfig(config_.write_kubeconfig,
                                     make_kubeconfig(url, pki_.server_ca.certificate_pem, pki_.admin),
                                     config_.write_kubeconfig_mode);

@@ -47,8 +47,18 @@ void validate_ports(const Json& container, const FieldPath& path, FieldErrors& e
 
 // --- Mounts ------------------------------------------------------------------------------------------
 
-bool any_has(const Json& list, const char* key, std::string_view value) {
-  return std::any_of(list.begin(), list.end(), [&](const Json& item) { return text_of(item, key) == value; });
+/// Paths of mounts or devices by volume; of several the last.
+using Targets = std::map<std::string_view, std::string_view>;
+
+Targets targets_of(const Json& list, const char* path_member) {
+  Targets targets;
+  for (const Json& item : list) targets[text_of(item, "name")] = text_of(item, path_member);
+  return targets;
+}
+
+bool has_target(const Targets& targets, std::string_view path) {
+  return std::any_of(targets.begin(), targets.end(),
+                     [&](const auto& target) { return target.second == path; });
 }
 
 void validate_propagation(const Json& mount, const Json& container, const FieldPath& path,
@@ -78,7 +88,7 @@ void validate_recursive_read_only(const Json& mount, const FieldPath& path, Fiel
 
 void validate_mounts(const Json& container, const VolumeMap& volumes, const FieldPath& list,
                      FieldErrors& errors) {
-  const Json& devices = list_of(container, "volumeDevices");
+  const Targets devices = targets_of(list_of(container, "volumeDevices"), "devicePath");
   std::set<std::string_view> seen;
   size_t i = 0;
   for (const Json& mount : list_of(container, "volumeMounts")) {
@@ -89,10 +99,10 @@ void validate_mounts(const Json& container, const VolumeMap& volumes, const Fiel
     if (!volumes.contains(name)) errors.not_found(at.child("name"), std::string(name));
     if (target.empty()) errors.required(at.child("mountPath"));
     if (!seen.insert(target).second) add_invalid(errors, at.child("mountPath"), target, "must be unique");
-    if (any_has(devices, "name", name)) {
+    if (devices.contains(name)) {
       add_invalid(errors, at.child("name"), name, "must not already exist in volumeDevices");
     }
-    if (any_has(devices, "devicePath", target)) {
+    if (has_target(devices, target)) {
       add_invalid(errors, at.child("mountPath"), target, "must not already exist as a path in volumeDevices");
     }
     // The paths of these errors lack the index in Kubernetes, too.
@@ -113,7 +123,7 @@ void validate_mounts(const Json& container, const VolumeMap& volumes, const Fiel
 
 void validate_devices(const Json& container, const VolumeMap& volumes, const FieldPath& list,
                       FieldErrors& errors) {
-  const Json& mounts = list_of(container, "volumeMounts");
+  const Targets mounts = targets_of(list_of(container, "volumeMounts"), "mountPath");
   std::set<std::string_view> names;
   std::set<std::string_view> targets;
   size_t i = 0;
@@ -139,10 +149,10 @@ void validate_devices(const Json& container, const VolumeMap& volumes, const Fie
     } else {
       targets.insert(target);
     }
-    if (any_has(mounts, "name", name)) {
+    if (mounts.contains(name)) {
       add_invalid(errors, at.child("name"), name, "must not already exist in volumeMounts");
     }
-    if (any_has(mounts, "mountPath", target)) {
+    if (has_target(mounts, target)) {
       add_invalid(errors, at.child("devicePath"), target, "must not already exist as a path in volumeMounts");
     }
     if (!name.empty()) names.insert(name);

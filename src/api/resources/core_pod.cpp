@@ -62,7 +62,7 @@ Json app_armor_profile(std::string_view annotation) {
 }
 
 /// AppArmor used to be asked for by annotation; the field is what counts since 1.30.
-void app_armor_from_annotations(Json& pod) {
+void app_armor_from_annotations(Json& pod, std::vector<std::string>* warnings) {
   Json& spec = child(pod, "spec");
   if (text_of(map_of(spec, "os"), "name") == "windows") return;
   const Json annotations = annotations_of(pod);
@@ -74,15 +74,20 @@ void app_armor_from_annotations(Json& pod) {
       const Json& annotation = member_of(annotations, key);
       if (!annotation.is_string() || has(map_of(container, "securityContext"), "appArmorProfile")) return;
       Json profile = app_armor_profile(text(annotation));
-      if (profile.is_null() || same(profile, pod_profile)) return;
       FieldErrors errors;
-      validate_app_armor_profile(profile, FieldPath(), errors);
-      if (errors.empty()) put(child(container, "securityContext"), "appArmorProfile", std::move(profile));
+      if (!profile.is_null()) validate_app_armor_profile(profile, FieldPath(), errors);
+      const bool valid = !profile.is_null() && errors.empty();
+      if (valid && same(profile, pod_profile)) return;
+      if (valid) put(child(container, "securityContext"), "appArmorProfile", std::move(profile));
+      if (warnings) {
+        warnings->push_back("metadata.annotations[" + key +
+                            "]: deprecated since v1.30; use the \"appArmorProfile\" field instead");
+      }
     });
   }
 }
 
-void prepare_pod_create(Json& pod, const StrategyContext&) {
+void prepare_pod_create(Json& pod, const StrategyContext& context) {
   default_pod_spec(child(pod, "spec"));  // admission may have set what defaults mirror
   Json& spec = child(pod, "spec");
   drop(pod, "status");
@@ -95,14 +100,14 @@ void prepare_pod_create(Json& pod, const StrategyContext&) {
                       {"reason", "SchedulingGated"},
                       {"message", "Scheduling is blocked due to non-empty scheduling gates"},
                       {"lastProbeTime", nullptr},
-                      {"lastTransitionTime", nullptr}}});
+                      {"lastTransitionTime", base::format_time(context.now)}}});
   }
   put(pod, "status", std::move(status));
   const Json labels = labels_of(pod);
   merge_affinity_keys(spec, labels);
   each(spec, "topologySpreadConstraints",
        [&](Json& constraint) { merge_label_keys(constraint, "matchLabelKeys", "In", labels); });
-  app_armor_from_annotations(pod);
+  app_armor_from_annotations(pod, context.warnings);
 }
 
 void prepare_pod_update(Json& pod, const Json& old, const StrategyContext&) {

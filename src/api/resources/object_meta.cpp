@@ -20,6 +20,24 @@ bool checks_standard_finalizers(const Resource& resource) {
   return resource.group.find('.') == std::string::npos || resource.group.ends_with(".k8s.io");
 }
 
+/// Owner references as JSON with members in the order of metav1.OwnerReference.
+std::string owners_text(const Json& owners) {
+  std::string out = "[";
+  for (const Json& owner : owners) {
+    if (out.size() > 1) out += ",";
+    out += "{";
+    for (const char* key : {"apiVersion", "kind", "name", "uid"}) {
+      out += std::string(out.back() == '{' ? "" : ",") + "\"" + key +
+             "\":" + go_json(std::string(text_of(owner, key)));
+    }
+    for (const char* key : {"controller", "blockOwnerDeletion"}) {
+      if (has(owner, key)) out += std::string(",\"") + key + "\":" + go_json(member_of(owner, key));
+    }
+    out += "}";
+  }
+  return out + "]";
+}
+
 void validate_owner(const Json& owner, const FieldPath& path, FieldErrors& errors) {
   const std::string_view api_version = text_of(owner, "apiVersion");
   const std::string_view kind = text_of(owner, "kind");
@@ -31,7 +49,10 @@ void validate_owner(const Json& owner, const FieldPath& path, FieldErrors& error
     if (text_of(owner, key).empty()) add_invalid(errors, path.child(key), "", "must not be empty");
   }
   if (group.empty() && version == "v1" && kind == "Event") {
-    errors.invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner");
+    const std::string text = owners_text(Json::array({owner}));
+    add_cause(errors, "FieldValueInvalid", path,
+              "Invalid value: " + text.substr(1, text.size() - 2) +
+                  ": /v1, Kind=Event is disallowed from being an owner");
   }
 }
 
@@ -45,9 +66,11 @@ void validate_owners(const Json& metadata, const FieldPath& path, FieldErrors& e
     if (controller.empty()) {
       controller = name;
     } else {
-      errors.invalid(path, owners,
-                     "Only one reference can have Controller set to true. Found \"true\" in references for " +
-                         controller + " and " + name);
+      add_cause(
+          errors, "FieldValueInvalid", path,
+          "Invalid value: " + owners_text(owners) +
+              ": Only one reference can have Controller set to true. Found \"true\" in references for " +
+              controller + " and " + name);
     }
   }
 }

@@ -186,7 +186,7 @@ void validate_node_affinity_change(const Json& affinity, const Json& old, FieldE
 /// was judged here.
 void validate_gated_placement(Json& munged, const Json& old, FieldErrors& errors) {
   if (!same_member(munged, old, "nodeSelector")) {
-    const Json& now = map_of(munged, "nodeSelector");
+    const Json& now = member_of(munged, "nodeSelector");
     const Json& before = map_of(old, "nodeSelector");
     for (auto it = before.begin(); it != before.end(); ++it) {
       if (member_of(now, it.key()) == *it) continue;

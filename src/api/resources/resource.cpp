@@ -88,7 +88,7 @@ ResourcePtr ResourceTable::find_kind(std::string_view group, std::string_view ve
 
 ResourcePtr ResourceTable::storage(std::string_view group, std::string_view plural) const {
   const auto rows = all();
-  const ResourcePtr any =
+  ResourcePtr any =
       first(*rows, [&](const Resource& row) { return row.plural == plural && row.group == group; });
   if (any == nullptr || any->storage_version) return any;
   return first(*rows, [&](const Resource& row) {

@@ -29,6 +29,8 @@ struct StrategyContext {
   base::WallTime now;
   std::string_view user;          // name of the requesting user
   const Json* options = nullptr;  // Create/Update/DeleteOptions when sent
+  /// Warnings to add to by prepare functions, which see what is put in order before warnings() does.
+  std::vector<std::string>* warnings = nullptr;
 };
 
 /// Pure functions of one kind; any may be empty. Trees are complete objects of the row's storage version.
@@ -95,7 +97,7 @@ struct Subresource {
 
 /// Between a served row and the row its objects are stored as.
 struct Conversion {
-  std::function<void(Json&object)> to_storage, from_storage;
+  std::function<void(Json& object)> to_storage, from_storage;
 };
 
 struct Resource {

@@ -176,7 +176,7 @@ IndexedFields selectable_fields_of(std::string_view group, std::string_view kind
     std::string_view group, kind;
     IndexedFields fields;
   };
-  static const std::vector<Row> kRows = {
+  static const std::vector<Row> rows = {
       {"", "Node", {{"spec.unschedulable", "spec.unschedulable", "false"}}},
       {"", "Namespace", {"status.phase"}},
       {"", "Secret", {"type"}},
@@ -186,7 +186,7 @@ IndexedFields selectable_fields_of(std::string_view group, std::string_view kind
       {"certificates.k8s.io", "CertificateSigningRequest", {"spec.signerName"}},
       {"resource.k8s.io", "ResourceSlice", {"spec.nodeName", "spec.driver"}},
   };
-  for (const Row& row : kRows) {
+  for (const Row& row : rows) {
     if (row.group == group && row.kind == kind) return row.fields;
   }
   return {};

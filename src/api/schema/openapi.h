@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "api/schema/schema.h"
+#include "base/status.h"
 
 namespace orch::api::schema {
 
@@ -42,6 +43,10 @@ struct OpenApiResource {
 /// `version` is what the document says of itself in info.version.
 std::string openapi_v2(const Schema& schema, const std::vector<OpenApiResource>& resources,
                        std::string_view version);
+
+/// The same document as openapi_v2() wrote, as application/com.github.proto-openapi.spec.v2@v1.0+protobuf.
+/// kBadRequest if the text is not JSON.
+base::Result<std::string> openapi_v2_protobuf(std::string_view document);
 
 /// The document of a group version ("" is the core group); empty if nothing is served there.
 std::string openapi_v3(const Schema& schema, const std::vector<OpenApiResource>& resources,

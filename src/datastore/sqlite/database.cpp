@@ -83,7 +83,10 @@ Failure Connection::failure(int code) const {
         break;
       }
       f.outcome = Outcome::kReadOnly;
-      f.message = cat("input/output error on the disk of the store (", code, ")");
+      f.message = code == SQLITE_IOERR_WRITE ? "writing to the disk of the store failed"
+                  : code == SQLITE_IOERR_FSYNC
+                      ? "flushing the disk of the store failed"
+                      : cat("input/output error on the disk of the store (", code, ")");
       break;
     default:
       break;

@@ -97,7 +97,8 @@ int WriterTable::sweep_rows(Revision target, Revision& swept, const base::Clock&
     bool deletes;
   };
   std::vector<Row> rows;
-  while (swept < target) {
+  bool removed = false;
+  do {
     rows.clear();
     {
       Scoped next(next_);
@@ -111,13 +112,18 @@ int WriterTable::sweep_rows(Revision target, Revision& swept, const base::Clock&
     }
     if (rows.empty()) swept = target;
     for (const Row& row : rows) {
-      int code = row.previous == 0 ? SQLITE_OK : remove(row.previous);
+      int code = SQLITE_OK;
+      if (row.previous != 0) code = remove(row.previous);
       if (code == SQLITE_OK && row.deletes) code = remove(row.revision);
       if (code != SQLITE_OK) return code;
+      removed = removed || row.previous != 0 || row.deletes;
       swept = row.revision;
+      // A value of some megabytes is hundreds of pages to free, hence a look after each row.
+      if (clock.mono() >= deadline) break;
     }
-    if (clock.mono() >= deadline) break;
-  }
+  } while (swept < target && clock.mono() < deadline);
+  // Where there was nothing to delete there is nothing to remember: an idle store is not written to.
+  if (!removed) return SQLITE_OK;
   Scoped row(compacted_);
   row->bind(1, target);
   row->bind(2, swept);

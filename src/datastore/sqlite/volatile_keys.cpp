@@ -81,11 +81,9 @@ void VolatileKeys::range(std::string_view start, std::string_view end, Revision 
   for (auto it = keys_.lower_bound(start); it != keys_.end(); ++it) {
     if (end.empty() ? it->first != start : !unbounded(end) && it->first >= end) break;
     const Versions& versions = it->second;
-    for (auto v = versions.rbegin(); v != versions.rend(); ++v) {
-      if (v->kv.mod_revision > at) continue;
-      if (v->type == Event::Type::kPut) out.push_back(v->kv);
-      break;
-    }
+    const auto newest = std::find_if(versions.rbegin(), versions.rend(),
+                                     [&](const Event& e) { return e.kv.mod_revision <= at; });
+    if (newest != versions.rend() && newest->type == Event::Type::kPut) out.push_back(newest->kv);
   }
 }
 

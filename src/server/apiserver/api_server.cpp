@@ -64,12 +64,14 @@ http::Response ApiServer::handle(http::Request& request) {
   auto info = parse_request(request);
   if (!info.ok()) return http::Response::from_status(info.error());
   Call call{request, std::move(*info), {}, {}, nullptr, nullptr, {}, false};
-  if (auto open = o_.open_paths.find(call.info.path); open != o_.open_paths.end()) return open->second(request, call.user);
+  if (auto open = o_.open_paths.find(call.info.path); open != o_.open_paths.end())
+    return open->second(request, call.user);
   auto authenticated = o_.authenticator->authenticate(request);
   if (!authenticated.ok()) return http::Response::from_status(authenticated.error());
   if (!*authenticated) return http::Response::from_status(Status(Code::kUnauthorized, "Unauthorized"));
   call.user = std::move(**authenticated);
-  if (auto join = o_.join_paths.find(call.info.path); join != o_.join_paths.end()) return join->second(request, call.user);
+  if (auto join = o_.join_paths.find(call.info.path); join != o_.join_paths.end())
+    return join->second(request, call.user);
   if (o_.impersonate) {
     auto user = o_.impersonate(request, call.user);
     if (!user.ok()) return http::Response::from_status(user.error());
@@ -91,7 +93,8 @@ http::Response ApiServer::dispatch(Call& call) {
   if (!upgrade) {
     auto want = negotiate(call.request, call.info.query, watch);
     // Proxied requests and logs pass any Accept on.
-    const bool passes = call.info.subresource == "proxy" || call.info.subresource == "log" || !call.info.resource_request;
+    const bool passes =
+        call.info.subresource == "proxy" || call.info.subresource == "log" || !call.info.resource_request;
     if (!want.ok() && !passes) return http::Response::from_status(want.error());
     if (want.ok()) call.want = std::move(*want);
   }
@@ -106,7 +109,8 @@ http::Response ApiServer::resource_request(Call& call) {
         Status(Code::kNotFound, "the server could not find the requested resource"));
   }
   const api::Resource& r = *call.resource;
-  call.storage = r.stored ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural) : nullptr;
+  call.storage =
+      r.stored ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural) : nullptr;
   if (r.namespaced && info.ns.empty() && (!info.name.empty() || info.verb == "create")) {
     return http::Response::from_status(
         Status(Code::kNotFound, "the server could not find the requested resource"));

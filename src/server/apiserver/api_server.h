@@ -40,8 +40,8 @@ struct HealthCheck {
 using TokenRequestHandler =
     std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user)>;
 /// Answers one review kind (SubjectAccessReview, TokenReview, …): the object with its status.
-using ReviewHandler = std::function<base::Result<Json>(std::string_view kind, const Json& review,
-                                                       const UserInfo& user)>;
+using ReviewHandler =
+    std::function<base::Result<Json>(std::string_view kind, const Json& review, const UserInfo& user)>;
 /// Decides whether a user may impersonate as the request's headers ask and gives the resulting user.
 using Impersonator = std::function<base::Result<UserInfo>(const http::Request&, const UserInfo&)>;
 
@@ -58,12 +58,12 @@ struct ApiServerOptions {
   base::Metrics* metrics = nullptr;
   KubeletAccess kubelet;
   std::vector<HealthCheck> health;
-  /// Exact paths outside the API: open to everybody before authentication, or for authenticated users that the
-  /// handler itself checks.
+  /// Exact paths outside the API: open to everybody before authentication, or for authenticated users that
+  /// the handler itself checks.
   using PathHandler = std::function<http::Response(http::Request&, const UserInfo&)>;
   std::map<std::string, PathHandler> open_paths, join_paths;
-  std::string git_version;      // "v1.35.4+orch"
-  std::string platform;         // "linux/arm64"
+  std::string git_version;        // "v1.35.4+orch"
+  std::string platform;           // "linux/arm64"
   std::string advertise_address;  // "10.0.0.1:6443", for /api
 };
 
@@ -105,6 +105,9 @@ class ApiServer {
   http::Response do_log(Call& call);
   http::Response do_connect(Call& call);
   http::Response do_proxy(Call& call);
+  base::Result<std::pair<std::string, uint16_t>> service_endpoint(const std::string& ns,
+                                                                  const std::string& name,
+                                                                  const std::string& port);
   base::Status check_patched(const Call& call, const api::Resource& r, Json& tree,
                              std::vector<std::string>& warnings) const;
   http::Response delete_response(Call& call, const DeleteOutcome& outcome);
@@ -116,8 +119,8 @@ class ApiServer {
   http::Response discovery(Call& call);
   http::Response openapi(Call& call);
 
-  base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding, const UserInfo& user,
-                              bool dry_run);
+  base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding,
+                              const UserInfo& user, bool dry_run);
   base::Status spend_budget(const api::Resource& budgets, const api::Object& pod, const Json& tree,
                             WriteContext context);
   base::Result<Json> evict_pod(std::string_view ns, std::string_view name, const Json& eviction,

@@ -21,8 +21,8 @@ Result<FieldValidation> field_validation(const http::Query& query) {
   if (v == "Ignore") return FieldValidation::kIgnore;
   if (v == "Strict") return FieldValidation::kStrict;
   return Status(Code::kInvalid,
-                base::cat("CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"", v,
-                          "\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""));
+                base::cat("CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"",
+                          v, "\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""));
 }
 
 Status unsupported_media(std::string_view got) {
@@ -46,9 +46,8 @@ Result<RawBody> parse_body(const http::Request& request, const api::Schema& sche
   if (type_header.empty() || type_header == "application/json" || type_header == "*/*") {
     auto tree = base::parse_json(request.body, options);
     if (!tree.ok()) {
-      return Status(Code::kBadRequest,
-                    base::cat("the object provided is unrecognized (must be of type ", "a JSON object", "): ",
-                              tree.error().message()));
+      return Status(Code::kBadRequest, base::cat("the object provided is unrecognized (must be of type ",
+                                                 "a JSON object", "): ", tree.error().message()));
     }
     out.tree = std::move(*tree);
   } else if (type_header == "application/yaml") {
@@ -62,14 +61,15 @@ Result<RawBody> parse_body(const http::Request& request, const api::Schema& sche
   } else {
     return unsupported_media(type_header);
   }
-  for (const auto& path : duplicates) out.strict_errors.push_back(base::cat("duplicate field \"", path, "\""));
+  for (const auto& path : duplicates)
+    out.strict_errors.push_back(base::cat("duplicate field \"", path, "\""));
   return out;
 }
 
 /// Types and unknown fields; `problems` are the strict errors found before.
-Status check_tree(const api::Schema& schema, const api::Type* type, std::string_view kind, std::string_view version,
-                  FieldValidation validation, std::vector<std::string> problems, Json& tree,
-                  std::vector<std::string>& warnings) {
+Status check_tree(const api::Schema& schema, const api::Type* type, std::string_view kind,
+                  std::string_view version, FieldValidation validation, std::vector<std::string> problems,
+                  Json& tree, std::vector<std::string>& warnings) {
   auto refused = [&](std::string_view why) {
     return Status(Code::kBadRequest,
                   base::cat(kind, " in version \"", version, "\" cannot be handled as a ", kind, ": ", why));
@@ -91,9 +91,9 @@ Status check_tree(const api::Schema& schema, const api::Type* type, std::string_
 
 }  // namespace
 
-Result<DecodedBody> decode_body(const http::Request& request, const http::Query& query, const api::Schema& schema,
-                                const api::Type* type, std::string_view kind, std::string_view api_version,
-                                std::vector<std::string>& warnings) {
+Result<DecodedBody> decode_body(const http::Request& request, const http::Query& query,
+                                const api::Schema& schema, const api::Type* type, std::string_view kind,
+                                std::string_view api_version, std::vector<std::string>& warnings) {
   auto validation = field_validation(query);
   if (!validation.ok()) return validation.error();
   auto raw = parse_body(request, schema, type);
@@ -107,22 +107,25 @@ Result<DecodedBody> decode_body(const http::Request& request, const http::Query&
     // Typed clients may leave both out; the path says what is meant.
     if (out.kind.empty()) out.tree["kind"] = std::string(kind);
     if (out.api_version.empty()) out.tree["apiVersion"] = std::string(api_version);
-    if ((!out.kind.empty() && out.kind != kind) || (!out.api_version.empty() && out.api_version != api_version)) {
+    if ((!out.kind.empty() && out.kind != kind) ||
+        (!out.api_version.empty() && out.api_version != api_version)) {
       auto [group, version] = api::split_api_version(out.api_version.empty() ? api_version : out.api_version);
       auto [want_group, want_version] = api::split_api_version(api_version);
       return Status(Code::kBadRequest,
                     base::cat(out.kind.empty() ? std::string(kind) : out.kind, " in version \"", version,
-                              "\" cannot be handled as a ", kind, ": converting (", group, ".", out.kind, ") to (",
-                              want_group, ".", kind, "): unknown conversion"));
+                              "\" cannot be handled as a ", kind, ": converting (", group, ".", out.kind,
+                              ") to (", want_group, ".", kind, "): unknown conversion"));
     }
   }
   auto [group, version] = api::split_api_version(api_version);
-  ORCH_RETURN_IF_ERROR(check_tree(schema, type, kind, version, *validation, std::move(raw->strict_errors), out.tree, warnings));
+  ORCH_RETURN_IF_ERROR(check_tree(schema, type, kind, version, *validation, std::move(raw->strict_errors),
+                                  out.tree, warnings));
   return out;
 }
 
-Status prune_tree(const api::Schema& schema, const api::Type* type, std::string_view kind, std::string_view version,
-                  const http::Query& query, Json& tree, std::vector<std::string>& warnings) {
+Status prune_tree(const api::Schema& schema, const api::Type* type, std::string_view kind,
+                  std::string_view version, const http::Query& query, Json& tree,
+                  std::vector<std::string>& warnings) {
   auto validation = field_validation(query);
   if (!validation.ok()) return validation.error();
   return check_tree(schema, type, kind, version, *validation, {}, tree, warnings);
@@ -132,7 +135,8 @@ Result<bool> parse_dry_run(const http::Query& query) {
   bool dry = false;
   for (std::string_view v : query.all("dryRun")) {
     if (v != "All") {
-      return Status(Code::kInvalid, base::cat("dryRun: Unsupported value: \"", v, "\": supported values: \"All\""));
+      return Status(Code::kInvalid,
+                    base::cat("dryRun: Unsupported value: \"", v, "\": supported values: \"All\""));
     }
     dry = true;
   }

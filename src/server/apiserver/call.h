@@ -49,6 +49,7 @@ base::Status prune_tree(const api::Schema& schema, const api::Type* type, std::s
 
 /// dryRun=All -> true; anything else present is refused.
 base::Result<bool> parse_dry_run(const http::Query& query);
-base::Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource, std::string_view ns);
+base::Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource,
+                                  std::string_view ns);
 
 }  // namespace orch::server

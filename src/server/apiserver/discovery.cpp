@@ -46,7 +46,11 @@ Json group_json(const GroupVersions& g) {
 }
 
 Json resource_json(const api::Resource& r) {
-  Json j = {{"name", r.plural}, {"singularName", r.singular}, {"namespaced", r.namespaced}, {"kind", r.kind}, {"verbs", r.verbs}};
+  Json j = {{"name", r.plural},
+            {"singularName", r.singular},
+            {"namespaced", r.namespaced},
+            {"kind", r.kind},
+            {"verbs", r.verbs}};
   if (!r.short_names.empty()) j["shortNames"] = r.short_names;
   if (!r.categories.empty()) j["categories"] = r.categories;
   if (!r.storage_hash.empty()) j["storageVersionHash"] = r.storage_hash;
@@ -54,7 +58,11 @@ Json resource_json(const api::Resource& r) {
 }
 
 Json subresource_json(const api::Resource& r, const api::Subresource& s) {
-  Json j = {{"name", r.plural + "/" + s.name}, {"singularName", ""}, {"namespaced", r.namespaced}, {"kind", s.kind}, {"verbs", s.verbs}};
+  Json j = {{"name", r.plural + "/" + s.name},
+            {"singularName", ""},
+            {"namespaced", r.namespaced},
+            {"kind", s.kind},
+            {"verbs", s.verbs}};
   if (s.group != r.group || s.version != r.version) {
     if (!s.group.empty()) j["group"] = s.group;
     j["version"] = s.version;
@@ -71,7 +79,10 @@ Json resource_list(const Rows& rows, const std::string& group, const std::string
   }
   if (list.empty()) return nullptr;
   std::sort(list.begin(), list.end(), [](const Json& a, const Json& b) { return a["name"] < b["name"]; });
-  return {{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"groupVersion", api::make_api_version(group, version)}, {"resources", list}};
+  return {{"kind", "APIResourceList"},
+          {"apiVersion", "v1"},
+          {"groupVersion", api::make_api_version(group, version)},
+          {"resources", list}};
 }
 
 Json kind_json(const std::string& group, const std::string& version, const std::string& kind) {
@@ -90,8 +101,9 @@ Json version_discovery(const Rows& rows, const std::string& group, const std::st
     if (!r->short_names.empty()) j["shortNames"] = r->short_names;
     if (!r->categories.empty()) j["categories"] = r->categories;
     for (const auto& s : r->subresources) {
-      j["subresources"].push_back(
-          {{"subresource", s.name}, {"responseKind", kind_json(s.group, s.version, s.kind)}, {"verbs", s.verbs}});
+      j["subresources"].push_back({{"subresource", s.name},
+                                   {"responseKind", kind_json(s.group, s.version, s.kind)},
+                                   {"verbs", s.verbs}});
     }
     resources.push_back(std::move(j));
   }
@@ -114,7 +126,9 @@ std::string ApiServer::DocumentCache::discovery(std::string_view path, const std
   auto rows = table_.all();
   Json document;
   if (path == "/api") {
-    document = {{"kind", "APIVersions"}, {"versions", {"v1"}}, {"serverAddressByClientCIDRs", server_address(advertise_address)}};
+    document = {{"kind", "APIVersions"},
+                {"versions", {"v1"}},
+                {"serverAddressByClientCIDRs", server_address(advertise_address)}};
   } else if (path == "/apis") {
     Json groups = Json::array();
     for (const auto& g : groups_of(*rows)) groups.push_back(group_json(g));

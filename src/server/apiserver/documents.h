@@ -28,7 +28,7 @@ struct ApiServer::DocumentCache {
   const api::Schema& schema_;
   api::ResourceTable& table_;
   std::mutex mutex_;
-  uint64_t generation_ = ~uint64_t{0};  // under mutex_
+  uint64_t generation_ = ~uint64_t{0};                                            // under mutex_
   std::map<std::string, std::shared_ptr<const std::string>, std::less<>> built_;  // under mutex_
 };
 

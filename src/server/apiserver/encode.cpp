@@ -1,8 +1,8 @@
 #include "server/apiserver/encode.h"
 
+#include "api/resources/table.h"
 #include "api/schema/protobuf.h"
 #include "api/schema/schema.h"
-#include "api/resources/table.h"
 #include "api/yaml.h"
 #include "base/json.h"
 
@@ -71,16 +71,20 @@ Response encode_tree(const Negotiated& want, const api::Schema& schema, const Js
   r.status = status;
   r.content_type = want.content_type();
   switch (want.format) {
-    case Format::kYaml: r.body = api::to_yaml(tree); return r;
+    case Format::kYaml:
+      r.body = api::to_yaml(tree);
+      return r;
     case Format::kProtobuf: {
       auto bytes = api::schema::encode_protobuf_object(schema, tree);
       if (!bytes.ok()) return Response::from_status(bytes.error());
       r.body = std::move(*bytes);
       return r;
     }
-    case Format::kJson: break;
+    case Format::kJson:
+      break;
   }
-  r.body = want.pretty ? tree.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : base::dump_json(tree);
+  r.body =
+      want.pretty ? tree.dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : base::dump_json(tree);
   return r;
 }
 
@@ -89,7 +93,8 @@ Response encode_object(const Encoding& e, const ObjectPtr& object, int status) {
     ObjectPtr o = served(e, object);
     ListMeta meta{o->revision(), {}, -1};
     return from_text(e.want, *e.schema,
-                     api::table_json(*e.resource, {o}, base::dump_json(list_meta(meta)), table_options(e)), status);
+                     api::table_json(*e.resource, {o}, base::dump_json(list_meta(meta)), table_options(e)),
+                     status);
   }
   if (e.want.form == Form::kPartial) {
     return from_text(e.want, *e.schema, api::partial_metadata_json(*object, e.want.form_version), status);
@@ -118,7 +123,9 @@ Response encode_list(const Encoding& e, const std::vector<ObjectPtr>& items, con
   std::string head = base::cat("{\"kind\":\"", e.resource->list_kind, "\",\"apiVersion\":\"",
                                e.resource->api_version(), "\",\"metadata\":", meta_text, ",\"items\":[");
   if (e.want.format != Format::kJson || e.want.pretty) {
-    Json list = {{"kind", e.resource->list_kind}, {"apiVersion", e.resource->api_version()}, {"metadata", list_meta(meta)}};
+    Json list = {{"kind", e.resource->list_kind},
+                 {"apiVersion", e.resource->api_version()},
+                 {"metadata", list_meta(meta)}};
     list["items"] = Json::array();
     for (const auto& o : items) {
       Json tree = served_tree(e, o);
@@ -177,16 +184,18 @@ std::vector<BodyPiece> WatchEncoder::event(std::string_view type, const ObjectPt
   } else if (e_.want.form == Form::kPartial) {
     text = api::partial_metadata_json(*o, e_.want.form_version);
   }
-  if (e_.want.format == Format::kJson) return whole(base::cat("{\"type\":\"", type, "\",\"object\":", text, "}\n"));
+  if (e_.want.format == Format::kJson)
+    return whole(base::cat("{\"type\":\"", type, "\",\"object\":", text, "}\n"));
   if (text.empty()) return whole(wrap(type, o->tree()));
   auto tree = base::parse_json(text);
   return whole(tree.ok() ? wrap(type, *tree) : std::string());
 }
 
 std::string WatchEncoder::bookmark(int64_t revision, bool initial_end) {
-  Json object = {{"kind", e_.resource->kind},
-                 {"apiVersion", e_.resource->api_version()},
-                 {"metadata", {{"resourceVersion", std::to_string(revision)}, {"creationTimestamp", nullptr}}}};
+  Json object = {
+      {"kind", e_.resource->kind},
+      {"apiVersion", e_.resource->api_version()},
+      {"metadata", {{"resourceVersion", std::to_string(revision)}, {"creationTimestamp", nullptr}}}};
   if (initial_end) object["metadata"]["annotations"]["k8s.io/initial-events-end"] = "true";
   if (e_.want.form == Form::kTable) {
     // The bookmark of a Table watch is a Table whose list metadata carries the version.

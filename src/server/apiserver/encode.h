@@ -32,7 +32,8 @@ struct ListMeta {
 http::Response encode_object(const Encoding& e, const api::ObjectPtr& object, int status = 200);
 http::Response encode_list(const Encoding& e, const std::vector<api::ObjectPtr>& items, const ListMeta& meta);
 /// Any other tree that has kind and apiVersion (reviews, Scale, Status, discovery).
-http::Response encode_tree(const Negotiated& want, const api::Schema& schema, const Json& tree, int status = 200);
+http::Response encode_tree(const Negotiated& want, const api::Schema& schema, const Json& tree,
+                           int status = 200);
 
 /// Frames of one watch, in its form and format. Stateful: a Table watch sends its columns once.
 class WatchEncoder {

@@ -31,7 +31,8 @@ Status too_large(int64_t wanted, int64_t current) {
   base::StatusDetails details;
   details.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
   details.retry_after_seconds = 1;
-  return Status(Code::kTimeout, base::cat("Too large resource version: ", wanted, ", current: ", current), details);
+  return Status(Code::kTimeout, base::cat("Too large resource version: ", wanted, ", current: ", current),
+                details);
 }
 
 /// What a continue token carries: the revision the first page was exact at, and the last object given.
@@ -59,12 +60,13 @@ Result<Continue> decode_continue(std::string_view token) {
 
 /// Pages go on at the revision of the first one only while the history is kept.
 Status continue_expired() {
-  return Status(Code::kExpired,
-                "The provided continue parameter is too old to display a consistent list result. You can start a "
-                "new list without the continue parameter, or use the continue token in this response to retrieve "
-                "the remainder of the results. Continuing with the provided token results in an inconsistent list "
-                "- objects that were created, modified, or deleted between the time the first chunk was returned "
-                "and now may show up in the list.");
+  return Status(
+      Code::kExpired,
+      "The provided continue parameter is too old to display a consistent list result. You can start a "
+      "new list without the continue parameter, or use the continue token in this response to retrieve "
+      "the remainder of the results. Continuing with the provided token results in an inconsistent list "
+      "- objects that were created, modified, or deleted between the time the first chunk was returned "
+      "and now may show up in the list.");
 }
 
 int64_t parse_limit(std::string_view text) {
@@ -77,17 +79,18 @@ Status check_match(const http::Query& query, int64_t wanted, bool watch) {
   std::string_view match = query.get("resourceVersionMatch");
   if (match.empty()) return {};
   if (match != "Exact" && match != "NotOlderThan") {
-    return Status(Code::kInvalid,
-                  base::cat("resourceVersionMatch: Unsupported value: \"", match,
-                            "\": supported values: \"Exact\", \"NotOlderThan\", \"\""));
+    return Status(Code::kInvalid, base::cat("resourceVersionMatch: Unsupported value: \"", match,
+                                            "\": supported values: \"Exact\", \"NotOlderThan\", \"\""));
   }
   if (wanted < 0 && !watch) {
     return Status(Code::kInvalid,
-                  "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+                  "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion "
+                  "is provided");
   }
   if (match == "Exact" && wanted == 0) {
     return Status(Code::kInvalid,
-                  "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                  "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for "
+                  "resourceVersion \"0\"");
   }
   return {};
 }
@@ -120,11 +123,14 @@ Result<Page> ApiServer::list_at(const api::Resource& row, const Filter& filter, 
     int64_t want = plain && limit > 0 ? limit - static_cast<int64_t>(page.items.size()) : kChunk;
     datastore::Range range = registry_.store().range(start, end, revision, want);
     if (range.outcome == datastore::Outcome::kCompacted) return continue_expired();
-    if (range.outcome != datastore::Outcome::kOk) return Status(Code::kInternal, base::cat("storage: ", range.message));
+    if (range.outcome != datastore::Outcome::kOk)
+      return Status(Code::kInternal, base::cat("storage: ", range.message));
     for (size_t i = 0; i < range.items.size(); ++i) {
-      auto object = api::Object::from_stored(range.items[i].value, range.items[i].mod_revision, row.selectable_fields);
+      auto object =
+          api::Object::from_stored(range.items[i].value, range.items[i].mod_revision, row.selectable_fields);
       if (!object.ok()) continue;
-      if (!filter.labels.matches(**object) || !filter.fields.matches(**object, row.selectable_fields)) continue;
+      if (!filter.labels.matches(**object) || !filter.fields.matches(**object, row.selectable_fields))
+        continue;
       page.items.push_back(*object);
       if (limit > 0 && static_cast<int64_t>(page.items.size()) == limit) {
         if (range.more || i + 1 < range.items.size()) {

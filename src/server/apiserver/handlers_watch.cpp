@@ -20,9 +20,12 @@ constexpr int kDefaultSeconds = 1800;
 
 std::string_view type_name(CacheEvent::Type type) {
   switch (type) {
-    case CacheEvent::Type::kAdded: return "ADDED";
-    case CacheEvent::Type::kModified: return "MODIFIED";
-    case CacheEvent::Type::kDeleted: break;
+    case CacheEvent::Type::kAdded:
+      return "ADDED";
+    case CacheEvent::Type::kModified:
+      return "MODIFIED";
+    case CacheEvent::Type::kDeleted:
+      break;
   }
   return "DELETED";
 }
@@ -69,8 +72,8 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   Registry& registry;
   std::recursive_mutex mutex;
   std::weak_ptr<http::StreamBody> stream;  // set before the body starts
-  bool closed = false;               // under mutex
-  int64_t sent = 0;                  // under mutex: revision of the last frame
+  bool closed = false;                     // under mutex
+  int64_t sent = 0;                        // under mutex: revision of the last frame
   base::Timers::Id bookmark_timer = 0, end_timer = 0;
   std::unique_ptr<CacheWatch> watch;
 };
@@ -131,7 +134,8 @@ http::Response ApiServer::do_watch(Call& call) {
     std::lock_guard lock(session->mutex);
     if (session->closed) {
       // Closed meanwhile.
-      if (watch.ok()) reaper_.post([w = std::shared_ptr<CacheWatch>(std::move(*watch))]() mutable { w.reset(); });
+      if (watch.ok())
+        reaper_.post([w = std::shared_ptr<CacheWatch>(std::move(*watch))]() mutable { w.reset(); });
       return;
     }
     if (!watch.ok()) {
@@ -148,7 +152,8 @@ http::Response ApiServer::do_watch(Call& call) {
     });
   };
   auto on_close = [session, this] {
-    // The watch waits for a running delivery, which may be waiting for this very connection: end it elsewhere.
+    // The watch waits for a running delivery, which may be waiting for this very connection: end it
+    // elsewhere.
     reaper_.post([session] {
       std::unique_ptr<CacheWatch> watch;
       base::Timers::Id bookmark = 0, end = 0;

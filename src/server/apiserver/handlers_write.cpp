@@ -45,12 +45,14 @@ http::Response ApiServer::finish_write(Call& call, Result<ObjectPtr> result, int
 
 http::Response ApiServer::do_create(Call& call) {
   const api::Resource& r = *call.resource;
-  auto body = decode_body(call.request, call.info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
+  auto body =
+      decode_body(call.request, call.info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
-  return finish_write(call,
-                      registry_.create(*call.storage, call.info.ns, to_storage(r, *call.storage, std::move(body->tree)),
-                                       call.write_context()),
-                      201);
+  return finish_write(
+      call,
+      registry_.create(*call.storage, call.info.ns, to_storage(r, *call.storage, std::move(body->tree)),
+                       call.write_context()),
+      201);
 }
 
 http::Response ApiServer::do_update(Call& call) {
@@ -62,14 +64,14 @@ http::Response ApiServer::do_update(Call& call) {
   std::string_view name = base::string_at(tree, {"metadata", "name"});
   if (!name.empty() && name != info.name) {
     return http::Response::from_status(
-        Status(Code::kBadRequest,
-               base::cat("the name of the object (", name, ") does not match the name on the URL (", info.name, ")")));
+        Status(Code::kBadRequest, base::cat("the name of the object (", name,
+                                            ") does not match the name on the URL (", info.name, ")")));
   }
   std::string_view ns = base::string_at(tree, {"metadata", "namespace"});
   if (!ns.empty() && ns != info.ns && r.namespaced) {
     return http::Response::from_status(
-        Status(Code::kBadRequest,
-               base::cat("the namespace of the object (", ns, ") does not match the namespace on the URL (", info.ns, ")")));
+        Status(Code::kBadRequest, base::cat("the namespace of the object (", ns,
+                                            ") does not match the namespace on the URL (", info.ns, ")")));
   }
   if (!tree["metadata"].is_object()) tree["metadata"] = Json::object();
   tree["metadata"]["name"] = info.name;
@@ -84,7 +86,8 @@ http::Response ApiServer::do_update(Call& call) {
       call.write_context());
   if (!result.ok() && result.error().code() == Code::kNotFound && info.subresource.empty() &&
       r.strategy->allow_create_on_update && !versioned) {
-    return finish_write(call, registry_.create(*call.storage, info.ns, std::move(tree), call.write_context()), 201);
+    return finish_write(call, registry_.create(*call.storage, info.ns, std::move(tree), call.write_context()),
+                        201);
   }
   return finish_write(call, std::move(result), 200);
 }
@@ -93,7 +96,8 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
   const std::string media = media_type(call.request.header("Content-Type"));
   const bool json_patch = media == "application/json-patch+json";
   const bool strategic = media == "application/strategic-merge-patch+json";
-  if ((!json_patch && !strategic && media != "application/merge-patch+json") || (strategic && type == nullptr)) {
+  if ((!json_patch && !strategic && media != "application/merge-patch+json") ||
+      (strategic && type == nullptr)) {
     return Status(Code::kUnsupportedMediaType,
                   "the body of the request was in an unknown format - accepted media types include: "
                   "application/json-patch+json, application/merge-patch+json, "
@@ -103,8 +107,8 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
   if (!patch.ok()) return Status(Code::kBadRequest, patch.error().message());
   if (json_patch && patch->is_array() && patch->size() > kMaxPatchOperations) {
     return Status(Code::kRequestEntityTooLarge,
-                  base::cat("The allowed maximum operations in a JSON patch is ", kMaxPatchOperations, ", got ",
-                            patch->size()));
+                  base::cat("The allowed maximum operations in a JSON patch is ", kMaxPatchOperations,
+                            ", got ", patch->size()));
   }
   Result<Json> next = json_patch  ? api::json_patch(current, *patch)
                       : strategic ? api::strategic_merge_patch(current, *patch, type)
@@ -135,7 +139,9 @@ http::Response ApiServer::do_patch(Call& call) {
     return to_storage(r, *call.storage, std::move(*next));
   };
   return finish_write(
-      call, registry_.update(*call.storage, info.ns, info.name, info.subresource, change, call.write_context()), 200);
+      call,
+      registry_.update(*call.storage, info.ns, info.name, info.subresource, change, call.write_context()),
+      200);
 }
 
 Status ApiServer::check_patched(const Call& call, const api::Resource& r, Json& tree,
@@ -148,12 +154,15 @@ Status ApiServer::check_patched(const Call& call, const api::Resource& r, Json& 
 
 http::Response ApiServer::delete_response(Call& call, const DeleteOutcome& outcome) {
   const api::Resource& r = *call.resource;
-  if (!outcome.gone || r.strategy->returns_deleted) return encode_object(call.encoding(*this), outcome.object, 200);
-  Json status = {{"kind", "Status"},
-                 {"apiVersion", "v1"},
-                 {"metadata", Json::object()},
-                 {"status", "Success"},
-                 {"details", {{"name", call.info.name}, {"kind", r.plural}, {"uid", std::string(outcome.object->uid())}}}};
+  if (!outcome.gone || r.strategy->returns_deleted)
+    return encode_object(call.encoding(*this), outcome.object, 200);
+  Json status = {
+      {"kind", "Status"},
+      {"apiVersion", "v1"},
+      {"metadata", Json::object()},
+      {"status", "Success"},
+      {"details",
+       {{"name", call.info.name}, {"kind", r.plural}, {"uid", std::string(outcome.object->uid())}}}};
   if (!r.group.empty()) status["details"]["group"] = r.group;
   return encode_tree(call.want, schema_, status, 200);
 }
@@ -183,8 +192,8 @@ Result<DeleteParams> ApiServer::delete_params(Call& call) {
   if (orphan_set) {
     if (!p.propagation.empty()) {
       return Status(Code::kInvalid,
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"" + p.propagation +
-                        "\": orphanDependents and deletionPropagation cannot be both set");
+                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"" +
+                        p.propagation + "\": orphanDependents and deletionPropagation cannot be both set");
     }
     bool orphan = query.has("orphanDependents") ? query.get("orphanDependents") == "true"
                                                 : base::bool_at(body, {"orphanDependents"});
@@ -192,9 +201,10 @@ Result<DeleteParams> ApiServer::delete_params(Call& call) {
   }
   if (!p.propagation.empty() && p.propagation != "Orphan" && p.propagation != "Background" &&
       p.propagation != "Foreground") {
-    return Status(Code::kInvalid,
-                  base::cat("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"",
-                            p.propagation, "\": supported values: \"Background\", \"Foreground\", \"Orphan\""));
+    return Status(
+        Code::kInvalid,
+        base::cat("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"",
+                  p.propagation, "\": supported values: \"Background\", \"Foreground\", \"Orphan\""));
   }
   p.uid = base::string_at(body, {"preconditions", "uid"});
   p.resource_version = base::string_at(body, {"preconditions", "resourceVersion"});
@@ -222,7 +232,8 @@ http::Response ApiServer::do_delete_collection(Call& call) {
   Page page = cache->list(*filter);
   std::vector<ObjectPtr> deleted;
   for (const auto& object : page.items) {
-    auto outcome = registry_.remove(*call.storage, object->ns(), object->name(), *params, call.write_context());
+    auto outcome =
+        registry_.remove(*call.storage, object->ns(), object->name(), *params, call.write_context());
     if (!outcome.ok()) {
       if (outcome.error().code() == Code::kNotFound) continue;
       return http::Response::from_status(outcome.error());

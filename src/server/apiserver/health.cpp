@@ -18,7 +18,8 @@ http::Response not_found() {
 }
 
 bool under(std::string_view path, std::string_view root) {
-  return path == root || (path.size() > root.size() && path.substr(0, root.size()) == root && path[root.size()] == '/');
+  return path == root ||
+         (path.size() > root.size() && path.substr(0, root.size()) == root && path[root.size()] == '/');
 }
 
 }  // namespace
@@ -50,8 +51,18 @@ http::Response ApiServer::plain_path(Call& call) {
     return r;
   }
   if (path == "/" || path.empty()) {
-    Json paths = {"/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics",
-                  "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"};
+    Json paths = {"/.well-known/openid-configuration",
+                  "/api",
+                  "/api/v1",
+                  "/apis",
+                  "/healthz",
+                  "/livez",
+                  "/metrics",
+                  "/openapi/v2",
+                  "/openapi/v3",
+                  "/openid/v1/jwks",
+                  "/readyz",
+                  "/version"};
     return http::Response::json(base::dump_json({{"paths", paths}}));
   }
   return not_found();
@@ -132,7 +143,8 @@ http::Response ApiServer::discovery(Call& call) {
   }
   std::string document = documents_->discovery(path, o_.advertise_address);
   if (document.empty()) {
-    return http::Response::from_status(Status(Code::kNotFound, "the server could not find the requested resource"));
+    return http::Response::from_status(
+        Status(Code::kNotFound, "the server could not find the requested resource"));
   }
   if (call.want.format == Format::kJson) {
     auto r = http::Response::json(std::move(document));

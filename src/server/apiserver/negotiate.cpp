@@ -82,9 +82,12 @@ bool accept_clause(std::string_view clause, bool watch, Negotiated& out) {
 
 std::string_view Negotiated::content_type() const {
   switch (format) {
-    case Format::kYaml: return "application/yaml";
-    case Format::kProtobuf: return "application/vnd.kubernetes.protobuf";
-    case Format::kJson: break;
+    case Format::kYaml:
+      return "application/yaml";
+    case Format::kProtobuf:
+      return "application/vnd.kubernetes.protobuf";
+    case Format::kJson:
+      break;
   }
   return "application/json";
 }

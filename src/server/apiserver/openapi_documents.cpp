@@ -8,7 +8,8 @@ namespace orch::server {
 
 namespace {
 
-std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema, const std::vector<api::ResourcePtr>& rows) {
+std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema,
+                                                   const std::vector<api::ResourcePtr>& rows) {
   std::vector<api::schema::OpenApiResource> out;
   for (const auto& r : rows) {
     if (r->type == nullptr) continue;
@@ -23,7 +24,8 @@ std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema, co
     d.type = r->type;
     d.list_type = schema.kind(r->group, r->version, r->list_kind);
     for (const auto& s : r->subresources) {
-      d.subresources.push_back({s.name, s.group, s.version, s.kind, schema.kind(s.group, s.version, s.kind), s.verbs});
+      d.subresources.push_back(
+          {s.name, s.group, s.version, s.kind, schema.kind(s.group, s.version, s.kind), s.verbs});
     }
     out.push_back(std::move(d));
   }
@@ -46,13 +48,14 @@ std::shared_ptr<const std::string> ApiServer::DocumentCache::openapi(std::string
   } else {
     constexpr std::string_view kCore = "/openapi/v3/api/", kGroups = "/openapi/v3/apis/";
     if (path.substr(0, kCore.size()) == kCore) {
-      text = api::schema::openapi_v3(schema_, describe(schema_, *rows), "", path.substr(kCore.size()), base::version());
+      text = api::schema::openapi_v3(schema_, describe(schema_, *rows), "", path.substr(kCore.size()),
+                                     base::version());
     } else if (path.substr(0, kGroups.size()) == kGroups) {
       std::string_view rest = path.substr(kGroups.size());
       size_t slash = rest.find('/');
       if (slash == std::string_view::npos) return nullptr;
-      text = api::schema::openapi_v3(schema_, describe(schema_, *rows), rest.substr(0, slash), rest.substr(slash + 1),
-                                     base::version());
+      text = api::schema::openapi_v3(schema_, describe(schema_, *rows), rest.substr(0, slash),
+                                     rest.substr(slash + 1), base::version());
     }
   }
   if (text.empty()) return nullptr;

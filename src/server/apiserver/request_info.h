@@ -12,7 +12,8 @@ namespace orch::server {
 
 struct RequestInfo {
   bool resource_request = false;
-  std::string verb;  // get, list, watch, create, update, patch, delete, deletecollection; else lower-case method
+  std::string
+      verb;  // get, list, watch, create, update, patch, delete, deletecollection; else lower-case method
   std::string path;  // decoded
   std::string group, version, ns, resource, subresource, name;
   /// Path behind the subresource: what proxies forward. Raw (still percent-encoded), with leading '/'.

@@ -13,7 +13,11 @@ using base::Status;
 namespace {
 
 Json success() {
-  return {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Json::object()}, {"status", "Success"}, {"code", 201}};
+  return {{"kind", "Status"},
+          {"apiVersion", "v1"},
+          {"metadata", Json::object()},
+          {"status", "Success"},
+          {"code", 201}};
 }
 
 /// autoscaling/v1 Scale of a workload.
@@ -24,7 +28,8 @@ Json scale_of(const Json& o) {
     if (meta.contains(key)) out["metadata"][key] = meta[key];
   }
   out["spec"] = Json::object();
-  if (int64_t replicas = base::int_at(o, {"spec", "replicas"}); replicas != 0) out["spec"]["replicas"] = replicas;
+  if (int64_t replicas = base::int_at(o, {"spec", "replicas"}); replicas != 0)
+    out["spec"]["replicas"] = replicas;
   out["status"]["replicas"] = base::int_at(o, {"status", "replicas"});
   const Json* selector = base::find_path(o, {"spec", "selector"});
   if (selector != nullptr) {
@@ -37,7 +42,8 @@ Json scale_of(const Json& o) {
 }
 
 void set_scheduled_condition(Json& pod, const std::string& now) {
-  Json condition = {{"type", "PodScheduled"}, {"status", "True"}, {"lastProbeTime", nullptr}, {"lastTransitionTime", now}};
+  Json condition = {
+      {"type", "PodScheduled"}, {"status", "True"}, {"lastProbeTime", nullptr}, {"lastTransitionTime", now}};
   if (int64_t generation = base::int_at(pod, {"metadata", "generation"}); generation != 0) {
     condition["observedGeneration"] = generation;
   }
@@ -68,7 +74,8 @@ http::Response ApiServer::do_scale(Call& call) {
   const api::Type* type = schema_.type("io.k8s.api.autoscaling.v1.Scale");
   Json wanted;
   if (info.verb == "update") {
-    auto body = decode_body(call.request, info.query, schema_, type, "Scale", "autoscaling/v1", call.warnings);
+    auto body =
+        decode_body(call.request, info.query, schema_, type, "Scale", "autoscaling/v1", call.warnings);
     if (!body.ok()) return http::Response::from_status(body.error());
     wanted = std::move(body->tree);
   }
@@ -113,7 +120,8 @@ http::Response ApiServer::do_post_subresource(Call& call) {
   for (const auto& v : base::array_at(body->tree, {"deleteOptions", "dryRun"})) {
     if (v == "All") call.dry_run = true;
   }
-  auto answer = post_subresource(*call.resource, info.ns, info.name, info.subresource, body->tree, call.user, call.dry_run);
+  auto answer = post_subresource(*call.resource, info.ns, info.name, info.subresource, body->tree, call.user,
+                                 call.dry_run);
   if (!answer.ok()) return http::Response::from_status(answer.error());
   return encode_tree(call.want, schema_, *answer, 201);
 }
@@ -121,8 +129,10 @@ http::Response ApiServer::do_post_subresource(Call& call) {
 Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
                                          std::string_view subresource, const Json& body, const UserInfo& user,
                                          bool dry_run) {
-  if (r.group.empty() && r.plural == "pods" && subresource == "binding") return bind_pod(ns, name, body, user, dry_run);
-  if (r.group.empty() && r.plural == "pods" && subresource == "eviction") return evict_pod(ns, name, body, user, dry_run);
+  if (r.group.empty() && r.plural == "pods" && subresource == "binding")
+    return bind_pod(ns, name, body, user, dry_run);
+  if (r.group.empty() && r.plural == "pods" && subresource == "eviction")
+    return evict_pod(ns, name, body, user, dry_run);
   if (r.group.empty() && r.plural == "serviceaccounts" && subresource == "token") {
     auto account = registry_.get(r, ns, name);
     if (!account.ok()) return account.error();
@@ -131,8 +141,8 @@ Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_vie
   return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
 }
 
-Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, const Json& binding, const UserInfo& user,
-                                 bool dry_run) {
+Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, const Json& binding,
+                                 const UserInfo& user, bool dry_run) {
   auto pods = registry_.table().find("", "v1", "pods");
   const std::string node(base::string_at(binding, {"target", "name"}));
   std::string_view kind = base::string_at(binding, {"target", "kind"});
@@ -152,19 +162,21 @@ Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, con
   WriteContext context;
   context.user = &user;
   context.dry_run = dry_run;
+  context.skip_validation = true;  // nodeName may not change by any other way
   const std::string uid(base::string_at(binding, {"metadata", "uid"}));
   auto result = registry_.update(
       *pods, ns, name, "binding",
       [&](const Json& current) -> Result<Json> {
         if (!uid.empty() && uid != base::string_at(current, {"metadata", "uid"})) {
-          return conflict(base::cat("Precondition failed: UID in precondition: ", uid, ", UID in object meta: ",
-                                    base::string_at(current, {"metadata", "uid"})));
+          return conflict(base::cat("Precondition failed: UID in precondition: ", uid,
+                                    ", UID in object meta: ", base::string_at(current, {"metadata", "uid"})));
         }
         if (current["metadata"].contains("deletionTimestamp")) {
           return conflict(base::cat("pod ", name, " is being deleted, cannot be assigned to a host"));
         }
         std::string_view taken = base::string_at(current, {"spec", "nodeName"});
-        if (!taken.empty()) return conflict(base::cat("pod ", name, " is already assigned to node \"", taken, "\""));
+        if (!taken.empty())
+          return conflict(base::cat("pod ", name, " is already assigned to node \"", taken, "\""));
         if (!base::array_at(current, {"spec", "schedulingGates"}).empty()) {
           return conflict(base::cat("pod ", name, " has non-empty .spec.schedulingGates"));
         }
@@ -196,10 +208,11 @@ Status too_many_disruptions(const Json& pdb) {
   const int64_t desired = base::int_at(pdb, {"status", "desiredHealthy"});
   const int64_t healthy = base::int_at(pdb, {"status", "currentHealthy"});
   details.causes.push_back({"DisruptionBudget",
-                            base::cat("The disruption budget ", base::string_at(pdb, {"metadata", "name"}), " needs ",
-                                      desired, " healthy pods and has ", healthy, " currently"),
+                            base::cat("The disruption budget ", base::string_at(pdb, {"metadata", "name"}),
+                                      " needs ", desired, " healthy pods and has ", healthy, " currently"),
                             ""});
-  return Status(Code::kTooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.", details);
+  return Status(Code::kTooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.",
+                details);
 }
 
 }  // namespace
@@ -218,14 +231,16 @@ Result<Json> ApiServer::evict_pod(std::string_view ns, std::string_view name, co
   context.dry_run = dry_run;
   DeleteParams params;
   const Json& options = base::object_at(eviction, {"deleteOptions"});
-  if (options.contains("gracePeriodSeconds")) params.grace_seconds = base::int_at(options, {"gracePeriodSeconds"});
+  if (options.contains("gracePeriodSeconds"))
+    params.grace_seconds = base::int_at(options, {"gracePeriodSeconds"});
   params.propagation = base::string_at(options, {"propagationPolicy"});
   params.uid = base::string_at(options, {"preconditions", "uid"});
   params.resource_version = base::string_at(options, {"preconditions", "resourceVersion"});
 
   const Json tree = (*pod)->tree();
   std::string_view phase = base::string_at(tree, {"status", "phase"});
-  const bool unprotected = phase == "Succeeded" || phase == "Failed" || phase == "Pending" || (*pod)->deleting();
+  const bool unprotected =
+      phase == "Succeeded" || phase == "Failed" || phase == "Pending" || (*pod)->deleting();
   auto budgets = registry_.table().find("policy", "v1", "poddisruptionbudgets");
   if (!unprotected && budgets != nullptr) {
     ORCH_RETURN_IF_ERROR(spend_budget(*budgets, **pod, tree, context));
@@ -247,8 +262,9 @@ Status ApiServer::spend_budget(const api::Resource& budgets, const api::Object& 
   }
   if (covering.empty()) return {};
   if (covering.size() > 1) {
-    return Status(Code::kInternal,
-                  "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
+    return Status(
+        Code::kInternal,
+        "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
   }
   const std::string name(pod.name());
   return registry_
@@ -261,10 +277,12 @@ Status ApiServer::spend_budget(const api::Resource& budgets, const api::Object& 
             const int64_t desired = base::int_at(pdb, {"status", "desiredHealthy"});
             if (!pod_is_ready(tree)) {
               // A pod that is not healthy anyway may go when that cannot hurt the budget.
-              const bool always = base::string_at(pdb, {"spec", "unhealthyPodEvictionPolicy"}) == "AlwaysAllow";
+              const bool always =
+                  base::string_at(pdb, {"spec", "unhealthyPodEvictionPolicy"}) == "AlwaysAllow";
               if (always || (healthy >= desired && desired > 0)) return next;
             }
-            if (base::int_at(pdb, {"status", "observedGeneration"}) < base::int_at(pdb, {"metadata", "generation"}) ||
+            if (base::int_at(pdb, {"status", "observedGeneration"}) <
+                    base::int_at(pdb, {"metadata", "generation"}) ||
                 base::int_at(pdb, {"status", "disruptionsAllowed"}) <= 0) {
               return too_many_disruptions(pdb);
             }
@@ -282,10 +300,12 @@ http::Response ApiServer::do_virtual(Call& call) {
     return http::Response::from_status(
         Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
   }
-  auto body = decode_body(call.request, call.info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
+  auto body =
+      decode_body(call.request, call.info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   if (r.kind == "Binding") {
-    auto bound = bind_pod(call.info.ns, base::string_at(body->tree, {"metadata", "name"}), body->tree, call.user, call.dry_run);
+    auto bound = bind_pod(call.info.ns, base::string_at(body->tree, {"metadata", "name"}), body->tree,
+                          call.user, call.dry_run);
     if (!bound.ok()) return http::Response::from_status(bound.error());
     return encode_tree(call.want, schema_, *bound, 201);
   }

@@ -93,7 +93,12 @@ base::Result<std::optional<UserInfo>> RequestAuthenticator::authenticate(const h
   std::optional<UserInfo> user = certificate_user(request.peer);
   if (!user) {
     const std::string token = bearer_token(request);
-    if (token.empty()) return anonymous(request);
+    if (token.empty()) {
+      if (request.peer.error.empty()) return anonymous(request);
+      base::log_debug("auth", "client certificate refused",
+                      {{"from", request.remote_address}, {"reason", request.peer.error}});
+      return base::Status(base::Code::kUnauthorized, "Unauthorized");
+    }
     base::Result<std::optional<TokenUser>> found = authenticate_token(token, {});
     if (!found.ok()) {
       base::log_debug("auth", "request refused",

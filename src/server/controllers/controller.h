@@ -34,21 +34,24 @@ struct Key {
 class View {
  public:
   virtual ~View() = default;
-  virtual api::ObjectPtr get(const client::ResourceRef& resource, std::string_view ns, std::string_view name) const = 0;
+  virtual api::ObjectPtr get(const client::ResourceRef& resource, std::string_view ns,
+                             std::string_view name) const = 0;
   /// ns "" = all namespaces.
-  virtual std::vector<api::ObjectPtr> list(const client::ResourceRef& resource, std::string_view ns) const = 0;
+  virtual std::vector<api::ObjectPtr> list(const client::ResourceRef& resource,
+                                           std::string_view ns) const = 0;
   /// By an index a Source declared.
   virtual std::vector<api::ObjectPtr> by_index(const client::ResourceRef& resource, const std::string& index,
                                                std::string_view value) const = 0;
 };
 
-/// One intended write. Not found on delete and already exists on create of a deterministic name count as done.
+/// One intended write. Not found on delete and already exists on create of a deterministic name count as
+/// done.
 struct Write {
   enum class Verb : uint8_t { kCreate, kUpdate, kPatch, kDelete, kPost };
   Verb verb = Verb::kCreate;
   client::ResourceRef resource;
-  std::string ns, name;     // name unused for kCreate
-  std::string subresource;  // "status", …
+  std::string ns, name;              // name unused for kCreate
+  std::string subresource;           // "status", …
   std::shared_ptr<const Json> body;  // object, patch (strategic merge) or post body
   client::DeleteOptions remove;
 };
@@ -92,7 +95,8 @@ struct Controller {
   std::function<Plan(const View& view, const Key& key, base::WallTime now)> plan;
   /// Instead of plan, for the few whose observation no informer covers (every kind in a namespace): reads
   /// through the client first, then decides.
-  std::function<base::Result<Plan>(client::Client& client, const View& view, const Key& key, base::WallTime now)>
+  std::function<base::Result<Plan>(client::Client& client, const View& view, const Key& key,
+                                   base::WallTime now)>
       observe_and_plan;
 };
 
@@ -105,8 +109,8 @@ std::function<Keys(const api::ObjectPtr&, const api::ObjectPtr&, const View&)> o
 client::IndexFunction controller_uid_index();
 
 struct ControllerOptions {
-  std::string cluster_cidr;              // pod addresses; one part of it per node
-  std::string root_ca_pem;               // for config maps kube-root-ca.crt
+  std::string cluster_cidr;                     // pod addresses; one part of it per node
+  std::string root_ca_pem;                      // for config maps kube-root-ca.crt
   std::vector<client::ResourceRef> namespaced;  // every stored namespaced kind that can be deleted
 };
 

@@ -30,7 +30,9 @@ Json daemon_tolerations(bool host_network) {
     out.push_back({{"key", key}, {"operator", "Exists"}, {"effect", "NoSchedule"}});
   }
   if (host_network) {
-    out.push_back({{"key", "node.kubernetes.io/network-unavailable"}, {"operator", "Exists"}, {"effect", "NoSchedule"}});
+    out.push_back({{"key", "node.kubernetes.io/network-unavailable"},
+                   {"operator", "Exists"},
+                   {"effect", "NoSchedule"}});
   }
   return out;
 }
@@ -56,7 +58,8 @@ struct Daemon {
 Json daemon_pod(const Daemon& d, const std::string& node, const std::string& name) {
   Json pod = pod_from_template(*d.object, base::object_at(d.tree, {"spec", "template"}), name);
   pod["metadata"]["labels"][kHashLabel] = d.hash;
-  pod["metadata"]["labels"][kGenerationLabel] = std::to_string(base::int_at(d.tree, {"metadata", "generation"}));
+  pod["metadata"]["labels"][kGenerationLabel] =
+      std::to_string(base::int_at(d.tree, {"metadata", "generation"}));
   Json& spec = pod["spec"];
   for (const auto& t : daemon_tolerations(base::bool_at(spec, {"hostNetwork"}))) {
     Json& list = spec["tolerations"];
@@ -68,8 +71,8 @@ Json daemon_pod(const Daemon& d, const std::string& node, const std::string& nam
 }
 
 struct Fit {
-  bool run = false;       // a pod should be there
-  bool keep = false;      // a pod that is there may stay
+  bool run = false;   // a pod should be there
+  bool keep = false;  // a pod that is there may stay
 };
 
 /// Where the template's pod would go: selector, affinity and taints decide, resources do not.
@@ -80,8 +83,8 @@ Fit fits(const scheduler::PodInfo& pod, const scheduler::NodeInfo& node) {
     auto it = node.labels.find(key);
     if (it == node.labels.end() || it->second != value) return fit;
   }
-  if (pod.has_required_affinity &&
-      std::none_of(pod.required.begin(), pod.required.end(), [&](const auto& t) { return matches(t, node); })) {
+  if (pod.has_required_affinity && std::none_of(pod.required.begin(), pod.required.end(),
+                                                [&](const auto& t) { return matches(t, node); })) {
     return fit;
   }
   bool schedule = true, execute = true;
@@ -99,12 +102,14 @@ Fit fits(const scheduler::PodInfo& pod, const scheduler::NodeInfo& node) {
 std::string node_of(const Json& pod) {
   std::string_view name = base::string_at(pod, {"spec", "nodeName"});
   if (!name.empty()) return std::string(name);
-  const Json& terms = base::array_at(
-      pod, {"spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"});
+  const Json& terms =
+      base::array_at(pod, {"spec", "affinity", "nodeAffinity",
+                           "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"});
   for (const auto& term : terms) {
     for (const auto& field : base::array_at(term, {"matchFields"})) {
       const Json& values = base::array_at(field, {"values"});
-      if (base::string_at(field, {"key"}) == "metadata.name" && !values.empty()) return values[0].get<std::string>();
+      if (base::string_at(field, {"key"}) == "metadata.name" && !values.empty())
+        return values[0].get<std::string>();
     }
   }
   return {};
@@ -120,7 +125,9 @@ void keep_history(const View& view, const Daemon& d, const std::vector<PodView>&
     newest = std::max(newest, base::int_at(own.back(), {"revision"}));
   }
   const std::string name = base::cat(d.object->name(), "-", d.hash);
-  auto current = std::find_if(own.begin(), own.end(), [&](const Json& r) { return base::string_at(r, {"metadata", "name"}) == name; });
+  auto current = std::find_if(own.begin(), own.end(), [&](const Json& r) {
+    return base::string_at(r, {"metadata", "name"}) == name;
+  });
   if (current == own.end()) {
     Json pod_template = base::object_at(d.tree, {"spec", "template"});
     pod_template["$patch"] = "replace";
@@ -147,14 +154,17 @@ void keep_history(const View& view, const Daemon& d, const std::vector<PodView>&
   std::vector<Json> unused;
   for (const auto& r : own) {
     std::string_view hash = base::string_at(r, {"metadata", "labels", kHashLabel});
-    const bool used = std::any_of(pods.begin(), pods.end(), [&](const PodView& p) { return p.object->label(kHashLabel) == hash; });
+    const bool used = std::any_of(pods.begin(), pods.end(),
+                                  [&](const PodView& p) { return p.object->label(kHashLabel) == hash; });
     if (!used && hash != d.hash) unused.push_back(r);
   }
-  std::sort(unused.begin(), unused.end(),
-            [](const Json& a, const Json& b) { return base::int_at(a, {"revision"}) < base::int_at(b, {"revision"}); });
+  std::sort(unused.begin(), unused.end(), [](const Json& a, const Json& b) {
+    return base::int_at(a, {"revision"}) < base::int_at(b, {"revision"});
+  });
   const int64_t limit = base::int_at(d.tree, {"spec", "revisionHistoryLimit"}, 10);
   for (size_t i = 0; static_cast<int64_t>(unused.size() - i) > limit && i < unused.size(); ++i) {
-    if (auto o = view.get(kRevisions, d.object->ns(), base::string_at(unused[i], {"metadata", "name"}))) plan.remove(kRevisions, *o);
+    if (auto o = view.get(kRevisions, d.object->ns(), base::string_at(unused[i], {"metadata", "name"})))
+      plan.remove(kRevisions, *o);
   }
 }
 
@@ -220,7 +230,8 @@ void roll(const Daemon& d, std::map<std::string, NodePods>& nodes, base::WallTim
   }
 }
 
-Json status_of(const Daemon& d, const std::map<std::string, NodePods>& nodes, base::WallTime now, Plan& plan) {
+Json status_of(const Daemon& d, const std::map<std::string, NodePods>& nodes, base::WallTime now,
+               Plan& plan) {
   int64_t desired = 0, current = 0, ready = 0, available = 0, updated = 0, misplaced = 0;
   for (const auto& [name, n] : nodes) {
     if (!n.fit.run) {
@@ -242,7 +253,9 @@ Json status_of(const Daemon& d, const std::map<std::string, NodePods>& nodes, ba
         ++available;
       }
     }
-    if (std::any_of(n.pods.begin(), n.pods.end(), [&](const PodView* p) { return p->object->label(kHashLabel) == d.hash; })) ++updated;
+    if (std::any_of(n.pods.begin(), n.pods.end(),
+                    [&](const PodView* p) { return p->object->label(kHashLabel) == d.hash; }))
+      ++updated;
   }
   Json s = base::object_at(d.tree, {"status"});
   auto set = [&s](const char* name, int64_t n, bool always) {
@@ -308,7 +321,8 @@ Plan plan_daemonset(const View& view, const Key& key, base::WallTime now) {
 
   size_t index = 0;
   auto make = [&](const std::string& node) {
-    std::string name = free_pod_name(view, key.ns, d.object->name(), base::cat(d.object->uid(), node), now, index++);
+    std::string name =
+        free_pod_name(view, key.ns, d.object->name(), base::cat(d.object->uid(), node), now, index++);
     plan.create(kPods, key.ns, daemon_pod(d, node, name));
     plan.note(d.object, "Normal", "SuccessfulCreate", "Created pod: " + name);
   };
@@ -321,12 +335,14 @@ Plan plan_daemonset(const View& view, const Key& key, base::WallTime now) {
   for (PodView* p : finished) {
     if (base::string_at(p->tree, {"status", "phase"}) == "Failed") {
       plan.note(d.object, "Warning", "FailedDaemonPod",
-                base::cat("Found failed daemon pod ", key.ns, "/", p->object->name(), " on node ", node_of(p->tree), ", will try to kill it"));
+                base::cat("Found failed daemon pod ", key.ns, "/", p->object->name(), " on node ",
+                          node_of(p->tree), ", will try to kill it"));
     }
     kill(*p);
   }
   auto leaving = [&](const std::string& node) {
-    return std::any_of(pods.begin(), pods.end(), [&](const PodView& p) { return p.object->deleting() && node_of(p.tree) == node; });
+    return std::any_of(pods.begin(), pods.end(),
+                       [&](const PodView& p) { return p.object->deleting() && node_of(p.tree) == node; });
   };
   for (auto& [name, n] : nodes) {
     if (n.fit.run && n.pods.empty() && !leaving(name)) make(name);
@@ -340,7 +356,6 @@ Plan plan_daemonset(const View& view, const Key& key, base::WallTime now) {
   if (status != base::object_at(d.tree, {"status"})) {
     Json next = d.tree;
     next["status"] = std::move(status);
-    next["metadata"].erase("resourceVersion");
     plan.update(kDaemonSets, std::move(next), "status");
   }
   return plan;
@@ -359,9 +374,12 @@ Controller make_daemonset_controller() {
       auto same = [](const scheduler::Taint& x, const scheduler::Taint& y) {
         return x.key == y.key && x.value == y.value && x.effect == y.effect;
       };
-      if (a.labels == b.labels && std::equal(a.taints.begin(), a.taints.end(), b.taints.begin(), b.taints.end(), same)) return keys;
+      if (a.labels == b.labels &&
+          std::equal(a.taints.begin(), a.taints.end(), b.taints.begin(), b.taints.end(), same))
+        return keys;
     }
-    for (const auto& ds : view.list(kDaemonSets, "")) keys.push_back({std::string(ds->ns()), std::string(ds->name())});
+    for (const auto& ds : view.list(kDaemonSets, ""))
+      keys.push_back({std::string(ds->ns()), std::string(ds->name())});
     return keys;
   };
   c.sources = {{kDaemonSets, own_key, {}},

@@ -54,7 +54,8 @@ void resolve_limits(Rollout& r) {
   r.max_unavailable = std::min(r.max_unavailable, r.replicas);
 }
 
-Rollout observe(const View& view, const api::ObjectPtr& object, const api::LabelSelector& selector, Plan& plan) {
+Rollout observe(const View& view, const api::ObjectPtr& object, const api::LabelSelector& selector,
+                Plan& plan) {
   Rollout r;
   r.object = object;
   r.tree = object->tree();
@@ -95,8 +96,8 @@ Rollout observe(const View& view, const api::ObjectPtr& object, const api::Label
 void copy_annotations(const Json& deployment, Json& set) {
   for (const auto& [key, value] : base::object_at(deployment, {"metadata", "annotations"}).items()) {
     if (key == "kubectl.kubernetes.io/last-applied-configuration" || key == kRevision ||
-        key == "deployment.kubernetes.io/revision-history" || key == kDesiredReplicas || key == kMaxReplicas ||
-        key == "deprecated.deployment.rollback.revisionNumber") {
+        key == "deployment.kubernetes.io/revision-history" || key == kDesiredReplicas ||
+        key == kMaxReplicas || key == "deprecated.deployment.rollback.revisionNumber") {
       continue;
     }
     set["metadata"]["annotations"][key] = value;
@@ -147,7 +148,8 @@ bool ensure_new_set(const View& view, Rollout& r, Plan& plan) {
     }
     set_replica_annotations(r, next);
     const int64_t min_ready = base::int_at(r.tree, {"spec", "minReadySeconds"});
-    if (base::int_at(next, {"spec", "minReadySeconds"}) != min_ready) next["spec"]["minReadySeconds"] = min_ready;
+    if (base::int_at(next, {"spec", "minReadySeconds"}) != min_ready)
+      next["spec"]["minReadySeconds"] = min_ready;
     r.new_set->tree = std::move(next);
     return true;
   }
@@ -175,7 +177,8 @@ bool ensure_new_set(const View& view, Rollout& r, Plan& plan) {
   object["spec"]["replicas"] = replicas;
   plan.create(kReplicaSets, r.object->ns(), std::move(object));
   if (replicas > 0) {
-    plan.note(r.object, "Normal", "ScalingReplicaSet", base::cat("Scaled up replica set ", name, " from 0 to ", replicas));
+    plan.note(r.object, "Normal", "ScalingReplicaSet",
+              base::cat("Scaled up replica set ", name, " from 0 to ", replicas));
   }
   r.new_set.reset();
   return false;
@@ -190,8 +193,8 @@ void write_set(const Rollout& r, OwnedSet& s, Plan& plan) {
   plan.update(kReplicaSets, std::move(next));
   if (s.wanted != s.replicas) {
     plan.note(r.object, "Normal", "ScalingReplicaSet",
-              base::cat(s.wanted > s.replicas ? "Scaled up" : "Scaled down", " replica set ", s.object->name(), " from ",
-                        s.replicas, " to ", s.wanted));
+              base::cat(s.wanted > s.replicas ? "Scaled up" : "Scaled down", " replica set ",
+                        s.object->name(), " from ", s.replicas, " to ", s.wanted));
   }
 }
 
@@ -211,12 +214,14 @@ void clean_up_history(const Rollout& r, Plan& plan) {
   std::vector<const OwnedSet*> idle;
   for (const auto& s : r.old_sets) {
     if (s.replicas == 0 && s.created == 0 && s.wanted == 0 && !s.object->deleting() &&
-        base::int_at(s.tree, {"metadata", "generation"}) <= base::int_at(s.tree, {"status", "observedGeneration"})) {
+        base::int_at(s.tree, {"metadata", "generation"}) <=
+            base::int_at(s.tree, {"status", "observedGeneration"})) {
       idle.push_back(&s);
     }
   }
-  std::stable_sort(idle.begin(), idle.end(),
-                   [](const OwnedSet* a, const OwnedSet* b) { return revision_of(a->tree) < revision_of(b->tree); });
+  std::stable_sort(idle.begin(), idle.end(), [](const OwnedSet* a, const OwnedSet* b) {
+    return revision_of(a->tree) < revision_of(b->tree);
+  });
   const auto surplus = static_cast<int64_t>(r.old_sets.size()) - keep;
   for (int64_t i = 0; i < surplus && i < static_cast<int64_t>(idle.size()); ++i) {
     plan.remove(kReplicaSets, *idle[static_cast<size_t>(i)]->object);
@@ -227,17 +232,18 @@ void write_status(Rollout& r, base::WallTime now, Plan& plan) {
   Json next = r.tree;
   next["status"] = deployment_status(r, now, plan);
   if (next["status"] == base::object_at(r.tree, {"status"})) return;
-  next["metadata"].erase("resourceVersion");  // status is computed from all there is: the last one wins
   plan.update(kDeployments, std::move(next), "status");
 }
 
-/// The deployment carries the revision of its new set.
-void write_revision(const Rollout& r, Plan& plan) {
-  if (!r.new_set) return;
+/// The deployment carries the revision of its new set. True when that is written now: the change wakes the
+/// controller again, and status waits for it.
+bool write_revision(const Rollout& r, Plan& plan) {
+  if (!r.new_set) return false;
   std::string revision(api::annotation(r.new_set->tree, kRevision));
-  if (revision.empty() || api::annotation(r.tree, kRevision) == revision) return;
+  if (revision.empty() || api::annotation(r.tree, kRevision) == revision) return false;
   plan.patch(kDeployments, r.object->ns(), r.object->name(),
              {{"metadata", {{"annotations", {{std::string(kRevision), revision}}}}}});
+  return true;
 }
 
 void roll(const View& view, Rollout& r, Plan& plan) {
@@ -266,7 +272,8 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
   auto selector = api::LabelSelector::from_tree(selector_tree);
   if (!selector.ok()) return plan;
   if (selector->empty()) {
-    plan.note(object, "Warning", "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required.");
+    plan.note(object, "Warning", "SelectingAll",
+              "This deployment is selecting all pods. A non-empty selector is required.");
     return plan;
   }
   Rollout r = observe(view, object, *selector, plan);
@@ -278,7 +285,7 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
     }
     for (auto& s : r.old_sets) write_set(r, s, plan);
     if (r.new_set) write_set(r, *r.new_set, plan);
-    write_revision(r, plan);
+    if (write_revision(r, plan)) return plan;
     if (rollout_complete(r, base::object_at(r.tree, {"status"}))) clean_up_history(r, plan);
   }
   write_status(r, now, plan);
@@ -288,34 +295,36 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
 Controller make_deployment_controller() {
   Controller c;
   c.name = "deployment-controller";
-  c.sources = {{kDeployments, own_key, {}},
-               {kReplicaSets,
-                [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-                  static const auto owner = owner_key("Deployment");
-                  Keys keys = owner(before, after, view);
-                  if (!keys.empty() || after == nullptr || !api::controller_of(*after).uid.empty()) return keys;
-                  for (const auto& d : view.list(kDeployments, after->ns())) {
-                    const Json tree = d->tree();
-                    auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
-                    if (selector.ok() && selector->matches(*after)) keys.push_back({std::string(d->ns()), std::string(d->name())});
-                  }
-                  return keys;
-                },
-                {{"controller", controller_uid_index()}}},
-               {kPods,
-                // Recreate waits for the last old pod to be gone.
-                [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-                  Keys keys;
-                  if (after != nullptr || before == nullptr) return keys;
-                  api::OwnerReference set = api::controller_of(*before);
-                  if (set.kind != "ReplicaSet") return keys;
-                  api::ObjectPtr rs = view.get(kReplicaSets, before->ns(), set.name);
-                  if (rs == nullptr) return keys;
-                  api::OwnerReference d = api::controller_of(*rs);
-                  if (d.kind == "Deployment") keys.push_back({std::string(before->ns()), d.name});
-                  return keys;
-                },
-                {{"controller", controller_uid_index()}}}};
+  c.sources = {
+      {kDeployments, own_key, {}},
+      {kReplicaSets,
+       [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
+         static const auto owner = owner_key("Deployment");
+         Keys keys = owner(before, after, view);
+         if (!keys.empty() || after == nullptr || !api::controller_of(*after).uid.empty()) return keys;
+         for (const auto& d : view.list(kDeployments, after->ns())) {
+           const Json tree = d->tree();
+           auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
+           if (selector.ok() && selector->matches(*after))
+             keys.push_back({std::string(d->ns()), std::string(d->name())});
+         }
+         return keys;
+       },
+       {{"controller", controller_uid_index()}}},
+      {kPods,
+       // Recreate waits for the last old pod to be gone.
+       [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
+         Keys keys;
+         if (after != nullptr || before == nullptr) return keys;
+         api::OwnerReference set = api::controller_of(*before);
+         if (set.kind != "ReplicaSet") return keys;
+         api::ObjectPtr rs = view.get(kReplicaSets, before->ns(), set.name);
+         if (rs == nullptr) return keys;
+         api::OwnerReference d = api::controller_of(*rs);
+         if (d.kind == "Deployment") keys.push_back({std::string(before->ns()), d.name});
+         return keys;
+       },
+       {{"controller", controller_uid_index()}}}};
   c.plan = plan_deployment;
   return c;
 }

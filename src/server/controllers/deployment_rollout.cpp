@@ -129,7 +129,8 @@ void scale_proportionally(Rollout& r) {
     if (to_add == 0) continue;
     int64_t was = annotated(s->tree, kMaxReplicas);
     if (was <= 0) was = std::max<int64_t>(annotated(s->tree, kDesiredReplicas), 1);
-    const double share = static_cast<double>(s->replicas) * static_cast<double>(allowed) / static_cast<double>(was);
+    const double share =
+        static_cast<double>(s->replicas) * static_cast<double>(allowed) / static_cast<double>(was);
     int64_t n = static_cast<int64_t>(std::llround(share)) - s->replicas;
     const int64_t left = to_add - added;
     n = to_add > 0 ? std::clamp<int64_t>(n, 0, left) : std::clamp<int64_t>(n, left, 0);

@@ -17,7 +17,8 @@ inline constexpr std::string_view kDesiredReplicas = "deployment.kubernetes.io/d
 inline constexpr std::string_view kMaxReplicas = "deployment.kubernetes.io/max-replicas";
 inline constexpr std::string_view kTemplateHash = "pod-template-hash";
 
-/// A ReplicaSet of the deployment. `wanted` is the number of replicas the plan asks for, initially the spec's.
+/// A ReplicaSet of the deployment. `wanted` is the number of replicas the plan asks for, initially the
+/// spec's.
 struct OwnedSet {
   api::ObjectPtr object;
   Json tree;

@@ -19,7 +19,8 @@ void set_count(Json& status, const char* name, int64_t n) {
 bool progressed(const Json& before, const Json& after) {
   auto n = [](const Json& s, const char* name) { return base::int_at(s, {name}); };
   return n(after, "updatedReplicas") > n(before, "updatedReplicas") ||
-         n(after, "replicas") - n(after, "updatedReplicas") < n(before, "replicas") - n(before, "updatedReplicas") ||
+         n(after, "replicas") - n(after, "updatedReplicas") <
+             n(before, "replicas") - n(before, "updatedReplicas") ||
          n(after, "readyReplicas") > n(before, "readyReplicas") ||
          n(after, "availableReplicas") > n(before, "availableReplicas");
 }
@@ -34,12 +35,14 @@ void set_progressing(const Rollout& r, const Json& before, Json& next, base::Wal
     return;
   }
   const std::string name = r.new_set ? std::string(r.new_set->object->name()) : std::string();
-  const std::string what =
-      name.empty() ? base::cat("deployment \"", r.object->name(), "\"") : base::cat("replica set \"", name, "\"");
+  const std::string what = name.empty() ? base::cat("deployment \"", r.object->name(), "\"")
+                                        : base::cat("replica set \"", name, "\"");
   const Json what_was = api::find_condition(r.tree, "Progressing") != nullptr
-                            ? *api::find_condition(r.tree, "Progressing") : Json();
+                            ? *api::find_condition(r.tree, "Progressing")
+                            : Json();
   std::string_view was = base::string_at(what_was, {"reason"});
-  const std::string capital = name.empty() ? base::cat("Deployment \"", r.object->name(), "\"") : base::cat("ReplicaSet \"", name, "\"");
+  const std::string capital = name.empty() ? base::cat("Deployment \"", r.object->name(), "\"")
+                                           : base::cat("ReplicaSet \"", name, "\"");
   if (r.paused) {
     if (was != "DeploymentPaused" && was != "ProgressDeadlineExceeded") {
       api::set_condition(next, {"Progressing", "Unknown", "DeploymentPaused", "Deployment is paused"}, now,
@@ -53,16 +56,19 @@ void set_progressing(const Rollout& r, const Json& before, Json& next, base::Wal
   }
   const bool complete = rollout_complete(r, next["status"]);
   if (complete) {
-    if (was != "NewReplicaSetAvailable" || base::string_at(what_was, {"message"}).find(name) == std::string_view::npos) {
-      api::set_condition(next, {"Progressing", "True", "NewReplicaSetAvailable", capital + " has successfully progressed."},
-                         now, api::ConditionTimes::kUpdate);
+    if (was != "NewReplicaSetAvailable" ||
+        base::string_at(what_was, {"message"}).find(name) == std::string_view::npos) {
+      api::set_condition(
+          next, {"Progressing", "True", "NewReplicaSetAvailable", capital + " has successfully progressed."},
+          now, api::ConditionTimes::kUpdate);
     }
     return;
   }
   if (was == "NewReplicaSetAvailable" && !progressed(before, next["status"])) {
     // A finished rollout that lost a pod is not a new rollout.
-    const bool same = base::int_at(before, {"observedGeneration"}) == base::int_at(next, {"metadata", "generation"}) &&
-                      base::string_at(what_was, {"message"}).find(name) != std::string_view::npos;
+    const bool same =
+        base::int_at(before, {"observedGeneration"}) == base::int_at(next, {"metadata", "generation"}) &&
+        base::string_at(what_was, {"message"}).find(name) != std::string_view::npos;
     if (same) return;
   }
   if (progressed(before, next["status"]) || what_was.is_null() || was == "DeploymentPaused" ||
@@ -76,8 +82,9 @@ void set_progressing(const Rollout& r, const Json& before, Json& next, base::Wal
   const base::WallTime due = (updated.ok() ? *updated : now) + std::chrono::seconds(deadline);
   if (was == "ProgressDeadlineExceeded") return;
   if (now >= due) {
-    api::set_condition(next, {"Progressing", "False", "ProgressDeadlineExceeded", capital + " has timed out progressing."},
-                       now, api::ConditionTimes::kUpdate);
+    api::set_condition(
+        next, {"Progressing", "False", "ProgressDeadlineExceeded", capital + " has timed out progressing."},
+        now, api::ConditionTimes::kUpdate);
     return;
   }
   plan.again_after(due - now);
@@ -86,7 +93,8 @@ void set_progressing(const Rollout& r, const Json& before, Json& next, base::Wal
 }  // namespace
 
 bool rollout_complete(const Rollout& r, const Json& status) {
-  return base::int_at(status, {"updatedReplicas"}) == r.replicas && base::int_at(status, {"replicas"}) == r.replicas &&
+  return base::int_at(status, {"updatedReplicas"}) == r.replicas &&
+         base::int_at(status, {"replicas"}) == r.replicas &&
          base::int_at(status, {"availableReplicas"}) == r.replicas &&
          base::int_at(status, {"observedGeneration"}) >= base::int_at(r.tree, {"metadata", "generation"});
 }
@@ -111,12 +119,14 @@ Json deployment_status(const Rollout& r, base::WallTime now, Plan& plan) {
   status["terminatingReplicas"] = terminating;
   set_count(status, "observedGeneration", base::int_at(r.tree, {"metadata", "generation"}));
   if (available >= r.replicas - r.max_unavailable) {
-    api::set_condition(next, {"Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."},
-                       now, api::ConditionTimes::kUpdate);
-  } else {
     api::set_condition(
-        next, {"Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."},
-        now, api::ConditionTimes::kUpdate);
+        next, {"Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."}, now,
+        api::ConditionTimes::kUpdate);
+  } else {
+    api::set_condition(next,
+                       {"Available", "False", "MinimumReplicasUnavailable",
+                        "Deployment does not have minimum availability."},
+                       now, api::ConditionTimes::kUpdate);
   }
   set_progressing(r, before, next, now, plan);
   return next["status"];

@@ -20,7 +20,10 @@ constexpr const char* kManager = "endpointslice-controller.k8s.io";
 constexpr const char* kHeadless = "service.kubernetes.io/headless";
 
 Json target_ref(const api::Object& pod) {
-  return {{"kind", "Pod"}, {"namespace", std::string(pod.ns())}, {"name", std::string(pod.name())}, {"uid", std::string(pod.uid())}};
+  return {{"kind", "Pod"},
+          {"namespace", std::string(pod.ns())},
+          {"name", std::string(pod.name())},
+          {"uid", std::string(pod.uid())}};
 }
 
 bool headless(const Json& service) { return base::string_at(service, {"spec", "clusterIP"}) == "None"; }
@@ -58,7 +61,8 @@ struct SliceGroup {
 
 class SlicePlanner {
  public:
-  SlicePlanner(const View& view, const api::ObjectPtr& service, const Json& tree, const std::string& family, Plan& plan)
+  SlicePlanner(const View& view, const api::ObjectPtr& service, const Json& tree, const std::string& family,
+               Plan& plan)
       : view_(view), service_(service), labels_(slice_labels(tree)), family_(family), plan_(plan) {}
 
   /// Takes over `existing` slices with the group's ports: what is still wanted stays where it is, what is
@@ -82,6 +86,8 @@ class SlicePlanner {
       if (at == next.size()) next.push_back(fresh(group.ports, number++));
       next[at]["endpoints"].push_back(endpoint);
     }
+    // A service without any pod still has one slice: consumers see that it is known.
+    if (next.empty()) next.push_back(fresh(group.ports, number));
     for (size_t i = 0; i < next.size(); ++i) {
       Json& slice = next[i];
       if (i >= existing.size()) {
@@ -96,16 +102,19 @@ class SlicePlanner {
   }
 
   void remove(const Json& slice) {
-    api::ObjectPtr o = view_.get(kEndpointSlices, service_->ns(), base::string_at(slice, {"metadata", "name"}));
+    api::ObjectPtr o =
+        view_.get(kEndpointSlices, service_->ns(), base::string_at(slice, {"metadata", "name"}));
     if (o) plan_.remove(kEndpointSlices, *o);
   }
 
  private:
   Json fresh(const Json& ports, size_t number) {
     std::string name;
-    for (uint64_t salt = 0; name.empty() || view_.get(kEndpointSlices, service_->ns(), name) != nullptr; ++salt) {
-      name = api::generate_name(base::cat(service_->name(), "-"),
-                                api::fnv1a64(base::cat(service_->uid(), family_, base::dump_json(ports), number, "/", salt)));
+    for (uint64_t salt = 0; name.empty() || view_.get(kEndpointSlices, service_->ns(), name) != nullptr;
+         ++salt) {
+      name = api::generate_name(
+          base::cat(service_->name(), "-"),
+          api::fnv1a64(base::cat(service_->uid(), family_, base::dump_json(ports), number, "/", salt)));
     }
     return {{"kind", "EndpointSlice"},
             {"apiVersion", "discovery.k8s.io/v1"},
@@ -134,7 +143,8 @@ Plan plan_endpointslices(const View& view, const Key& key, base::WallTime) {
   api::ObjectPtr service = view.get(kServices, key.ns, key.name);
   if (service == nullptr || service->deleting()) return plan;  // slices go with their owner
   const Json tree = service->tree();
-  if (base::object_at(tree, {"spec", "selector"}).empty() || base::string_at(tree, {"spec", "type"}) == "ExternalName") {
+  if (base::object_at(tree, {"spec", "selector"}).empty() ||
+      base::string_at(tree, {"spec", "type"}) == "ExternalName") {
     return plan;
   }
   std::vector<std::string> families;
@@ -196,7 +206,8 @@ Plan plan_endpoints(const View& view, const Key& key, base::WallTime) {
   if (base::object_at(tree, {"spec", "selector"}).empty()) return plan;
   const bool publish_all = base::bool_at(tree, {"spec", "publishNotReadyAddresses"});
   std::string family(base::array_at(tree, {"spec", "ipFamilies"}).empty()
-                         ? "IPv4" : base::array_at(tree, {"spec", "ipFamilies"})[0].get<std::string>());
+                         ? "IPv4"
+                         : base::array_at(tree, {"spec", "ipFamilies"})[0].get<std::string>());
   std::map<std::string, Json> subsets;
   for (const auto& b : backends_of(view, tree, key.ns, family)) {
     if (b.terminating && !publish_all) continue;

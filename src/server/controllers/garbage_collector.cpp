@@ -37,7 +37,9 @@ Judgement judge(const std::vector<OwnerState>& owners, const std::vector<std::st
     return out;
   }
   out.action = Judgement::Action::kDelete;
-  auto has = [&](std::string_view f) { return std::find(finalizers.begin(), finalizers.end(), f) != finalizers.end(); };
+  auto has = [&](std::string_view f) {
+    return std::find(finalizers.begin(), finalizers.end(), f) != finalizers.end();
+  };
   // An owner that waits for its dependents waits for theirs too.
   if (waiting && has_dependents) {
     out.propagation = "Foreground";
@@ -69,7 +71,9 @@ std::vector<std::string> finalizers_of(const Json& tree) {
   return out;
 }
 
-bool mentions(const api::Object& o, std::string_view text) { return o.bytes().find(text) != std::string_view::npos; }
+bool mentions(const api::Object& o, std::string_view text) {
+  return o.bytes().find(text) != std::string_view::npos;
+}
 
 }  // namespace
 
@@ -79,8 +83,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
 
   // --- What is known; under mutex ---
   std::mutex mutex;
-  std::unordered_map<std::string, std::set<Ref>> dependents;          // by owner uid
-  std::unordered_map<std::string, std::vector<std::string>> owners;   // of objects that have any, by uid
+  std::unordered_map<std::string, std::set<Ref>> dependents;         // by owner uid
+  std::unordered_map<std::string, std::vector<std::string>> owners;  // of objects that have any, by uid
   std::map<std::string, int> failures;
   std::set<std::string> queued;
   bool stopping = false;
@@ -130,7 +134,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
       return;
     }
     note(ref, object.get());
-    if (owners.count(ref.uid) != 0 || (object->deleting() && (mentions(*object, "\"foregroundDeletion\"") || mentions(*object, "\"orphan\"")))) {
+    if (owners.count(ref.uid) != 0 || (object->deleting() && (mentions(*object, "\"foregroundDeletion\"") ||
+                                                              mentions(*object, "\"orphan\"")))) {
       if (object->deleting()) waiting[ref.uid] = ref;
       enqueue(ref);
     }
@@ -162,15 +167,18 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     }
     const int n = std::min(failures[ref.uid]++, 12);
     if (status.code() != Code::kConflict) {
-      base::log_debug("gc", "will retry", {{"object", ref.resource.plural + " " + ref.ns + "/" + ref.name}, {"error", status.message()}});
+      base::log_debug(
+          "gc", "will retry",
+          {{"object", ref.resource.plural + " " + ref.ns + "/" + ref.name}, {"error", status.message()}});
     }
     if (stopping) return;
-    timers.after(std::min<base::Duration>(base::Duration(kFirstRetry) * (1 << n), kLastRetry), [weak = weak_from_this(), ref] {
-      auto self = weak.lock();
-      if (!self) return;
-      std::lock_guard guard(self->mutex);
-      self->enqueue(ref);
-    });
+    timers.after(std::min<base::Duration>(base::Duration(kFirstRetry) * (1 << n), kLastRetry),
+                 [weak = weak_from_this(), ref] {
+                   auto self = weak.lock();
+                   if (!self) return;
+                   std::lock_guard guard(self->mutex);
+                   self->enqueue(ref);
+                 });
   }
 
   Status process(const Ref& ref) {
@@ -179,7 +187,9 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     if ((*object)->uid() != ref.uid) return {};
     const Json tree = (*object)->tree();
     const auto finalizers = finalizers_of(tree);
-    auto has = [&](std::string_view f) { return std::find(finalizers.begin(), finalizers.end(), f) != finalizers.end(); };
+    auto has = [&](std::string_view f) {
+      return std::find(finalizers.begin(), finalizers.end(), f) != finalizers.end();
+    };
     if ((*object)->deleting()) {
       if (has("orphan")) return orphan_dependents(ref, tree);
       if (has("foregroundDeletion")) return delete_dependents(ref, tree);
@@ -200,9 +210,12 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     }
     Judgement j = judge(states, finalizers, has_dependents);
     switch (j.action) {
-      case Judgement::Action::kKeep: return {};
-      case Judgement::Action::kDropReferences: return drop_references(ref, j.drop_uids);
-      case Judgement::Action::kDelete: break;
+      case Judgement::Action::kKeep:
+        return {};
+      case Judgement::Action::kDropReferences:
+        return drop_references(ref, j.drop_uids);
+      case Judgement::Action::kDelete:
+        break;
     }
     client::DeleteOptions options;
     options.uid = ref.uid;
@@ -218,7 +231,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     api::ResourcePtr row = table.find_kind(group, version, reference.kind);
     if (row == nullptr || !row->stored) {
       // A kind nobody serves cannot be seen to be gone.
-      return Status(Code::kInternal, base::cat("owner kind ", reference.api_version, " ", reference.kind, " is not served"));
+      return Status(Code::kInternal,
+                    base::cat("owner kind ", reference.api_version, " ", reference.kind, " is not served"));
     }
     const client::ResourceRef resource{row->group, row->version, row->plural};
     auto owner = client.get(resource, row->namespaced ? ns : std::string(), reference.name);
@@ -227,7 +241,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
       return state;
     }
     state.exists = (*owner)->uid() == reference.uid;
-    state.waiting_for_dependents = state.exists && (*owner)->deleting() && mentions(**owner, "\"foregroundDeletion\"");
+    state.waiting_for_dependents =
+        state.exists && (*owner)->deleting() && mentions(**owner, "\"foregroundDeletion\"");
     return state;
   }
 
@@ -243,7 +258,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
   std::vector<Ref> dependents_of(const std::string& uid) {
     std::lock_guard lock(mutex);
     auto it = dependents.find(uid);
-    return it == dependents.end() ? std::vector<Ref>() : std::vector<Ref>(it->second.begin(), it->second.end());
+    return it == dependents.end() ? std::vector<Ref>()
+                                  : std::vector<Ref>(it->second.begin(), it->second.end());
   }
 
   Status remove_finalizer(const Ref& ref, Json tree, const char* finalizer) {

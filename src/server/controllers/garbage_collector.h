@@ -18,7 +18,7 @@ namespace orch::server {
 /// What is known of one owner.
 struct OwnerState {
   api::OwnerReference reference;
-  bool exists = false;               // an object with that uid
+  bool exists = false;                  // an object with that uid
   bool waiting_for_dependents = false;  // under foreground deletion
 };
 
@@ -30,7 +30,7 @@ struct Judgement {
 
 /// `finalizers` are the object's; `has_dependents`: objects depend on it in turn.
 Judgement judge(const std::vector<OwnerState>& owners, const std::vector<std::string>& finalizers,
-               bool has_dependents);
+                bool has_dependents);
 
 class GarbageCollector {
  public:

@@ -24,7 +24,8 @@ constexpr std::chrono::seconds kLastBackoff{60};
 class InformerView final : public View {
  public:
   explicit InformerView(client::InformerFactory& informers) : informers_(informers) {}
-  api::ObjectPtr get(const client::ResourceRef& r, std::string_view ns, std::string_view name) const override {
+  api::ObjectPtr get(const client::ResourceRef& r, std::string_view ns,
+                     std::string_view name) const override {
     return informers_.get(r).get(ns, name);
   }
   std::vector<api::ObjectPtr> list(const client::ResourceRef& r, std::string_view ns) const override {
@@ -50,14 +51,18 @@ Status apply_write(client::Client& client, const Write& w) {
       const bool named = !base::string_at(*w.body, {"metadata", "name"}).empty();
       return s.code() == Code::kAlreadyExists && named ? Status() : s;
     }
-    case Write::Verb::kUpdate: return client.update(w.resource, w.ns, *w.body, w.subresource).status();
+    case Write::Verb::kUpdate:
+      return client.update(w.resource, w.ns, *w.body, w.subresource).status();
     case Write::Verb::kPatch:
-      return client.patch(w.resource, w.ns, w.name, client::PatchType::kStrategic, *w.body, w.subresource).status();
+      return client.patch(w.resource, w.ns, w.name, client::PatchType::kStrategic, *w.body, w.subresource)
+          .status();
     case Write::Verb::kDelete: {
       Status s = client.remove(w.resource, w.ns, w.name, w.remove);
-      return s.code() == Code::kNotFound || (s.code() == Code::kConflict && !w.remove.uid.empty()) ? Status() : s;
+      return s.code() == Code::kNotFound || (s.code() == Code::kConflict && !w.remove.uid.empty()) ? Status()
+                                                                                                   : s;
     }
-    case Write::Verb::kPost: break;
+    case Write::Verb::kPost:
+      break;
   }
   return client.post(w.resource, w.ns, w.name, w.subresource, *w.body).status();
 }
@@ -75,8 +80,8 @@ Status apply_plan(client::Client& client, const Plan& plan) {
 struct ControllerLoop::Rep {
   struct Queue {
     Controller controller;
-    std::set<Key> running, again;       // `again`: changed while running
-    std::set<Key> waiting;              // posted to the pool
+    std::set<Key> running, again;  // `again`: changed while running
+    std::set<Key> waiting;         // posted to the pool
     std::map<Key, int> failures;
     std::map<Key, base::Timers::Id> timers;
     base::Counter* adds = nullptr;
@@ -85,9 +90,13 @@ struct ControllerLoop::Rep {
     base::Histogram* work = nullptr;
   };
 
-  Rep(client::Client& client, client::InformerFactory& informers, base::Timers& timers, const base::Clock& clock,
-      size_t max_threads)
-      : client(client), view(informers), timers(timers), clock(clock), recorder(client, clock),
+  Rep(client::Client& client, client::InformerFactory& informers, base::Timers& timers,
+      const base::Clock& clock, size_t max_threads)
+      : client(client),
+        view(informers),
+        timers(timers),
+        clock(clock),
+        recorder(client, clock),
         pool("controller", max_threads) {}
 
   void add(size_t q, const Key& key) {
@@ -133,10 +142,13 @@ struct ControllerLoop::Rep {
     }
     if (status.ok()) status = apply_plan(client, plan);
     if (status.ok()) {
-      for (const auto& n : plan.notes) recorder.record(queue.controller.name, *n.about, n.type, n.reason, n.message);
+      for (const auto& n : plan.notes)
+        recorder.record(queue.controller.name, *n.about, n.type, n.reason, n.message);
     } else if (!is_race(status)) {
       base::log_warning("controller", "will retry",
-                        {{"controller", queue.controller.name}, {"key", key.ns + "/" + key.name}, {"error", status.message()}});
+                        {{"controller", queue.controller.name},
+                         {"key", key.ns + "/" + key.name},
+                         {"error", status.message()}});
     }
     queue.work->observe(std::chrono::duration<double>(clock.mono() - began).count());
 
@@ -147,7 +159,8 @@ struct ControllerLoop::Rep {
     } else {
       queue.retries->add();
       const int n = std::min(queue.failures[key]++, 20);
-      base::Duration wait = std::min<base::Duration>(base::Duration(kFirstBackoff) * (1LL << n), kLastBackoff);
+      base::Duration wait =
+          std::min<base::Duration>(base::Duration(kFirstBackoff) * (1LL << n), kLastBackoff);
       plan.again_after(wait);
     }
     if (queue.again.erase(key) != 0) {
@@ -170,28 +183,31 @@ struct ControllerLoop::Rep {
   std::vector<std::unique_ptr<Queue>> queues;  // fixed after construction; contents under mutex
   mutable std::mutex mutex;
   bool started = false, stopping = false;  // under mutex
-  base::ThreadPool pool;  // last: ends first
+  base::ThreadPool pool;                   // last: ends first
 };
 
-ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& informers, base::Timers& timers,
-                               const base::Clock& clock, base::Metrics& metrics, std::vector<Controller> controllers,
-                               size_t max_threads)
+ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& informers,
+                               base::Timers& timers, const base::Clock& clock, base::Metrics& metrics,
+                               std::vector<Controller> controllers, size_t max_threads)
     : rep_(std::make_unique<Rep>(client, informers, timers, clock, max_threads)) {
   for (auto& c : controllers) {
     const size_t q = rep_->queues.size();
     auto queue = std::make_unique<Rep::Queue>();
     const base::MetricLabels labels = {{"name", c.name}};
     queue->adds = &metrics.counter("workqueue_adds_total", "Keys added to the controller's queue.", labels);
-    queue->retries = &metrics.counter("workqueue_retries_total", "Plans that failed and are tried again.", labels);
+    queue->retries =
+        &metrics.counter("workqueue_retries_total", "Plans that failed and are tried again.", labels);
     queue->depth = &metrics.gauge("workqueue_depth", "Keys that wait.", labels);
-    queue->work = &metrics.histogram("workqueue_work_duration_seconds", "Time to plan and apply one key.", labels);
+    queue->work =
+        &metrics.histogram("workqueue_work_duration_seconds", "Time to plan and apply one key.", labels);
     for (const auto& source : c.sources) {
       auto& informer = informers.get(source.resource);
       for (const auto& [name, function] : source.indexes) informer.add_index(name, function);
-      informer.on_change([this, q, keys = source.keys](const api::ObjectPtr& before, const api::ObjectPtr& after) {
-        if (!keys) return;
-        for (const auto& key : keys(before, after, rep_->view)) rep_->add(q, key);
-      });
+      informer.on_change(
+          [this, q, keys = source.keys](const api::ObjectPtr& before, const api::ObjectPtr& after) {
+            if (!keys) return;
+            for (const auto& key : keys(before, after, rep_->view)) rep_->add(q, key);
+          });
     }
     queue->controller = std::move(c);
     rep_->queues.push_back(std::move(queue));

@@ -40,30 +40,46 @@ Result<size_t> empty_kind(client::Client& client, const client::ResourceRef& kin
   return left->items.size();
 }
 
-void set_conditions(Json& tree, const std::string& remaining, const std::string& finalizers, base::WallTime now) {
-  api::set_condition(tree, {"NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered",
-                            "All resources successfully discovered"}, now);
-  api::set_condition(tree, {"NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions",
-                            "All legacy kube types successfully parsed"}, now);
-  api::set_condition(tree, {"NamespaceDeletionContentFailure", "False", "ContentDeleted",
-                            "All content successfully deleted, may be waiting on finalization"}, now);
+void set_conditions(Json& tree, const std::string& remaining, const std::string& finalizers,
+                    base::WallTime now) {
+  api::set_condition(tree,
+                     {"NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered",
+                      "All resources successfully discovered"},
+                     now);
+  api::set_condition(tree,
+                     {"NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions",
+                      "All legacy kube types successfully parsed"},
+                     now);
+  api::set_condition(tree,
+                     {"NamespaceDeletionContentFailure", "False", "ContentDeleted",
+                      "All content successfully deleted, may be waiting on finalization"},
+                     now);
   if (remaining.empty()) {
-    api::set_condition(tree, {"NamespaceContentRemaining", "False", "ContentRemoved", "All content successfully removed"}, now);
+    api::set_condition(
+        tree, {"NamespaceContentRemaining", "False", "ContentRemoved", "All content successfully removed"},
+        now);
   } else {
-    api::set_condition(tree, {"NamespaceContentRemaining", "True", "SomeResourcesRemain",
-                              "Some resources are remaining: " + remaining}, now);
+    api::set_condition(tree,
+                       {"NamespaceContentRemaining", "True", "SomeResourcesRemain",
+                        "Some resources are remaining: " + remaining},
+                       now);
   }
   if (finalizers.empty()) {
-    api::set_condition(tree, {"NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers",
-                              "All content-preserving finalizers finished"}, now);
+    api::set_condition(tree,
+                       {"NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers",
+                        "All content-preserving finalizers finished"},
+                       now);
   } else {
-    api::set_condition(tree, {"NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain",
-                              "Some content in the namespace has finalizers remaining: " + finalizers}, now);
+    api::set_condition(tree,
+                       {"NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain",
+                        "Some content in the namespace has finalizers remaining: " + finalizers},
+                       now);
   }
 }
 
-Result<Plan> empty_namespace(client::Client& client, const View& view, const std::vector<client::ResourceRef>& kinds,
-                             const Key& key, base::WallTime now) {
+Result<Plan> empty_namespace(client::Client& client, const View& view,
+                             const std::vector<client::ResourceRef>& kinds, const Key& key,
+                             base::WallTime now) {
   Plan plan;
   api::ObjectPtr object = view.get(kNamespaces, "", key.name);
   if (object == nullptr || !object->deleting()) return plan;
@@ -83,7 +99,6 @@ Result<Plan> empty_namespace(client::Client& client, const View& view, const std
   set_conditions(tree, remaining, finalizers, now);
   if (!remaining.empty()) {
     if (tree != before) {
-      tree["metadata"].erase("resourceVersion");
       plan.update(kNamespaces, tree, "status");
     }
     plan.again_after(kLookAgain);
@@ -91,7 +106,6 @@ Result<Plan> empty_namespace(client::Client& client, const View& view, const std
   }
   Json done = before;
   done["spec"]["finalizers"] = Json::array();
-  done["metadata"].erase("resourceVersion");
   plan.update(kNamespaces, std::move(done), "finalize");
   return plan;
 }
@@ -114,8 +128,8 @@ Controller make_namespace_controller(std::vector<client::ResourceRef> namespaced
   Controller c;
   c.name = "namespace-controller";
   c.sources = {{kNamespaces, own_key, {}}};
-  c.observe_and_plan = [kinds = std::move(namespaced)](client::Client& client, const View& view, const Key& key,
-                                                       base::WallTime now) {
+  c.observe_and_plan = [kinds = std::move(namespaced)](client::Client& client, const View& view,
+                                                       const Key& key, base::WallTime now) {
     return empty_namespace(client, view, kinds, key, now);
   };
   return c;
@@ -135,7 +149,9 @@ Controller make_service_account_controller() {
     Plan plan;
     if (!wants_content(view, key) || view.get(kServiceAccounts, key.name, "default") != nullptr) return plan;
     plan.create(kServiceAccounts, key.name,
-                {{"kind", "ServiceAccount"}, {"apiVersion", "v1"}, {"metadata", {{"name", "default"}, {"namespace", key.name}}}});
+                {{"kind", "ServiceAccount"},
+                 {"apiVersion", "v1"},
+                 {"metadata", {{"name", "default"}, {"namespace", key.name}}}});
     return plan;
   };
   return c;
@@ -165,7 +181,8 @@ Controller make_root_ca_controller(std::string root_ca_pem) {
                      {"namespace", key.name},
                      {"annotations",
                       {{"kubernetes.io/description",
-                        "Holds the certificate authority that clients in the cluster verify the API server with."}}}}},
+                        "Holds the certificate authority that clients in the cluster verify the API server "
+                        "with."}}}}},
                    {"data", data}});
       return plan;
     }

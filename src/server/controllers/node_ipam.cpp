@@ -48,7 +48,8 @@ Controller make_node_ipam_controller(std::string cluster_cidr) {
   // One key for all nodes: ranges are given out one after another, so never twice.
   c.sources = {{kNodes,
                 [](const api::ObjectPtr&, const api::ObjectPtr& after, const View&) {
-                  const bool wants = after != nullptr && after->bytes().find("\"podCIDR\"") == std::string_view::npos;
+                  const bool wants =
+                      after != nullptr && after->bytes().find("\"podCIDR\"") == std::string_view::npos;
                   return wants ? Keys{Key{}} : Keys();
                 },
                 {}}};
@@ -72,10 +73,12 @@ Controller make_node_ipam_controller(std::string cluster_cidr) {
         part = nth_subnet(cidr, part_length(cidr), n++);
       } while (!part.empty() && taken.count(part) != 0);
       if (part.empty()) {
-        plan.note(node, "Warning", "CIDRNotAvailable", base::cat("Node ", node->name(), " status is now: CIDRNotAvailable"));
+        plan.note(node, "Warning", "CIDRNotAvailable",
+                  base::cat("Node ", node->name(), " status is now: CIDRNotAvailable"));
         continue;
       }
-      plan.patch(kNodes, "", node->name(), {{"spec", {{"podCIDR", part}, {"podCIDRs", Json::array({part})}}}});
+      plan.patch(kNodes, "", node->name(),
+                 {{"spec", {{"podCIDR", part}, {"podCIDRs", Json::array({part})}}}});
     }
     return plan;
   };

@@ -21,8 +21,9 @@ Json taint(const char* key, const char* effect) { return {{"key", key}, {"effect
 /// Taint keys this controller owns; others are the users'.
 bool is_ours(const Json& t) {
   static const char* const kKeys[] = {
-      "node.kubernetes.io/not-ready",     "node.kubernetes.io/unreachable",  "node.kubernetes.io/memory-pressure",
-      "node.kubernetes.io/disk-pressure", "node.kubernetes.io/pid-pressure", "node.kubernetes.io/network-unavailable",
+      "node.kubernetes.io/not-ready",       "node.kubernetes.io/unreachable",
+      "node.kubernetes.io/memory-pressure", "node.kubernetes.io/disk-pressure",
+      "node.kubernetes.io/pid-pressure",    "node.kubernetes.io/network-unavailable",
       "node.kubernetes.io/unschedulable"};
   std::string_view key = base::string_at(t, {"key"});
   std::string_view effect = base::string_at(t, {"effect"});
@@ -61,9 +62,11 @@ void mark_unknown(Json& node, base::WallTime now) {
   for (const char* type : {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}) {
     const Json* have = api::find_condition(node, type);
     if (have == nullptr) {
-      api::set_condition(node, {type, "Unknown", "NodeStatusNeverUpdated", "Kubelet never posted node status."}, now);
+      api::set_condition(
+          node, {type, "Unknown", "NodeStatusNeverUpdated", "Kubelet never posted node status."}, now);
     } else if (base::string_at(*have, {"status"}) != "Unknown") {
-      api::set_condition(node, {type, "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status."}, now);
+      api::set_condition(node, {type, "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status."},
+                         now);
     }
   }
 }
@@ -74,7 +77,8 @@ void mark_pods_not_ready(const View& view, const std::string& node, base::WallTi
     Json tree = pod->tree();
     if (!pod_ready(tree)) continue;
     Json next = tree;
-    api::set_condition(next, {"Ready", "False", "NodeNotReady", "Node is not ready"}, now, api::ConditionTimes::kProbe);
+    api::set_condition(next, {"Ready", "False", "NodeNotReady", "Node is not ready"}, now,
+                       api::ConditionTimes::kProbe);
     Json patch = {{"metadata", {{"uid", std::string(pod->uid())}}},
                   {"status", {{"conditions", Json::array({*api::find_condition(next, "Ready")})}}}};
     plan.patch(kPods, pod->ns(), pod->name(), std::move(patch), "status");
@@ -109,7 +113,8 @@ bool set_taints(Json& node, const std::vector<Json>& wanted, base::WallTime now)
   return true;
 }
 
-Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::MonoTime mono, Heartbeats& beats) {
+Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::MonoTime mono,
+                    Heartbeats& beats) {
   Plan plan;
   api::ObjectPtr object = view.get(kNodes, "", key.name);
   if (object == nullptr) {
@@ -121,7 +126,8 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
   std::string renewed;
   if (lease != nullptr) renewed = base::string_at(lease->tree(), {"spec", "renewTime"});
   // A write of the node's status is a sign of life too.
-  if (const Json* ready = api::find_condition(before, "Ready")) renewed += base::string_at(*ready, {"lastHeartbeatTime"});
+  if (const Json* ready = api::find_condition(before, "Ready"))
+    renewed += base::string_at(*ready, {"lastHeartbeatTime"});
   const base::MonoTime last = beats.last(key.name, renewed, mono);
   Json node = before;
   if (mono - last >= kGrace) {
@@ -131,9 +137,7 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
   }
   if (node.value("status", Json()) != before.value("status", Json())) {
     plan.note(object, "Normal", "NodeNotReady", base::cat("Node ", key.name, " status is now: NodeNotReady"));
-    Json status = node;
-    status["metadata"].erase("resourceVersion");
-    plan.update(kNodes, std::move(status), "status");
+    plan.update(kNodes, node, "status");
     mark_pods_not_ready(view, key.name, now, plan);
   } else if (condition(before, "Ready") == "False") {
     mark_pods_not_ready(view, key.name, now, plan);
@@ -186,7 +190,8 @@ std::vector<Json> condition_taints(const Json& node) {
   for (const auto& [type, key] : pressures) {
     if (condition(node, type) == "True") out.push_back(taint(key, "NoSchedule"));
   }
-  if (base::bool_at(node, {"spec", "unschedulable"})) out.push_back(taint("node.kubernetes.io/unschedulable", "NoSchedule"));
+  if (base::bool_at(node, {"spec", "unschedulable"}))
+    out.push_back(taint("node.kubernetes.io/unschedulable", "NoSchedule"));
   return out;
 }
 
@@ -229,7 +234,8 @@ std::optional<base::WallTime> evict_at(const Json& pod, const std::vector<Json>&
       tolerated = true;
       if (!toleration.contains("tolerationSeconds")) continue;
       auto added = base::parse_time(base::string_at(t, {"timeAdded"}));
-      sooner((added.ok() ? *added : now) + std::chrono::seconds(base::int_at(toleration, {"tolerationSeconds"})));
+      sooner((added.ok() ? *added : now) +
+             std::chrono::seconds(base::int_at(toleration, {"tolerationSeconds"})));
     }
     if (!tolerated) sooner(now);
   }
@@ -256,14 +262,17 @@ Plan plan_eviction(const View& view, const Key& key, base::WallTime now) {
       continue;
     }
     Json next = tree;
-    api::set_condition(next, {"DisruptionTarget", "True", "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"},
+    api::set_condition(next,
+                       {"DisruptionTarget", "True", "DeletionByTaintManager",
+                        "Taint manager: deleting due to NoExecute taint"},
                        now, api::ConditionTimes::kProbe);
     plan.patch(kPods, pod->ns(), pod->name(),
                {{"metadata", {{"uid", std::string(pod->uid())}}},
                 {"status", {{"conditions", Json::array({*api::find_condition(next, "DisruptionTarget")})}}}},
                "status");
     plan.remove(kPods, *pod);
-    plan.note(pod, "Normal", "TaintManagerEviction", base::cat("Marking for deletion Pod ", pod->ns(), "/", pod->name()));
+    plan.note(pod, "Normal", "TaintManagerEviction",
+              base::cat("Marking for deletion Pod ", pod->ns(), "/", pod->name()));
   }
   return plan;
 }
@@ -296,11 +305,14 @@ Plan plan_pod_gc(const View& view, const Key& key, base::WallTime now) {
     std::string_view phase = base::string_at(tree, {"status", "phase"});
     if (phase != "Succeeded" && phase != "Failed") {
       Json next = tree;
-      api::set_condition(next, {"DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists"}, now,
+      api::set_condition(next,
+                         {"DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists"}, now,
                          api::ConditionTimes::kProbe);
       plan.patch(kPods, pod->ns(), pod->name(),
                  {{"metadata", {{"uid", std::string(pod->uid())}}},
-                  {"status", {{"phase", "Failed"}, {"conditions", Json::array({*api::find_condition(next, "DisruptionTarget")})}}}},
+                  {"status",
+                   {{"phase", "Failed"},
+                    {"conditions", Json::array({*api::find_condition(next, "DisruptionTarget")})}}}},
                  "status");
     }
     client::DeleteOptions now_options;

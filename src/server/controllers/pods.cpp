@@ -29,7 +29,8 @@ bool pod_available(const Json& pod, int64_t min_ready_seconds, base::WallTime no
   return pod_ready(pod) && !until_available(pod, min_ready_seconds, now);
 }
 
-std::optional<base::Duration> until_available(const Json& pod, int64_t min_ready_seconds, base::WallTime now) {
+std::optional<base::Duration> until_available(const Json& pod, int64_t min_ready_seconds,
+                                              base::WallTime now) {
   auto since = ready_since(pod);
   if (!since || min_ready_seconds == 0) return std::nullopt;
   const base::WallTime at = *since + std::chrono::seconds(min_ready_seconds);
@@ -58,8 +59,8 @@ Json pod_from_template(const api::Object& owner, const Json& pod_template, const
   return pod;
 }
 
-std::string free_pod_name(const View& view, std::string_view ns, std::string_view prefix, std::string_view seed,
-                          base::WallTime now, size_t index) {
+std::string free_pod_name(const View& view, std::string_view ns, std::string_view prefix,
+                          std::string_view seed, base::WallTime now, size_t index) {
   for (uint64_t salt = 0;; ++salt) {
     std::string text = base::cat(seed, "|", now.time_since_epoch().count(), "|", index, "|", salt);
     std::string name = api::generate_name(base::cat(prefix, "-"), api::fnv1a64(text));
@@ -67,8 +68,8 @@ std::string free_pod_name(const View& view, std::string_view ns, std::string_vie
   }
 }
 
-std::vector<PodView> claim_pods(const View& view, const api::Object& owner, const api::LabelSelector& selector,
-                                Plan& plan) {
+std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
+                                const api::LabelSelector& selector, Plan& plan) {
   std::vector<PodView> out;
   for (const auto& object : view.by_index(kPods, "controller", owner.uid())) {
     if (selector.matches(*object)) {
@@ -77,10 +78,11 @@ std::vector<PodView> claim_pods(const View& view, const api::Object& owner, cons
     }
     if (owner.deleting()) continue;
     // It does not match any more: let it go.
-    plan.patch(kPods, object->ns(), object->name(),
-               {{"metadata",
-                 {{"uid", std::string(object->uid())},
-                  {"ownerReferences", Json::array({{{"$patch", "delete"}, {"uid", std::string(owner.uid())}}})}}}});
+    plan.patch(
+        kPods, object->ns(), object->name(),
+        {{"metadata",
+          {{"uid", std::string(object->uid())},
+           {"ownerReferences", Json::array({{{"$patch", "delete"}, {"uid", std::string(owner.uid())}}})}}}});
   }
   if (owner.deleting()) return out;
   for (const auto& object : view.by_index(kPods, "controller", base::cat(owner.ns(), "/"))) {
@@ -88,8 +90,9 @@ std::vector<PodView> claim_pods(const View& view, const api::Object& owner, cons
     Json tree = object->tree();
     if (!pod_active(*object, tree)) continue;
     Json reference = api::controller_reference(owner);
-    plan.patch(kPods, object->ns(), object->name(),
-               {{"metadata", {{"uid", std::string(object->uid())}, {"ownerReferences", Json::array({reference})}}}});
+    plan.patch(
+        kPods, object->ns(), object->name(),
+        {{"metadata", {{"uid", std::string(object->uid())}, {"ownerReferences", Json::array({reference})}}}});
     out.push_back({object, std::move(tree)});
   }
   return out;

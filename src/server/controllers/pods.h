@@ -45,13 +45,13 @@ bool pod_active(const api::Object& object, const Json& pod);
 /// A pod from a template, owned by `owner`.
 Json pod_from_template(const api::Object& owner, const Json& pod_template, const std::string& name);
 /// A name "<prefix>-xxxxx" that no pod of the namespace has, from a seed.
-std::string free_pod_name(const View& view, std::string_view ns, std::string_view prefix, std::string_view seed,
-                          base::WallTime now, size_t index);
+std::string free_pod_name(const View& view, std::string_view ns, std::string_view prefix,
+                          std::string_view seed, base::WallTime now, size_t index);
 
 /// Pods that belong to a controller object: owned ones that match its selector, plus adoptions and releases
 /// that bring reality there, as writes in `plan`. Finished and deleting pods are included.
-std::vector<PodView> claim_pods(const View& view, const api::Object& owner, const api::LabelSelector& selector,
-                                Plan& plan);
+std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
+                                const api::LabelSelector& selector, Plan& plan);
 
 /// Order in which surplus pods go, first the one that hurts least (as kube-controller-manager ranks them).
 void sort_for_deletion(std::vector<PodView>& pods, base::WallTime now);

@@ -59,7 +59,8 @@ void scale(const View& view, const api::ObjectPtr& object, const Json& rs, std::
   const auto have = static_cast<int64_t>(active.size());
   const Json& pod_template = base::object_at(rs, {"spec", "template"});
   for (int64_t i = 0; i < std::min(want - have, kBurst); ++i) {
-    std::string name = free_pod_name(view, object->ns(), object->name(), object->uid(), now, static_cast<size_t>(i));
+    std::string name =
+        free_pod_name(view, object->ns(), object->name(), object->uid(), now, static_cast<size_t>(i));
     plan.create(kPods, object->ns(), pod_from_template(*object, pod_template, name));
     plan.note(object, "Normal", "SuccessfulCreate", "Created pod: " + name);
   }
@@ -106,22 +107,24 @@ Plan plan_replicaset(const View& view, const Key& key, base::WallTime now) {
 Controller make_replicaset_controller() {
   Controller c;
   c.name = "replicaset-controller";
-  c.sources = {{kReplicaSets, own_key, {}},
-               {kPods,
-                [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-                  static const auto owner = owner_key("ReplicaSet");
-                  Keys keys = owner(before, after, view);
-                  if (!keys.empty() || after == nullptr) return keys;
-                  // An orphan: whoever selects it may adopt it.
-                  if (!api::controller_of(*after).uid.empty()) return keys;
-                  for (const auto& rs : view.list(kReplicaSets, after->ns())) {
-                    const Json tree = rs->tree();
-                    auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
-                    if (selector.ok() && selector->matches(*after)) keys.push_back({std::string(rs->ns()), std::string(rs->name())});
-                  }
-                  return keys;
-                },
-                {{"controller", controller_uid_index()}}}};
+  c.sources = {
+      {kReplicaSets, own_key, {}},
+      {kPods,
+       [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
+         static const auto owner = owner_key("ReplicaSet");
+         Keys keys = owner(before, after, view);
+         if (!keys.empty() || after == nullptr) return keys;
+         // An orphan: whoever selects it may adopt it.
+         if (!api::controller_of(*after).uid.empty()) return keys;
+         for (const auto& rs : view.list(kReplicaSets, after->ns())) {
+           const Json tree = rs->tree();
+           auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
+           if (selector.ok() && selector->matches(*after))
+             keys.push_back({std::string(rs->ns()), std::string(rs->name())});
+         }
+         return keys;
+       },
+       {{"controller", controller_uid_index()}}}};
   c.plan = plan_replicaset;
   return c;
 }

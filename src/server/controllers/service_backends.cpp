@@ -46,7 +46,8 @@ Json ports_of(const Json& service, const Json& pod) {
     const Json* target = base::find_path(p, {"targetPort"});
     int64_t number = target != nullptr ? resolve_port(*target, pod, protocol) : base::int_at(p, {"port"});
     if (number == 0) continue;
-    Json port = {{"name", std::string(base::string_at(p, {"name"}))}, {"port", number}, {"protocol", protocol}};
+    Json port = {
+        {"name", std::string(base::string_at(p, {"name"}))}, {"port", number}, {"protocol", protocol}};
     if (p.contains("appProtocol")) port["appProtocol"] = p["appProtocol"];
     ports.push_back(std::move(port));
   }
@@ -73,8 +74,10 @@ std::vector<Backend> backends_of(const View& view, const Json& service, const st
     if (b.ip.empty()) continue;
     b.pod = object;
     b.node = base::string_at(pod, {"spec", "nodeName"});
-    if (api::ObjectPtr node = view.get(kNodes, "", b.node)) b.zone = node->label("topology.kubernetes.io/zone");
-    if (base::string_at(pod, {"spec", "subdomain"}) == service_name) b.hostname = base::string_at(pod, {"spec", "hostname"});
+    if (api::ObjectPtr node = view.get(kNodes, "", b.node))
+      b.zone = node->label("topology.kubernetes.io/zone");
+    if (base::string_at(pod, {"spec", "subdomain"}) == service_name)
+      b.hostname = base::string_at(pod, {"spec", "hostname"});
     b.terminating = object->deleting();
     b.serving = pod_ready(pod);
     b.ready = publish_all || (b.serving && !b.terminating);
@@ -99,8 +102,8 @@ std::vector<Source> backend_sources(const client::ResourceRef& owned, const char
     }
     return keys;
   };
-  auto owned_keys = [label = std::string(service_label)](const api::ObjectPtr& before, const api::ObjectPtr& after,
-                                                         const View&) {
+  auto owned_keys = [label = std::string(service_label)](const api::ObjectPtr& before,
+                                                         const api::ObjectPtr& after, const View&) {
     Keys keys;
     for (const auto& o : {before, after}) {
       if (!o) continue;

@@ -24,9 +24,12 @@ class LocalWatch final : public client::Watch {
 
 client::WatchEvent::Type event_type(CacheEvent::Type t) {
   switch (t) {
-    case CacheEvent::Type::kAdded: return client::WatchEvent::Type::kAdded;
-    case CacheEvent::Type::kModified: return client::WatchEvent::Type::kModified;
-    case CacheEvent::Type::kDeleted: break;
+    case CacheEvent::Type::kAdded:
+      return client::WatchEvent::Type::kAdded;
+    case CacheEvent::Type::kModified:
+      return client::WatchEvent::Type::kModified;
+    case CacheEvent::Type::kDeleted:
+      break;
   }
   return client::WatchEvent::Type::kDeleted;
 }
@@ -65,8 +68,8 @@ class LocalClient final : public client::Client {
     if (!r.ok()) return r.error();
     std::string name(base::string_at(object, {"metadata", "name"}));
     return registry_.update(
-        **r, ns, name, subresource,
-        [&](const Json&) -> Result<Json> { return with_type(**r, object); }, context());
+        **r, ns, name, subresource, [&](const Json&) -> Result<Json> { return with_type(**r, object); },
+        context());
   }
 
   Result<ObjectPtr> patch(const ResourceRef& ref, std::string_view ns, std::string_view name,
@@ -78,9 +81,12 @@ class LocalClient final : public client::Client {
         row, ns, name, subresource,
         [&](const Json& current) -> Result<Json> {
           switch (type) {
-            case client::PatchType::kJson: return api::json_patch(current, patch);
-            case client::PatchType::kMerge: return api::merge_patch(current, patch);
-            case client::PatchType::kStrategic: break;
+            case client::PatchType::kJson:
+              return api::json_patch(current, patch);
+            case client::PatchType::kMerge:
+              return api::merge_patch(current, patch);
+            case client::PatchType::kStrategic:
+              break;
           }
           return api::strategic_merge_patch(current, patch, row.type);
         },
@@ -127,9 +133,8 @@ class LocalClient final : public client::Client {
 
  private:
   static Status unknown(const ResourceRef& ref) {
-    return Status(Code::kNotFound,
-                  base::cat("the server could not find the requested resource ", ref.plural, " in ",
-                            api::make_api_version(ref.group, ref.version)));
+    return Status(Code::kNotFound, base::cat("the server could not find the requested resource ", ref.plural,
+                                             " in ", api::make_api_version(ref.group, ref.version)));
   }
   Result<ResourcePtr> find(const ResourceRef& ref) const {
     ResourcePtr row = registry_.table().find(ref.group, ref.version, ref.plural);

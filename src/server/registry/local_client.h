@@ -18,8 +18,8 @@ using SubresourcePost = std::function<base::Result<Json>(const api::Resource& re
                                                          std::string_view name, std::string_view subresource,
                                                          const Json& body, const UserInfo& user)>;
 
-/// Writes as `user`. Watch callbacks come on the store's writer thread or on the caller's of watch(): they must
-/// only queue. Outlived by registry and post.
+/// Writes as `user`. Watch callbacks come on the store's writer thread or on the caller's of watch(): they
+/// must only queue. Outlived by registry and post.
 std::unique_ptr<client::Client> make_local_client(Registry& registry, UserInfo user, SubresourcePost post);
 
 }  // namespace orch::server

@@ -25,7 +25,9 @@ namespace {
 
 constexpr std::string_view kRoot = "/registry/";
 
-std::string cache_key(std::string_view group, std::string_view plural) { return base::cat(group, "/", plural); }
+std::string cache_key(std::string_view group, std::string_view plural) {
+  return base::cat(group, "/", plural);
+}
 
 /// "/registry/<group>/<plural>/" of a key: what finds its cache.
 std::string_view prefix_of(std::string_view key) {
@@ -42,7 +44,7 @@ struct Registry::Rep {
   mutable std::shared_mutex mutex;
   std::unordered_map<std::string, std::unique_ptr<WatchCache>> by_resource;  // under mutex
   std::unordered_map<std::string_view, WatchCache*> by_prefix;               // under mutex
-  std::unordered_map<std::string, Hook> hooks;  // set before start()
+  std::unordered_map<std::string, Hook> hooks;                               // set before start()
   std::unique_ptr<datastore::Subscription> subscription;
 
   WatchCache* find_prefix(std::string_view prefix) const {
@@ -87,8 +89,8 @@ Status Registry::start() {
   }
   range.items.clear();
   rep_->progress = base_revision;
-  auto subscribed = store_.subscribe(kRoot, base_revision,
-                                     [this](const std::vector<datastore::Event>& events) { on_events(events); });
+  auto subscribed = store_.subscribe(
+      kRoot, base_revision, [this](const std::vector<datastore::Event>& events) { on_events(events); });
   if (subscribed.outcome != datastore::Outcome::kOk) {
     return Status(Code::kInternal, base::cat("following the store: ", subscribed.message));
   }
@@ -213,7 +215,8 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
   std::string_view own = base::string_at(meta, {"namespace"});
   if (r.namespaced) {
     if (!own.empty() && own != ns) {
-      return Status(Code::kBadRequest, "the namespace of the provided object does not match the namespace sent on the request");
+      return Status(Code::kBadRequest,
+                    "the namespace of the provided object does not match the namespace sent on the request");
     }
     meta["namespace"] = std::string(ns);
   } else {
@@ -238,14 +241,16 @@ Result<ObjectPtr> Registry::create(const Resource& r, std::string_view ns, Json 
   bool generated = base::string_at(object, {"metadata", "name"}).empty();
   for (int attempt = 0;; ++attempt) {
     auto result = create_once(r, ns, object, context);
-    if (result.ok() || !generated || result.error().code() != Code::kAlreadyExists || attempt == 7) return result;
+    if (result.ok() || !generated || result.error().code() != Code::kAlreadyExists || attempt == 7)
+      return result;
   }
 }
 
 Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, Json object,
                                         const WriteContext& context) {
   const api::Strategy& strategy = *r.strategy;
-  api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr};
+  api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(),
+                          nullptr};
   ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
   std::string name(base::string_at(object, {"metadata", "name"}));
   apply_defaults(schema_, r, object);
@@ -272,7 +277,8 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
     if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(r, name);
     return api::Object::from_tree(object, r.selectable_fields);
   }
-  datastore::WriteResult written = store_.write_sync({datastore::Write::Type::kPut, r.key(ns, name), stored, 0});
+  datastore::WriteResult written =
+      store_.write_sync({datastore::Write::Type::kPut, r.key(ns, name), stored, 0});
   if (written.outcome != datastore::Outcome::kOk) {
     if (h != nullptr) h->settle(nullptr, &object);
     if (written.outcome == datastore::Outcome::kConflict) return already_exists(r, name);
@@ -301,7 +307,8 @@ Status already_exists(const Resource& r, std::string_view name) {
   details.name = name;
   details.group = r.group;
   details.kind = r.plural;
-  return Status(Code::kAlreadyExists, base::cat(r.group_resource(), " \"", name, "\" already exists"), details);
+  return Status(Code::kAlreadyExists, base::cat(r.group_resource(), " \"", name, "\" already exists"),
+                details);
 }
 
 void collect_warnings(const api::Strategy& strategy, const Json& object, const Json* old,

@@ -29,6 +29,8 @@ struct WriteContext {
   std::vector<std::string>* warnings = nullptr;  // Warning headers to send
   /// Skips the admission chain: only for Orch's own start-up objects.
   bool skip_admission = false;
+  /// Skips the strategy's validation of updates: only for edits whose own rules were checked (binding).
+  bool skip_validation = false;
 };
 
 struct DeleteParams {
@@ -38,8 +40,8 @@ struct DeleteParams {
 };
 
 struct DeleteOutcome {
-  bool gone = false;       // removed from the store; otherwise only marked (grace period, finalizers)
-  api::ObjectPtr object;   // last state
+  bool gone = false;      // removed from the store; otherwise only marked (grace period, finalizers)
+  api::ObjectPtr object;  // last state
 };
 
 /// Called with a copy of the current tree; returns the wanted tree or why not. May be called again after a
@@ -63,23 +65,25 @@ class Registry {
   WatchCache* cache(const api::Resource& resource) const;
   WatchCache* cache(std::string_view group, std::string_view plural) const;
 
-  base::Result<api::ObjectPtr> get(const api::Resource& resource, std::string_view ns, std::string_view name) const;
+  base::Result<api::ObjectPtr> get(const api::Resource& resource, std::string_view ns,
+                                   std::string_view name) const;
   /// `object` is a complete tree of the row's version; unknown fields were pruned by the caller.
   base::Result<api::ObjectPtr> create(const api::Resource& resource, std::string_view ns, Json object,
                                       const WriteContext& context);
   /// Read, change, validate, write; retried on a lost race unless the wanted tree carries a resourceVersion.
   /// `subresource`: "" main, "status", or another that edits the object itself.
-  base::Result<api::ObjectPtr> update(const api::Resource& resource, std::string_view ns, std::string_view name,
-                                      std::string_view subresource, const Change& change,
-                                      const WriteContext& context);
-  base::Result<DeleteOutcome> remove(const api::Resource& resource, std::string_view ns, std::string_view name,
-                                     const DeleteParams& params, const WriteContext& context);
+  base::Result<api::ObjectPtr> update(const api::Resource& resource, std::string_view ns,
+                                      std::string_view name, std::string_view subresource,
+                                      const Change& change, const WriteContext& context);
+  base::Result<DeleteOutcome> remove(const api::Resource& resource, std::string_view ns,
+                                     std::string_view name, const DeleteParams& params,
+                                     const WriteContext& context);
 
   /// Assigns what is unique in the cluster (service IPs, node ports) to an object about to be stored.
   /// `allocate` may change the tree or refuse it, and runs again on each retry of a lost race; `settle` is
-  /// called once with what became of it: `kept`, the tree that is in the store now, and `dropped`, the one that
-  /// is not (the one before, or the wanted one when the write failed), either may be null; what only `dropped`
-  /// uses is given back.
+  /// called once with what became of it: `kept`, the tree that is in the store now, and `dropped`, the one
+  /// that is not (the one before, or the wanted one when the write failed), either may be null; what only
+  /// `dropped` uses is given back.
   struct Hook {
     std::function<base::Status(Json& object, const Json* old, bool dry_run)> allocate;
     std::function<void(const Json* kept, const Json* dropped)> settle;
@@ -106,10 +110,11 @@ class Registry {
                                            const api::ObjectPtr& current, const Change& change,
                                            const WriteContext& context, Attempt& attempt);
   base::Result<DeleteOutcome> remove_once(const api::Resource& r, const api::ObjectPtr& current,
-                                          const DeleteParams& params, const WriteContext& context, Attempt& attempt);
-  base::Status admit(const api::Resource& r, std::string_view subresource, AdmissionRequest::Operation operation,
-                     std::string_view ns, std::string_view name, Json* object, const Json* old,
-                     const WriteContext& context) const;
+                                          const DeleteParams& params, const WriteContext& context,
+                                          Attempt& attempt);
+  base::Status admit(const api::Resource& r, std::string_view subresource,
+                     AdmissionRequest::Operation operation, std::string_view ns, std::string_view name,
+                     Json* object, const Json* old, const WriteContext& context) const;
   api::ObjectPtr committed_or_null(const api::Resource& r, std::string_view ns, std::string_view name,
                                    int64_t revision) const;
   base::Result<api::ObjectPtr> committed(const api::Resource& r, std::string_view ns, std::string_view name,

@@ -22,7 +22,8 @@ bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
   Json list = base::array_at(meta, {"finalizers"});
   auto has = [&](const char* f) { return std::find(list.begin(), list.end(), f) != list.end(); };
   bool orphan = propagation == "Orphan" || (propagation.empty() && has("orphan"));
-  bool foreground = propagation == "Foreground" || (propagation.empty() && has("foregroundDeletion") && !orphan);
+  bool foreground =
+      propagation == "Foreground" || (propagation.empty() && has("foregroundDeletion") && !orphan);
   bool changed = false;
   auto want = [&](const char* f, bool wanted) {
     auto it = std::find(list.begin(), list.end(), f);
@@ -41,14 +42,14 @@ bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
 
 Status check_preconditions(const Resource& r, const api::Object& o, const DeleteParams& p) {
   if (!p.uid.empty() && p.uid != o.uid()) {
-    return conflict_status(r, o.name(),
-                           base::cat("Precondition failed: UID in precondition: ", p.uid,
-                                     ", UID in object meta: ", o.uid()));
+    return conflict_status(
+        r, o.name(),
+        base::cat("Precondition failed: UID in precondition: ", p.uid, ", UID in object meta: ", o.uid()));
   }
   if (!p.resource_version.empty() && p.resource_version != std::to_string(o.revision())) {
     return conflict_status(r, o.name(),
-                           base::cat("Precondition failed: ResourceVersion in precondition: ", p.resource_version,
-                                     ", ResourceVersion in object meta: ", o.revision()));
+                           base::cat("Precondition failed: ResourceVersion in precondition: ",
+                                     p.resource_version, ", ResourceVersion in object meta: ", o.revision()));
   }
   return {};
 }
@@ -67,8 +68,9 @@ Result<DeleteOutcome> Registry::remove(const Resource& r, std::string_view ns, s
   }
 }
 
-Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& current, const DeleteParams& params,
-                                            const WriteContext& context, Attempt& attempt) {
+Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& current,
+                                            const DeleteParams& params, const WriteContext& context,
+                                            Attempt& attempt) {
   const api::Strategy& strategy = *r.strategy;
   const std::string ns(current->ns()), name(current->name());
   ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
@@ -101,16 +103,16 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
     if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
     if (strategy.prepare_delete) strategy.prepare_delete(next);
   }
-  const bool held = !base::array_at(next, {"metadata", "finalizers"}).empty() ||
-                    (strategy.held && strategy.held(next));
+  const bool held =
+      !base::array_at(next, {"metadata", "finalizers"}).empty() || (strategy.held && strategy.held(next));
   const bool goes = !held && grace == 0;
   if (!goes && next == old) return DeleteOutcome{false, current};
   if (context.dry_run) return DeleteOutcome{goes, current};
 
   std::string stored = goes ? std::string() : api::to_stored(next);
   datastore::WriteResult written =
-      store_.write_sync({goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut, r.key(ns, name),
-                         stored, current->revision()});
+      store_.write_sync({goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut,
+                         r.key(ns, name), stored, current->revision()});
   if (written.outcome != datastore::Outcome::kOk) {
     if (written.outcome != datastore::Outcome::kConflict) return write_failure(written);
     if (written.current == 0) return not_found(r, name);

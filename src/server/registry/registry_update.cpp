@@ -30,8 +30,8 @@ void copy_member(const Json& from, Json& to, const char* key) {
 void keep_system_metadata(const Json& old, Json& next) {
   Json& meta = next["metadata"];
   const Json& before = old["metadata"];
-  for (const char* key : {"creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
-                          "generateName", "selfLink"}) {
+  for (const char* key : {"creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+                          "generation", "generateName", "selfLink"}) {
     copy_member(before, meta, key);
   }
   for (const char* key : {"name", "namespace", "uid"}) {
@@ -83,8 +83,9 @@ Result<ObjectPtr> Registry::update(const Resource& r, std::string_view ns, std::
   }
 }
 
-Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subresource, const ObjectPtr& current,
-                                        const Change& change, const WriteContext& context, Attempt& attempt) {
+Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subresource,
+                                        const ObjectPtr& current, const Change& change,
+                                        const WriteContext& context, Attempt& attempt) {
   const api::Strategy& strategy = *r.strategy;
   const std::string ns(current->ns()), name(current->name());
   const Json old = current->tree();
@@ -106,7 +107,8 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
                                      ", UID in object meta: ", current->uid()));
   }
   keep_system_metadata(old, next);
-  api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr};
+  api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(),
+                          nullptr};
   const bool status_write = subresource == "status";
   if (status_write) {
     keep_all_but_status(old, next);
@@ -115,7 +117,8 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     copy_member(old, next, "status");
   }
   apply_defaults(schema_, r, next);
-  ORCH_RETURN_IF_ERROR(admit(r, subresource, AdmissionRequest::Operation::kUpdate, ns, name, &next, &old, context));
+  ORCH_RETURN_IF_ERROR(
+      admit(r, subresource, AdmissionRequest::Operation::kUpdate, ns, name, &next, &old, context));
   apply_defaults(schema_, r, next);
   const auto own = strategy.subresource_updates.find(subresource);
   const bool has_own = !status_write && own != strategy.subresource_updates.end();
@@ -123,10 +126,6 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     if (own->second.prepare) own->second.prepare(next, old, sc);
   } else if (subresource.empty() && strategy.prepare_update) {
     strategy.prepare_update(next, old, sc);
-  }
-  if (!status_write && strategy.has_generation) {
-    const bool changed = strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
-    if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
   }
   finish_tree(next);
 
@@ -136,7 +135,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     if (strategy.validate_status_update) strategy.validate_status_update(next, old, errors);
   } else if (has_own) {
     if (own->second.validate) own->second.validate(next, old, errors);
-  } else {
+  } else if (!context.skip_validation) {
     if (strategy.validate_update) {
       strategy.validate_update(next, old, errors);
     } else if (strategy.validate) {
@@ -149,6 +148,12 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   const Hook* h = subresource.empty() ? hook(r) : nullptr;
   if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(next, &old, context.dry_run));
   normalise(schema_, r, next);
+  if (!status_write && strategy.has_generation) {
+    // Only now are both in normal form: a default that normal form leaves out again is no change.
+    const bool changed =
+        strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
+    if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
+  }
   auto settle = [&](bool written) {
     if (h != nullptr) h->settle(written ? &next : &old, written ? &old : &next);
   };
@@ -162,13 +167,14 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     return api::Object::from_tree(next, r.selectable_fields);
   }
   // The last finalizer of an object under deletion was taken off: it goes now.
-  const bool goes = current->deleting() && base::array_at(next, {"metadata", "finalizers"}).empty() &&
-                    base::int_at(next, {"metadata", "deletionGracePeriodSeconds"}) == 0 &&
-                    !(strategy.held && strategy.held(next)) &&
-                    (!base::array_at(old, {"metadata", "finalizers"}).empty() || (strategy.held && strategy.held(old)));
+  const bool goes =
+      current->deleting() && base::array_at(next, {"metadata", "finalizers"}).empty() &&
+      base::int_at(next, {"metadata", "deletionGracePeriodSeconds"}) == 0 &&
+      !(strategy.held && strategy.held(next)) &&
+      (!base::array_at(old, {"metadata", "finalizers"}).empty() || (strategy.held && strategy.held(old)));
   std::string stored = api::to_stored(next);
-  datastore::Write write{goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut, r.key(ns, name),
-                         goes ? std::string() : stored, current->revision()};
+  datastore::Write write{goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut,
+                         r.key(ns, name), goes ? std::string() : stored, current->revision()};
   datastore::WriteResult written = store_.write_sync(std::move(write));
   if (written.outcome != datastore::Outcome::kOk) {
     settle(false);

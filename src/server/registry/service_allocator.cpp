@@ -26,7 +26,9 @@ bool parse_ip(const std::string& text, int family, std::string& bytes) {
   return true;
 }
 
-std::string owner_of(const Json& service) { return std::string(base::string_at(service, {"metadata", "uid"})); }
+std::string owner_of(const Json& service) {
+  return std::string(base::string_at(service, {"metadata", "uid"}));
+}
 
 Status invalid(const Json& service, const std::function<void(api::FieldErrors&)>& add) {
   api::FieldErrors errors;
@@ -58,7 +60,8 @@ std::set<int> ports_of(const Json& service) {
   for (const auto& port : base::array_at(service, {"spec", "ports"})) {
     if (int64_t n = base::int_at(port, {"nodePort"}); n > 0) out.insert(static_cast<int>(n));
   }
-  if (int64_t n = base::int_at(service, {"spec", "healthCheckNodePort"}); n > 0) out.insert(static_cast<int>(n));
+  if (int64_t n = base::int_at(service, {"spec", "healthCheckNodePort"}); n > 0)
+    out.insert(static_cast<int>(n));
   return out;
 }
 
@@ -73,7 +76,8 @@ Result<std::unique_ptr<ServiceAllocator>> ServiceAllocator::make(const ServiceRa
   int bits = a->family_ == 4 ? 32 : 128;
   int length = slash == std::string::npos ? -1 : std::atoi(ranges.cidr.c_str() + slash + 1);
   if (!parse_ip(address, a->family_, a->base_) || length < 1 || length > bits - 2) {
-    return Status(Code::kBadRequest, base::cat("service range \"", ranges.cidr, "\" is not a CIDR with room for services"));
+    return Status(Code::kBadRequest,
+                  base::cat("service range \"", ranges.cidr, "\" is not a CIDR with room for services"));
   }
   for (int bit = length; bit < bits; ++bit) a->base_[bit / 8] &= static_cast<char>(~(0x80 >> (bit % 8)));
   int host_bits = std::min(bits - length, 20);
@@ -83,8 +87,9 @@ Result<std::unique_ptr<ServiceAllocator>> ServiceAllocator::make(const ServiceRa
   uint32_t reserved = std::min(256u, std::max(16u, a->size_ / 16));
   if (a->size_ < 64) reserved = 1;
   a->next_ip_ = reserved + seed() % (a->size_ - reserved - 1);
-  a->next_port_ = ranges.node_port_first + static_cast<int>(seed() % static_cast<unsigned>(
-                      ranges.node_port_last - ranges.node_port_first + 1));
+  a->next_port_ =
+      ranges.node_port_first +
+      static_cast<int>(seed() % static_cast<unsigned>(ranges.node_port_last - ranges.node_port_first + 1));
   return a;
 }
 
@@ -155,7 +160,8 @@ void carry_over(Json& spec, const Json& old_spec) {
   for (auto& port : spec["ports"]) {
     if (base::int_at(port, {"nodePort"}) != 0) continue;
     for (const auto& before : base::array_at(old_spec, {"ports"})) {
-      if (base::int_at(before, {"nodePort"}) == 0 || before.value("port", Json()) != port.value("port", Json()) ||
+      if (base::int_at(before, {"nodePort"}) == 0 ||
+          before.value("port", Json()) != port.value("port", Json()) ||
           before.value("protocol", Json("TCP")) != port.value("protocol", Json("TCP"))) {
         continue;
       }
@@ -166,7 +172,8 @@ void carry_over(Json& spec, const Json& old_spec) {
 
 void clear_what_the_type_excludes(Json& spec) {
   if (!wants_cluster_ip(spec)) {
-    for (const char* key : {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"}) {
+    for (const char* key :
+         {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"}) {
       spec.erase(key);
     }
   }
@@ -193,7 +200,8 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
   const api::FieldPath path("spec");
   if (wants_cluster_ip(spec)) {
     std::string ip(base::string_at(spec, {"clusterIP"}));
-    if (ip.empty() && !base::array_at(spec, {"clusterIPs"}).empty()) ip = spec["clusterIPs"][0].get<std::string>();
+    if (ip.empty() && !base::array_at(spec, {"clusterIPs"}).empty())
+      ip = spec["clusterIPs"][0].get<std::string>();
     if (ip.empty()) {
       auto next = next_ip(owner);
       if (!next.ok()) return fail(next.error());
@@ -218,7 +226,8 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
     }
     spec["clusterIP"] = ip;
     spec["clusterIPs"] = Json::array({ip});
-    if (base::array_at(spec, {"ipFamilies"}).empty()) spec["ipFamilies"] = Json::array({family_ == 4 ? "IPv4" : "IPv6"});
+    if (base::array_at(spec, {"ipFamilies"}).empty())
+      spec["ipFamilies"] = Json::array({family_ == 4 ? "IPv4" : "IPv6"});
     if (base::string_at(spec, {"ipFamilyPolicy"}).empty()) spec["ipFamilyPolicy"] = "SingleStack";
   }
   size_t index = 0;
@@ -238,8 +247,9 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
       }
       if (wanted < ranges_.node_port_first || wanted > ranges_.node_port_last) {
         return fail(invalid(service, [&](api::FieldErrors& e) {
-          e.invalid(at, wanted, base::cat("provided port is not in the valid range. The range of valid ports is ",
-                                          ranges_.node_port_first, "-", ranges_.node_port_last));
+          e.invalid(at, wanted,
+                    base::cat("provided port is not in the valid range. The range of valid ports is ",
+                              ranges_.node_port_first, "-", ranges_.node_port_last));
         }));
       }
       auto [it, fresh] = ports_.emplace(wanted, owner);

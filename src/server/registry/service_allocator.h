@@ -24,7 +24,8 @@ struct ServiceRanges {
 /// are the only record, so nothing can disagree with them. Thread-safe.
 class ServiceAllocator {
  public:
-  /// kBadRequest for a range that is not a CIDR of room for services; of larger ranges the first 2^20 addresses are used.
+  /// kBadRequest for a range that is not a CIDR of room for services; of larger ranges the first 2^20
+  /// addresses are used.
   static base::Result<std::unique_ptr<ServiceAllocator>> make(const ServiceRanges& ranges);
 
   /// Takes what a stored service holds (start-up).
@@ -48,8 +49,8 @@ class ServiceAllocator {
 
   ServiceRanges ranges_;
   int family_ = 4;
-  std::string base_;         // network address, 4 or 16 bytes
-  uint32_t size_ = 0;        // addresses in use: [1, size_ - 2]
+  std::string base_;   // network address, 4 or 16 bytes
+  uint32_t size_ = 0;  // addresses in use: [1, size_ - 2]
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::string> ips_;  // under mutex_: address -> owner uid
   std::unordered_map<int, std::string> ports_;        // under mutex_: port -> owner uid

@@ -72,10 +72,10 @@ namespace {
 struct Watcher {
   Filter filter;
   Sink sink;
-  std::string trigger;                 // "" = general
-  std::vector<Delivery> pending;       // under the cache's mutex
-  std::mutex calling;                  // held while sink runs, so that the end of a watch waits for it
-  bool ended = false;                  // under calling
+  std::string trigger;            // "" = general
+  std::vector<Delivery> pending;  // under the cache's mutex
+  std::mutex calling;             // held while sink runs, so that the end of a watch waits for it
+  bool ended = false;             // under calling
 };
 using WatcherPtr = std::shared_ptr<Watcher>;
 
@@ -98,7 +98,7 @@ struct WatchCache::Rep {
   int64_t last = 0;                     // under mutex: revision of the last event applied
   std::vector<WatcherPtr> general;      // under mutex
   std::unordered_map<std::string, std::vector<WatcherPtr>> triggered;  // under mutex
-  std::vector<WatcherPtr> dirty;        // under mutex: watchers with pending deliveries
+  std::vector<WatcherPtr> dirty;  // under mutex: watchers with pending deliveries
 
   void offer(const WatcherPtr& w, const CacheEvent& e, const api::IndexedFields& fields,
              ObjectPtr& gone_copy) {
@@ -187,9 +187,9 @@ Page WatchCache::list(const Filter& filter, std::string_view after, int64_t limi
     if (it != objects.end() && matches(filter, **it, fields) && after.empty()) page.items.push_back(*it);
     return page;
   }
-  auto it = !after.empty()        ? objects.upper_bound(split_after(after))
-            : !filter.ns.empty()  ? objects.lower_bound(NamePair{filter.ns, {}})
-                                  : objects.begin();
+  auto it = !after.empty()       ? objects.upper_bound(split_after(after))
+            : !filter.ns.empty() ? objects.lower_bound(NamePair{filter.ns, {}})
+                                 : objects.begin();
   if (plain && limit == 0 && filter.ns.empty()) page.items.reserve(objects.size());
   for (; it != objects.end(); ++it) {
     if (!filter.ns.empty() && (*it)->ns() != filter.ns) break;
@@ -249,8 +249,8 @@ base::Result<std::unique_ptr<CacheWatch>> WatchCache::watch(
       }
     } else {
       if (since < rep_->oldest) {
-        return base::Status(base::Code::kExpired, base::cat("too old resource version: ", since, " (",
-                                                            rep_->oldest, ")"));
+        return base::Status(base::Code::kExpired,
+                            base::cat("too old resource version: ", since, " (", rep_->oldest, ")"));
       }
       auto from = std::upper_bound(rep_->events.begin(), rep_->events.end(), since,
                                    [](int64_t r, const CacheEventPtr& e) { return r < e->revision; });

@@ -57,8 +57,8 @@ class CacheWatch {
 struct Page {
   std::vector<api::ObjectPtr> items;
   int64_t revision = 0;
-  std::string next;         // "" when complete; else the last object given, to go on after
-  int64_t remaining = -1;   // -1 unknown (selectors in use)
+  std::string next;        // "" when complete; else the last object given, to go on after
+  int64_t remaining = -1;  // -1 unknown (selectors in use)
 };
 
 /// Thread-safe. load() and apply() are called by the registry alone, from one thread at a time.
@@ -80,7 +80,8 @@ class WatchCache {
   /// when `since` is before what is held. With `on_initial`, `since` is ignored: it is called once with the
   /// current state, and the sink gets what comes after exactly that. Both may be called before this returns.
   base::Result<std::unique_ptr<CacheWatch>> watch(Filter filter, int64_t since,
-                                                  const std::function<void(const Page&)>& on_initial, Sink sink);
+                                                  const std::function<void(const Page&)>& on_initial,
+                                                  Sink sink);
 
   const api::Resource& resource() const { return *resource_; }
 
@@ -101,7 +102,6 @@ class WatchCache {
 };
 
 /// The same object at another revision: what a DELETED event carries.
-api::ObjectPtr with_revision(const api::Object& object, int64_t revision,
-                             const api::IndexedFields& fields);
+api::ObjectPtr with_revision(const api::Object& object, int64_t revision, const api::IndexedFields& fields);
 
 }  // namespace orch::server

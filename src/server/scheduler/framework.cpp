@@ -29,7 +29,8 @@ class Reasons {
   std::map<std::string, size_t> counts_;
 };
 
-void add_scores(const Plugin& plugin, const PodInfo& pod, const Snapshot& feasible, std::vector<int64_t>& total) {
+void add_scores(const Plugin& plugin, const PodInfo& pod, const Snapshot& feasible,
+                std::vector<int64_t>& total) {
   std::vector<int64_t> raw(feasible.size());
   int64_t highest = 0;
   for (size_t i = 0; i < feasible.size(); ++i) {

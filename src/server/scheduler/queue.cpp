@@ -24,10 +24,17 @@ void Queue::activate(Entry& e) {
 
 void Queue::detach(Entry& e) {
   switch (e.state) {
-    case Entry::State::kActive: active_.erase({e.pod->priority, e.order}); break;
-    case Entry::State::kBackoff: backoff_.erase({e.due, e.pod->uid}); break;
-    case Entry::State::kSleeping: sleeping_.erase(e.pod->uid); break;
-    case Entry::State::kDeciding: break;
+    case Entry::State::kActive:
+      active_.erase({e.pod->priority, e.order});
+      break;
+    case Entry::State::kBackoff:
+      backoff_.erase({e.due, e.pod->uid});
+      break;
+    case Entry::State::kSleeping:
+      sleeping_.erase(e.pod->uid);
+      break;
+    case Entry::State::kDeciding:
+      break;
   }
 }
 
@@ -67,6 +74,11 @@ void Queue::remove(const std::string& uid) {
   entries_.erase(it);
 }
 
+void Queue::forget(const std::string& uid) {
+  remove(uid);
+  binding_failures_.erase(uid);
+}
+
 PodPtr Queue::pop() {
   if (active_.empty()) return nullptr;
   Entry& e = entries_.at(active_.begin()->second);
@@ -91,6 +103,17 @@ void Queue::failed(const PodPtr& pod, uint32_t helped_by, uint32_t events_since,
   }
   e.state = Entry::State::kSleeping;
   sleeping_.insert(pod->uid);
+}
+
+void Queue::unplaced(const PodPtr& pod, base::MonoTime now) {
+  Entry& e = entries_[pod->uid];
+  if (e.pod != nullptr) return;  // changed meanwhile and queued again
+  e.pod = pod;
+  e.order = next_order_++;
+  e.attempts = ++binding_failures_[pod->uid];
+  e.last_failure = now;
+  e.state = Entry::State::kDeciding;
+  wake(e, now);
 }
 
 void Queue::on_event(uint32_t events, base::MonoTime now) {

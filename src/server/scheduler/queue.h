@@ -20,12 +20,16 @@ class Queue {
   /// A new or changed pod. One that is queued keeps its place; one that sleeps is woken.
   void add(const PodPtr& pod, base::MonoTime now);
   void remove(const std::string& uid);
+  /// The pod is bound or gone: nothing of it is remembered.
+  void forget(const std::string& uid);
   /// The next pod to place, or null. It stays known until placed() or failed().
   PodPtr pop();
   void placed(const std::string& uid);
   /// It did not fit; `helped_by` are the events worth another try. `events_since`: what happened while it was
   /// being decided on, so that nothing is slept through.
   void failed(const PodPtr& pod, uint32_t helped_by, uint32_t events_since, base::MonoTime now);
+  /// Placed, but the binding failed: it comes back after its back-off.
+  void unplaced(const PodPtr& pod, base::MonoTime now);
   /// Something happened: wakes those it could help.
   void on_event(uint32_t events, base::MonoTime now);
   /// Moves pods whose back-off is over to active; when the next one is due.
@@ -58,6 +62,7 @@ class Queue {
   std::map<Rank, std::string> active_;
   std::set<std::pair<base::MonoTime, std::string>> backoff_;
   std::set<std::string> sleeping_;
+  std::map<std::string, int> binding_failures_;  // by uid, of pods that came back
   uint64_t next_order_ = 1;
 };
 

@@ -41,9 +41,12 @@ uint32_t node_events(const NodeInfo& before, const NodeInfo& after) {
     events |= kNodeAllocatable;
   }
   if (after.labels != before.labels) events |= kNodeLabels;
-  auto same = [](const Taint& x, const Taint& y) { return x.key == y.key && x.value == y.value && x.effect == y.effect; };
+  auto same = [](const Taint& x, const Taint& y) {
+    return x.key == y.key && x.value == y.value && x.effect == y.effect;
+  };
   if (after.unschedulable != before.unschedulable ||
-      !std::equal(after.taints.begin(), after.taints.end(), before.taints.begin(), before.taints.end(), same)) {
+      !std::equal(after.taints.begin(), after.taints.end(), before.taints.begin(), before.taints.end(),
+                  same)) {
     events |= kNodeTaints;
   }
   return events;
@@ -52,11 +55,19 @@ uint32_t node_events(const NodeInfo& before, const NodeInfo& after) {
 }  // namespace
 
 struct Scheduler::Rep {
-  Rep(client::Client& client, const base::Clock& clock, base::Metrics& metrics, Plugins plugins, std::string name)
-      : client(client), clock(clock), plugins(std::move(plugins)), name(std::move(name)), recorder(client, clock),
-        scheduled(metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "scheduled"}})),
-        unschedulable(metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "unschedulable"}})),
-        decision_time(metrics.histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision.")),
+  Rep(client::Client& client, const base::Clock& clock, base::Metrics& metrics, Plugins plugins,
+      std::string name)
+      : client(client),
+        clock(clock),
+        plugins(std::move(plugins)),
+        name(std::move(name)),
+        recorder(client, clock),
+        scheduled(
+            metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "scheduled"}})),
+        unschedulable(metrics.counter("scheduler_schedule_attempts_total", "Decisions.",
+                                      {{"result", "unschedulable"}})),
+        decision_time(
+            metrics.histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision.")),
         writers("sched-write", kWriters) {}
 
   void push(Change change) {
@@ -137,7 +148,7 @@ void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
   const bool counts = pod != nullptr && !pod->node_name.empty() && !pod->finished;
   auto held = node_of.find(uid);
   if (counts) {
-    queue.remove(uid);
+    queue.forget(uid);
     if (held != node_of.end() && held->second != pod->node_name) nodes[held->second].remove_pod(uid);
     NodeInfo& node = nodes[pod->node_name];
     if (node.name.empty()) node.name = pod->node_name;
@@ -146,7 +157,7 @@ void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
     return;
   }
   if (pod == nullptr || pod->finished) {
-    queue.remove(uid);
+    queue.forget(uid);
     if (held == node_of.end()) return;
     auto it = nodes.find(held->second);
     if (it != nodes.end()) it->second.remove_pod(uid);
@@ -175,7 +186,7 @@ void Scheduler::Rep::take(const Change& change) {
     if (held == node_of.end()) return;
     nodes[held->second].remove_pod(uid);
     node_of.erase(held);
-    queue.add(change.unbound, clock.mono());
+    queue.unplaced(change.unbound, clock.mono());
     happened(kPodGone);
     return;
   }
@@ -189,7 +200,8 @@ void Scheduler::Rep::rebuild_snapshot() {
   for (const auto& [node_name, node] : nodes) {
     if (node.object != nullptr) snapshot.push_back(&node);
   }
-  std::sort(snapshot.begin(), snapshot.end(), [](const NodeInfo* a, const NodeInfo* b) { return a->name < b->name; });
+  std::sort(snapshot.begin(), snapshot.end(),
+            [](const NodeInfo* a, const NodeInfo* b) { return a->name < b->name; });
   if (!snapshot.empty()) start_at %= snapshot.size();
 }
 
@@ -246,7 +258,8 @@ void Scheduler::Rep::report(const PodPtr& pod, const std::string& message) {
                 {"status", {{"conditions", Json::array({*api::find_condition(current, "PodScheduled")})}}}};
   Status s = client.patch(kPods, pod->ns, pod->name, client::PatchType::kStrategic, patch, "status").status();
   if (!s.ok() && s.code() != Code::kNotFound && s.code() != Code::kConflict) {
-    base::log_warning("scheduler", "reporting failed", {{"pod", pod->ns + "/" + pod->name}, {"error", s.message()}});
+    base::log_warning("scheduler", "reporting failed",
+                      {{"pod", pod->ns + "/" + pod->name}, {"error", s.message()}});
   }
 }
 
@@ -259,7 +272,8 @@ void Scheduler::Rep::run() {
       auto ready = [&] { return stopping || !inbox.empty(); };
       if (!queue.has_active()) {
         if (next) {
-          wake.wait_until(lock, std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*next), ready);
+          wake.wait_until(lock, std::chrono::time_point_cast<std::chrono::steady_clock::duration>(*next),
+                          ready);
         } else {
           wake.wait(lock, ready);
         }

@@ -70,7 +70,8 @@ void read_affinity(const Json& spec, PodInfo& pod) {
   const Json* required = base::find_path(affinity, {"requiredDuringSchedulingIgnoredDuringExecution"});
   if (required != nullptr && required->is_object()) {
     pod.has_required_affinity = true;
-    for (const auto& term : base::array_at(*required, {"nodeSelectorTerms"})) pod.required.push_back(read_term(term));
+    for (const auto& term : base::array_at(*required, {"nodeSelectorTerms"}))
+      pod.required.push_back(read_term(term));
   }
   for (const auto& p : base::array_at(affinity, {"preferredDuringSchedulingIgnoredDuringExecution"})) {
     pod.preferred.emplace_back(base::int_at(p, {"weight"}), read_term(base::object_at(p, {"preference"})));
@@ -177,8 +178,8 @@ PodPtr read_pod(const api::ObjectPtr& object) {
   }
   read_affinity(spec, *pod);
   for (const auto& t : base::array_at(spec, {"tolerations"})) {
-    pod->tolerations.push_back({text(t, "key"), text(t, "value"), text(t, "effect"),
-                                base::string_at(t, {"operator"}) == "Exists"});
+    pod->tolerations.push_back(
+        {text(t, "key"), text(t, "value"), text(t, "effect"), base::string_at(t, {"operator"}) == "Exists"});
   }
   for (const auto& c : base::array_at(spec, {"containers"})) pod->images.push_back(text(c, "image"));
   return pod;
@@ -239,16 +240,22 @@ bool matches_one(const NodeRequirement& r, const NodeInfo& node) {
   }
   auto listed = [&] { return std::find(r.values.begin(), r.values.end(), *value) != r.values.end(); };
   switch (r.op) {
-    case Op::kIn: return value != nullptr && listed();
-    case Op::kNotIn: return value == nullptr || !listed();
-    case Op::kExists: return value != nullptr;
-    case Op::kDoesNotExist: return value == nullptr;
+    case Op::kIn:
+      return value != nullptr && listed();
+    case Op::kNotIn:
+      return value == nullptr || !listed();
+    case Op::kExists:
+      return value != nullptr;
+    case Op::kDoesNotExist:
+      return value == nullptr;
     case Op::kGt:
-    case Op::kLt: break;
+    case Op::kLt:
+      break;
   }
   if (value == nullptr || r.values.empty()) return false;
   char *end_a = nullptr, *end_b = nullptr;
-  const long long a = std::strtoll(value->c_str(), &end_a, 10), b = std::strtoll(r.values[0].c_str(), &end_b, 10);
+  const long long a = std::strtoll(value->c_str(), &end_a, 10),
+                  b = std::strtoll(r.values[0].c_str(), &end_b, 10);
   if (value->empty() || *end_a != 0 || *end_b != 0) return false;
   return r.op == Op::kGt ? a > b : a < b;
 }
@@ -256,8 +263,8 @@ bool matches_one(const NodeRequirement& r, const NodeInfo& node) {
 }  // namespace
 
 bool matches(const NodeTerm& term, const NodeInfo& node) {
-  return !term.empty() &&
-         std::all_of(term.begin(), term.end(), [&](const NodeRequirement& r) { return matches_one(r, node); });
+  return !term.empty() && std::all_of(term.begin(), term.end(),
+                                      [&](const NodeRequirement& r) { return matches_one(r, node); });
 }
 
 }  // namespace orch::server::scheduler

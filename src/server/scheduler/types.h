@@ -60,7 +60,7 @@ struct PodInfo {
   std::vector<HostPort> ports;
   std::vector<std::pair<std::string, std::string>> node_selector;
   bool has_required_affinity = false;
-  std::vector<NodeTerm> required;                        // or-ed
+  std::vector<NodeTerm> required;                       // or-ed
   std::vector<std::pair<int64_t, NodeTerm>> preferred;  // with weights
   std::vector<Toleration> tolerations;
   std::vector<std::string> images;

@@ -11,7 +11,8 @@ namespace {
 bool clash(const HostPort& a, const HostPort& b) {
   const auto& [ip_a, protocol_a, port_a] = a;
   const auto& [ip_b, protocol_b, port_b] = b;
-  return port_a == port_b && protocol_a == protocol_b && (ip_a == ip_b || ip_a == "0.0.0.0" || ip_b == "0.0.0.0");
+  return port_a == port_b && protocol_a == protocol_b &&
+         (ip_a == ip_b || ip_a == "0.0.0.0" || ip_b == "0.0.0.0");
 }
 
 class NodePorts final : public Plugin {
@@ -20,8 +21,8 @@ class NodePorts final : public Plugin {
   uint32_t helped_by() const override { return kNodeAdded | kPodGone | kPodChanged; }
   void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
     for (const auto& wanted : pod.ports) {
-      const bool taken =
-          std::any_of(node.ports.begin(), node.ports.end(), [&](const HostPort& used) { return clash(wanted, used); });
+      const bool taken = std::any_of(node.ports.begin(), node.ports.end(),
+                                     [&](const HostPort& used) { return clash(wanted, used); });
       if (!taken) continue;
       reasons.emplace_back("node(s) didn't have free ports for the requested pod ports");
       return;

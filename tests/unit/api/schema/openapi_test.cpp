@@ -3,6 +3,7 @@
 #include <deque>
 #include <set>
 
+#include "api/schema/wire.h"
 #include "base/json.h"
 #include "tests/catch.h"
 #include "tests/unit/api/schema/testdata.h"
@@ -115,6 +116,57 @@ TEST_CASE("the Swagger 2.0 document is whole") {
       CHECK(ids.insert(operation.at("operationId").get<std::string>()).second);
     }
   }
+}
+
+/// The fields of a protobuf message: number and content of those with a length.
+std::vector<std::pair<uint32_t, std::string_view>> fields_of(std::string_view bytes) {
+  std::vector<std::pair<uint32_t, std::string_view>> out;
+  WireReader in(bytes);
+  while (!in.done()) {
+    uint32_t number = 0;
+    WireType type = WireType::kVarint;
+    std::string_view content;
+    REQUIRE(in.tag(number, type));
+    if (type == WireType::kBytes) {
+      REQUIRE(in.bytes(content));
+      out.emplace_back(number, content);
+    } else {
+      REQUIRE(in.skip(type));
+    }
+  }
+  return out;
+}
+
+TEST_CASE("the Swagger 2.0 document has a protobuf form") {
+  std::string text = openapi_v2(builtin(), rows(), "v1.35.4");
+  auto bytes = openapi_v2_protobuf(text);
+  REQUIRE(bytes.ok());
+  Json doc = parse(text);
+  size_t paths = 0, definitions = 0;
+  for (const auto& [number, content] : fields_of(*bytes)) {
+    if (number == 1) CHECK(content == "2.0");
+    if (number == 8) paths = fields_of(content).size();
+    if (number != 9) continue;
+    for (const auto& [one, entry] : fields_of(content)) {
+      ++definitions;
+      auto parts = fields_of(entry);  // name, schema
+      REQUIRE(parts.size() == 2);
+      std::string name(parts[0].second);
+      size_t properties = 0, extensions = 0;
+      for (const auto& [part, value] : fields_of(parts[1].second)) {
+        if (part == 25) properties = fields_of(value).size();
+        if (part == 31) ++extensions;
+      }
+      INFO(name);
+      const Json& definition = doc["definitions"].at(name);
+      CHECK(properties == definition.value("properties", Json::object()).size());
+      CHECK(extensions == definition.size() - definition.count("type") - definition.count("required") -
+                              definition.count("properties") - definition.count("format"));
+    }
+  }
+  CHECK(paths == doc["paths"].size());
+  CHECK(definitions == doc["definitions"].size());
+  CHECK_FALSE(openapi_v2_protobuf("{").ok());
 }
 
 TEST_CASE("operations say what they do and take") {

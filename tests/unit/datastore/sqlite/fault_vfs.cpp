@@ -150,6 +150,7 @@ FaultDisk& FaultDisk::instance() {
 void FaultDisk::freeze(int64_t operations) { left_ = operations; }
 
 bool FaultDisk::allowed() {
+  ++operations_;
   int64_t left = left_.load();
   while (left > 0 && !left_.compare_exchange_weak(left, left - 1)) {
   }

@@ -27,6 +27,9 @@ class FaultDisk {
   /// Files may grow by so many bytes more; negative: no limit.
   void limit_growth(int64_t bytes) { growth_ = bytes; }
 
+  /// Writes, flushes and deletes so far.
+  int64_t operations() const { return operations_; }
+
   // For the layer's functions.
   struct Change {
     int64_t offset;
@@ -43,6 +46,7 @@ class FaultDisk {
   FaultDisk() = default;
   std::atomic<int64_t> left_{-1};  // operations until all fail; -1: they never do
   std::atomic<int64_t> growth_{-1};
+  std::atomic<int64_t> operations_{0};
   std::mutex mutex_;
   std::map<std::string, std::vector<Change>> unflushed_;  // under mutex_
 };

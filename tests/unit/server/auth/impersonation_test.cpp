@@ -144,11 +144,19 @@ TEST_CASE("requests are authenticated by certificate, token or not at all") {
     CHECK((*got)->in_group(kGroupUnauthenticated) == anonymous);
   }
   http::Request with_cert = request({{"Authorization", "Bearer bad"}});
-  with_cert.peer = {"admin", {"system:masters"}, "ab12"};
+  with_cert.peer.common_name = "admin";
+  with_cert.peer.organizations = {"system:masters"};
+  with_cert.peer.credential_id = "ab12";
   auto got = a.authenticate(with_cert);
   REQUIRE(got.ok());
   CHECK(user_to_json(**got) == json(R"({"username":"admin","groups":["system:masters","system:authenticated"],
                  "extra":{"authentication.kubernetes.io/credential-id":["X509SHA256=ab12"]}})"));
+
+  http::Request stranger = request({});
+  stranger.peer.error = "x509: certificate signed by unknown authority";
+  CHECK(a.authenticate(stranger).status().code() == base::Code::kUnauthorized);
+  stranger.headers = {{"Authorization", "Bearer good"}};
+  CHECK((*a.authenticate(stranger))->name == "eve");
 }
 
 TEST_CASE("anonymous requests may be limited to paths or refused") {

@@ -1,0 +1,36 @@
+// NodeNetwork: the node's network as one: CNI configuration, routes to other nodes, service proxy, DNS.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "base/threads.h"
+#include "client/informer.h"
+
+namespace orch::agent {
+
+struct NodeNetworkConfig {
+  std::string node_name;
+  std::string cni_conf_dir;
+  std::string cni_state_dir;  // addresses in use
+  std::string cluster_cidr;
+  std::string cluster_dns, cluster_domain;
+  std::string resolv_conf;
+};
+
+/// Construct before the informers start. Once the node's pod range is known, containers can be connected.
+class NodeNetwork {
+ public:
+  /// `on_ready` is called (on some thread) when the network was configured.
+  NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config, std::function<void()> on_ready);
+  ~NodeNetwork();
+  base::Status start();
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace orch::agent

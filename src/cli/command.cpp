@@ -1,0 +1,141 @@
+#include "cli/command.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "agent/agent.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/timer.h"
+#include "base/version.h"
+#include "cli/join.h"
+#include "cli/parse.h"
+#include "client/remote_client.h"
+#include "server/server.h"
+
+namespace orch::cli {
+
+namespace {
+
+/// What lives as long as the process; everything else is given references.
+struct Base {
+  base::SystemClock clock;
+  base::Metrics metrics;
+  std::unique_ptr<base::Timers> timers = base::make_timers();
+};
+
+/// Termination signals are waited for, so they are blocked in every thread from the start.
+void block_signals(sigset_t& set) {
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int fail(const base::Status& status) {
+  std::fprintf(stderr, "orch: %s\n", status.message().c_str());
+  return 1;
+}
+
+agent::AgentConfig agent_config(const Options& o) {
+  agent::AgentConfig a;
+  a.data_dir = o.data_dir;
+  a.node_name = o.node.node_name;
+  a.node_ips = o.node.node_ips;
+  for (const auto& label : o.node.node_labels) {
+    const size_t eq = label.find('=');
+    a.node_labels[label.substr(0, eq)] = label.substr(eq + 1);
+  }
+  a.node_taints = o.node.node_taints;
+  a.container_runtime_endpoint = o.node.container_runtime_endpoint;
+  a.resolv_conf = o.node.resolv_conf;
+  a.kubelet_port = static_cast<uint16_t>(o.node.kubelet_port);
+  return a;
+}
+
+int run_server(const Options& o, const sigset_t& signals) {
+  Base base;
+  auto server = server::Server::start(o.server, base.clock, *base.timers, base.metrics);
+  if (!server.ok()) return fail(server.error());
+  base::log_info("server", "ready",
+                 {{"port", std::to_string((*server)->port())}, {"version", std::string(base::version())}});
+  std::unique_ptr<client::Client> client;
+  std::unique_ptr<agent::Agent> node;
+  if (!o.disable_agent) {
+    agent::AgentConfig a = agent_config(o);
+    a.cluster_cidr = o.server.cluster_cidr;
+    a.service_cidr = o.server.service_cidr;
+    a.cluster_dns = (*server)->cluster_dns();
+    a.cluster_domain = o.server.cluster_domain;
+    auto credentials = (*server)->node_credentials(a.node_name, a.node_ips);
+    if (!credentials.ok()) return fail(credentials.error().with_context("node certificates"));
+    a.serving = credentials->serving;
+    a.client_ca_pem = credentials->client_ca_pem;
+    client = (*server)->node_client(a.node_name);
+    auto started = agent::Agent::start(std::move(a), *client, base.clock, *base.timers, base.metrics);
+    if (!started.ok()) return fail(started.error().with_context("node (--disable-agent runs without)"));
+    node = std::move(*started);
+  }
+  int signal = 0;
+  sigwait(&signals, &signal);
+  base::log_info("server", "stopping", {{"signal", std::to_string(signal)}});
+  node.reset();
+  client.reset();
+  return 0;
+}
+
+int run_agent(const Options& o, const sigset_t& signals) {
+  Base base;
+  auto joined =
+      join_cluster(o.data_dir, o.server_url, o.token, o.node.node_name, o.node.node_ips, base.clock.now());
+  if (!joined.ok()) return fail(joined.error());
+  agent::AgentConfig a = agent_config(o);
+  a.cluster_cidr = joined->cluster_cidr;
+  a.service_cidr = joined->service_cidr;
+  a.cluster_dns = joined->cluster_dns;
+  a.cluster_domain = joined->cluster_domain;
+  a.serving = joined->serving;
+  a.client_ca_pem = joined->client_ca_pem;
+  client::RemoteOptions remote;
+  remote.server = o.server_url;
+  remote.ca_pem = joined->server_ca_pem;
+  remote.certificate_pem = joined->client.certificate_pem;
+  remote.key_pem = joined->client.key_pem;
+  remote.user_agent = base::cat("orch-agent/", base::version());
+  auto client = client::make_remote_client(remote);
+  auto node = agent::Agent::start(std::move(a), *client, base.clock, *base.timers, base.metrics);
+  if (!node.ok()) return fail(node.error());
+  base::log_info("agent", "running", {{"server", o.server_url}});
+  int signal = 0;
+  sigwait(&signals, &signal);
+  base::log_info("agent", "stopping", {{"signal", std::to_string(signal)}});
+  return 0;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  Parsed parsed = parse(argc, argv);
+  if (!parsed.command) return parsed.exit_code;
+  sigset_t signals;
+  block_signals(signals);
+  raise_file_limit();
+  if (parsed.options.debug) base::set_log_level(base::LogLevel::kDebug);
+  return *parsed.command == Command::kServer ? run_server(parsed.options, signals)
+                                             : run_agent(parsed.options, signals);
+}
+
+}  // namespace orch::cli

@@ -1,0 +1,88 @@
+#include "cli/options.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "api/names.h"
+#include "base/file.h"
+
+namespace orch::cli {
+
+using base::Code;
+using base::Status;
+
+namespace {
+
+Status bad(std::string why) { return Status(Code::kBadRequest, std::move(why)); }
+
+Status check_cidr(const char* flag, const std::string& cidr) {
+  const size_t slash = cidr.find('/');
+  if (slash == std::string::npos || slash == 0)
+    return bad(base::cat("--", flag, " \"", cidr, "\" is not a CIDR such as 10.42.0.0/16"));
+  return {};
+}
+
+Status check_node(Options& o) {
+  if (o.node.node_name.empty()) {
+    char host[256] = {};
+    gethostname(host, sizeof host - 1);
+    for (char* c = host; *c != 0; ++c) *c = static_cast<char>(std::tolower(static_cast<unsigned char>(*c)));
+    o.node.node_name = host;
+  }
+  auto problems = api::check_dns1123_subdomain(o.node.node_name);
+  if (!problems.empty())
+    return bad(base::cat("--node-name \"", o.node.node_name, "\" cannot be a node's name: ", problems[0]));
+  for (const auto& label : o.node.node_labels) {
+    if (label.find('=') == std::string::npos)
+      return bad(base::cat("--node-label \"", label, "\" is not KEY=VALUE"));
+  }
+  for (const auto& taint : o.node.node_taints) {
+    if (taint.find(':') == std::string::npos)
+      return bad(base::cat("--node-taint \"", taint, "\" is not KEY=VALUE:EFFECT"));
+  }
+  if (o.node.node_ips.empty()) o.node.node_ips = agent::machine_addresses();
+  return {};
+}
+
+}  // namespace
+
+Status check(Command command, Options& o) {
+  if (o.data_dir.empty() || o.data_dir[0] != '/')
+    return bad(base::cat("--data-dir \"", o.data_dir, "\" is not an absolute path"));
+  ORCH_RETURN_IF_ERROR(check_node(o));
+  if (!o.token_file.empty()) {
+    if (!o.token.empty()) return bad("--token and --token-file cannot be used together");
+    auto text = base::read_file(o.token_file);
+    if (!text.ok()) return bad(base::cat("--token-file: ", text.error().message()));
+    o.token = *text;
+    while (!o.token.empty() && std::isspace(static_cast<unsigned char>(o.token.back()))) o.token.pop_back();
+  }
+  if (command == Command::kAgent) {
+    if (o.server_url.empty())
+      return bad("--server is required: the URL of an orch server, https://HOST:6443");
+    if (o.server_url.rfind("https://", 0) != 0)
+      return bad(base::cat("--server \"", o.server_url, "\" does not begin with https://"));
+    while (o.server_url.back() == '/') o.server_url.pop_back();
+    return {};
+  }
+  server::ServerConfig& s = o.server;
+  ORCH_RETURN_IF_ERROR(check_cidr("cluster-cidr", s.cluster_cidr));
+  ORCH_RETURN_IF_ERROR(check_cidr("service-cidr", s.service_cidr));
+  if (s.cluster_cidr == s.service_cidr)
+    return bad("--cluster-cidr and --service-cidr are the same: pods and services need ranges of their own");
+  char* end = nullptr;
+  s.write_kubeconfig_mode = static_cast<unsigned>(std::strtoul(o.kubeconfig_mode.c_str(), &end, 8));
+  if (o.kubeconfig_mode.empty() || *end != 0 || s.write_kubeconfig_mode > 0777) {
+    return bad(
+        base::cat("--write-kubeconfig-mode \"", o.kubeconfig_mode, "\" is not an octal mode such as 600"));
+  }
+  s.data_dir = o.data_dir;
+  s.token = o.token;
+  s.hostname = o.node.node_name;
+  s.node_ips = o.node.node_ips;
+  if (s.advertise_address.empty() && !o.node.node_ips.empty()) s.advertise_address = o.node.node_ips[0];
+  return {};
+}
+
+}  // namespace orch::cli
