@@ -180,9 +180,10 @@ fi
 if wants integration; then
   if ! compgen -G "tests/integration/*.cpp" >/dev/null; then
     echo "no integration tests"
-  elif build "$preset" integration; then
+  elif build "$preset" integration integration_node; then
     say "integration tests ($preset)"
     run_catch "build/$preset/integration"
+    run_catch "build/$preset/integration_node"
   else
     fail "building the integration tests"
   fi

@@ -63,7 +63,8 @@ class CriClient final : public Runtime {
         out.message += condition.message();
       }
     }
-    for (const pb::RuntimeHandler& handler : status.runtime_handlers()) out.handlers.push_back(handler.name());
+    for (const pb::RuntimeHandler& handler : status.runtime_handlers())
+      out.handlers.push_back(handler.name());
     return out;
   }
 

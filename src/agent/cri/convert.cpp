@@ -71,10 +71,14 @@ void set_security(const ContainerConfig& config, pb::LinuxContainerSecurityConte
 
 ContainerState to_state(pb::ContainerState state) {
   switch (state) {
-    case pb::CONTAINER_CREATED: return ContainerState::kCreated;
-    case pb::CONTAINER_RUNNING: return ContainerState::kRunning;
-    case pb::CONTAINER_EXITED: return ContainerState::kExited;
-    default: return ContainerState::kUnknown;
+    case pb::CONTAINER_CREATED:
+      return ContainerState::kCreated;
+    case pb::CONTAINER_RUNNING:
+      return ContainerState::kRunning;
+    case pb::CONTAINER_EXITED:
+      return ContainerState::kExited;
+    default:
+      return ContainerState::kUnknown;
   }
 }
 

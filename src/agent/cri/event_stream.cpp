@@ -16,10 +16,14 @@ namespace events = ::containerd::services::events::v1;
 
 ContainerEvent::Type to_type(pb::ContainerEventType type) {
   switch (type) {
-    case pb::CONTAINER_CREATED_EVENT: return ContainerEvent::Type::kCreated;
-    case pb::CONTAINER_STARTED_EVENT: return ContainerEvent::Type::kStarted;
-    case pb::CONTAINER_DELETED_EVENT: return ContainerEvent::Type::kDeleted;
-    default: return ContainerEvent::Type::kStopped;
+    case pb::CONTAINER_CREATED_EVENT:
+      return ContainerEvent::Type::kCreated;
+    case pb::CONTAINER_STARTED_EVENT:
+      return ContainerEvent::Type::kStarted;
+    case pb::CONTAINER_DELETED_EVENT:
+      return ContainerEvent::Type::kDeleted;
+    default:
+      return ContainerEvent::Type::kStopped;
   }
 }
 

@@ -30,7 +30,8 @@ Status grpc_health(const std::string& address, const std::string& service, std::
                 "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): " +
                     status.error_message()};
       case ::grpc::StatusCode::DEADLINE_EXCEEDED:
-        return {Code::kTimeout, base::cat("timeout: health rpc did not complete within ", timeout.count(), "s")};
+        return {Code::kTimeout,
+                base::cat("timeout: health rpc did not complete within ", timeout.count(), "s")};
       default:
         return {Code::kUnknown, "error: health rpc probe failed: " + status.error_message()};
     }

@@ -54,7 +54,7 @@ struct Mount {
 struct ContainerConfig {
   std::string name;
   uint32_t attempt = 0;
-  std::string image;  // id or reference to start from
+  std::string image;       // id or reference to start from
   std::string user_image;  // as the pod names it
   std::vector<std::string> command, args;
   std::string working_dir;
@@ -158,7 +158,8 @@ class Runtime {
   /// All of them; ips are filled only by sandbox_status.
   virtual base::Result<std::vector<SandboxStatus>> list_sandboxes() = 0;
 
-  virtual base::Result<std::string> create_container(const std::string& sandbox_id, const ContainerConfig& config,
+  virtual base::Result<std::string> create_container(const std::string& sandbox_id,
+                                                     const ContainerConfig& config,
                                                      const SandboxConfig& sandbox) = 0;
   virtual base::Status start_container(const std::string& id) = 0;
   /// Returns when it has ended: the stop signal, then SIGKILL after `grace_seconds`.

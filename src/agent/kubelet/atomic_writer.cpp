@@ -39,7 +39,7 @@ mode_t effective_mode(const FileContent& file, int64_t group) {
 /// Whether the folder holds the payload, byte for byte and with its modes.
 bool holds(const std::string& folder, const Payload& payload, int64_t group) {
   for (const auto& [path, file] : payload) {
-    struct stat info{};
+    struct stat info {};
     const std::string full = folder + "/" + path;
     if (::lstat(full.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
     if ((info.st_mode & 07777U) != effective_mode(file, group)) return false;
@@ -54,7 +54,7 @@ void walk(const std::string& folder, const std::string& prefix, std::set<std::st
   const auto names = base::list_dir(folder);
   if (!names.ok()) return;
   for (const std::string& name : *names) {
-    struct stat info{};
+    struct stat info {};
     const std::string full = folder + "/" + name;
     if (::lstat(full.c_str(), &info) != 0) continue;
     if (S_ISDIR(info.st_mode)) {
@@ -133,7 +133,8 @@ std::string path_problem(std::string_view path) {
     const size_t end = std::min(path.find('/', at), path.size());
     const auto part = path.substr(at, end - at);
     if (part == "..") return base::cat("invalid path: must not contain '..': ", path);
-    if (at == 0 && part.substr(0, 2) == "..") return base::cat("invalid path: must not start with '..': ", path);
+    if (at == 0 && part.substr(0, 2) == "..")
+      return base::cat("invalid path: must not start with '..': ", path);
     at = end + 1;
   }
   return {};
@@ -168,7 +169,8 @@ Status write_payload(const std::string& folder, const Payload& payload, int64_t 
   for (const std::string& top : tops) {
     const std::string link = folder + "/" + top;
     if (!read_link(link).empty()) continue;
-    if (::symlink(base::cat(kDataLink, "/", top).c_str(), link.c_str()) != 0) return failed("cannot link", link);
+    if (::symlink(base::cat(kDataLink, "/", top).c_str(), link.c_str()) != 0)
+      return failed("cannot link", link);
   }
   for (const std::string& path : before) {
     if (tops.count(first_part(path)) == 0) ::unlink((folder + "/" + first_part(path)).c_str());

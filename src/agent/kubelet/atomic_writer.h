@@ -27,7 +27,8 @@ using Payload = std::map<std::string, FileContent>;
 
 /// Makes `folder` hold exactly `payload`; nothing is touched when it does already. `group`: an fsGroup that
 /// owns the files and may read them, or -1. `now` names the new folder.
-base::Status write_payload(const std::string& folder, const Payload& payload, int64_t group, base::WallTime now);
+base::Status write_payload(const std::string& folder, const Payload& payload, int64_t group,
+                           base::WallTime now);
 
 /// "" or why a relative path is not acceptable.
 std::string path_problem(std::string_view path);

@@ -63,7 +63,7 @@ bool remove_tree(const std::string& path) {
   const auto names = base::list_dir(path);
   if (!names.ok()) return true;
   for (const std::string& name : *names) {
-    struct stat info{};
+    struct stat info {};
     const std::string below = path + "/" + name;
     if (::lstat(below.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) remove_tree(below);
   }
@@ -74,7 +74,7 @@ void kill_tree(const std::string& path) {
   const auto names = base::list_dir(path);
   if (!names.ok()) return;
   for (const std::string& name : *names) {
-    struct stat info{};
+    struct stat info {};
     const std::string below = path + "/" + name;
     if (::lstat(below.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) kill_tree(below);
   }
@@ -93,10 +93,11 @@ constexpr std::array<std::string_view, 3> kClasses{"", "/burstable", "/besteffor
 
 Cgroups::Cgroups(std::string root, bool systemd, std::string mount)
     : root_(std::move(root)), systemd_(systemd), mount_(std::move(mount)) {
-  struct statfs fs{};
+  struct statfs fs {};
   unified_ = ::statfs(mount_.c_str(), &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
   if (unified_) return;
-  for (const char* name : {"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb"}) {
+  for (const char* name :
+       {"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb"}) {
     if (base::file_exists(mount_ + "/" + name)) controllers_.emplace_back(name);
   }
 }
@@ -161,7 +162,9 @@ Status Cgroups::prepare() {
   return {};
 }
 
-std::string Cgroups::parent_of(const Pod& pod, QosClass qos) const { return pod_cgroup(pod, qos, root_, systemd_); }
+std::string Cgroups::parent_of(const Pod& pod, QosClass qos) const {
+  return pod_cgroup(pod, qos, root_, systemd_);
+}
 
 void Cgroups::set_cpu_memory(const std::string& path, const PodResources& r) {
   const int64_t shares = cpu_shares(r.milli_cpu_request);

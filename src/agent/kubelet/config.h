@@ -10,14 +10,14 @@
 namespace orch::agent {
 
 struct KubeletConfig {
-  std::string node_name;                // also the hostname label's value unless given
-  std::vector<std::string> node_ips;    // --node-ip; empty: the address of the default route's interface
+  std::string node_name;              // also the hostname label's value unless given
+  std::vector<std::string> node_ips;  // --node-ip; empty: the address of the default route's interface
   std::map<std::string, std::string> node_labels;
   /// "key=value:Effect", applied when the node registers.
   std::vector<std::string> node_taints;
   std::string provider_id;
 
-  std::string root_dir;      // <data-dir>/agent/kubelet: pods/<uid>/volumes, …, state
+  std::string root_dir;  // <data-dir>/agent/kubelet: pods/<uid>/volumes, …, state
   std::string log_dir = "/var/log/pods";
   /// Symbolic links <pod>_<namespace>_<container>-<id>.log for log collectors; "" for none.
   std::string container_log_dir = "/var/log/containers";

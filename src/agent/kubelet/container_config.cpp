@@ -21,9 +21,9 @@ using base::string_at;
 
 // What OCI runtimes hide of /proc and /sys unless procMount is Unmasked.
 constexpr std::array<const char*, 12> kMaskedPaths{
-    "/proc/asound",        "/proc/acpi",        "/proc/interrupts", "/proc/kcore",
-    "/proc/keys",          "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
-    "/proc/sched_debug",   "/proc/scsi",        "/sys/firmware",    "/sys/devices/virtual/powercap"};
+    "/proc/asound",      "/proc/acpi",          "/proc/interrupts", "/proc/kcore",
+    "/proc/keys",        "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+    "/proc/sched_debug", "/proc/scsi",          "/sys/firmware",    "/sys/devices/virtual/powercap"};
 constexpr std::array<const char*, 5> kReadonlyPaths{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                                     "/proc/sysrq-trigger"};
 
@@ -67,7 +67,9 @@ void set_ports(const Pod& pod, SandboxConfig& out) {
       const auto host_port = static_cast<int32_t>(int_at(port, {"hostPort"}));
       if (host_port <= 0) continue;
       const auto protocol = string_at(port, {"protocol"}, "TCP");
-      out.ports.push_back({protocol == "UDP" ? 1 : protocol == "SCTP" ? 2 : 0,
+      out.ports.push_back({protocol == "UDP"    ? 1
+                           : protocol == "SCTP" ? 2
+                                                : 0,
                            static_cast<int32_t>(int_at(port, {"containerPort"})), host_port,
                            std::string(string_at(port, {"hostIP"}))});
     }
@@ -78,10 +80,12 @@ void set_container_annotations(const Pod& pod, const ContainerRef& container, co
                                StringMap& out) {
   out[label::kHash] = container_hash(*container.spec);
   out[label::kRestartCount] = std::to_string(input.attempt);
-  out[label::kTerminationPath] = string_at(*container.spec, {"terminationMessagePath"}, "/dev/termination-log");
+  out[label::kTerminationPath] =
+      string_at(*container.spec, {"terminationMessagePath"}, "/dev/termination-log");
   out[label::kTerminationPolicy] = string_at(*container.spec, {"terminationMessagePolicy"}, "File");
   if (find_path(pod.tree(), {"metadata", "deletionGracePeriodSeconds"}) != nullptr) {
-    out[label::kPodDeletionGrace] = std::to_string(int_at(pod.tree(), {"metadata", "deletionGracePeriodSeconds"}));
+    out[label::kPodDeletionGrace] =
+        std::to_string(int_at(pod.tree(), {"metadata", "deletionGracePeriodSeconds"}));
   }
   out[label::kPodGrace] = std::to_string(int_at(pod.tree(), {"spec", "terminationGracePeriodSeconds"}, 30));
   if (const Json* hook = find_path(*container.spec, {"lifecycle", "preStop"})) {
@@ -139,7 +143,8 @@ Status set_security(const Pod& pod, const ContainerRef& container, const Contain
 }  // namespace
 
 const Json* security_setting(const Pod& pod, const ContainerRef& container, std::string_view name) {
-  if (const Json* own = find_path(*container.spec, {"securityContext", name}); own != nullptr && !own->is_null()) {
+  if (const Json* own = find_path(*container.spec, {"securityContext", name});
+      own != nullptr && !own->is_null()) {
     return own;
   }
   const Json* of_pod = find_path(pod.tree(), {"spec", "securityContext", name});
@@ -191,7 +196,8 @@ Result<SandboxConfig> sandbox_config(const Pod& pod, const KubeletConfig& config
     out.has_run_as_user = true;
     out.run_as_user = user->get<int64_t>();
   }
-  if (const Json* group = find_path(security, {"runAsGroup"}); group != nullptr && group->is_number_integer()) {
+  if (const Json* group = find_path(security, {"runAsGroup"});
+      group != nullptr && group->is_number_integer()) {
     out.has_run_as_group = true;
     out.run_as_group = group->get<int64_t>();
     out.has_run_as_user = true;
@@ -238,7 +244,8 @@ Result<ContainerConfig> container_config(const Pod& pod, const ContainerRef& con
   out.user_image = string_at(spec, {"image"});
   out.env = input.env;
   std::map<std::string, std::string> values(input.env.begin(), input.env.end());
-  for (const std::string& word : strings(array_at(spec, {"command"}))) out.command.push_back(expand(word, values));
+  for (const std::string& word : strings(array_at(spec, {"command"})))
+    out.command.push_back(expand(word, values));
   for (const std::string& word : strings(array_at(spec, {"args"}))) out.args.push_back(expand(word, values));
   out.working_dir = string_at(spec, {"workingDir"});
   out.mounts = input.mounts;

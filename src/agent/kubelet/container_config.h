@@ -21,7 +21,8 @@ struct SandboxInput {
   std::vector<int64_t> extra_groups;  // that volumes ask for
   DnsConfig dns;
 };
-base::Result<SandboxConfig> sandbox_config(const Pod& pod, const KubeletConfig& config, const SandboxInput& input);
+base::Result<SandboxConfig> sandbox_config(const Pod& pod, const KubeletConfig& config,
+                                           const SandboxInput& input);
 
 /// "<log_dir>/<namespace>_<name>_<uid>"
 std::string pod_log_dir(const Pod& pod, const KubeletConfig& config);
@@ -30,15 +31,15 @@ std::string container_log_path(std::string_view container, uint32_t attempt);
 
 struct ContainerInput {
   uint32_t attempt = 0;
-  ImageInfo image;          // as the runtime knows it
-  std::string image_ref;    // to start from
+  ImageInfo image;        // as the runtime knows it
+  std::string image_ref;  // to start from
   std::vector<std::pair<std::string, std::string>> env;
   std::vector<Mount> mounts;  // of volumes, hosts file and termination log
   std::vector<ContainerConfig::Device> devices;
   std::vector<int64_t> extra_groups;
   int64_t memory_capacity = 0;
-  std::string pid_target;           // runtime id, of an ephemeral container's target
-  std::string seccomp_dir;          // where Localhost profiles lie
+  std::string pid_target;   // runtime id, of an ephemeral container's target
+  std::string seccomp_dir;  // where Localhost profiles lie
 };
 /// Errors become CreateContainerConfigError.
 base::Result<ContainerConfig> container_config(const Pod& pod, const ContainerRef& container,

@@ -21,9 +21,12 @@ std::string time_text(int64_t ns) {
 
 const char* list_name(ContainerKind kind) {
   switch (kind) {
-    case ContainerKind::kInit: return "initContainerStatuses";
-    case ContainerKind::kEphemeral: return "ephemeralContainerStatuses";
-    default: return "containerStatuses";
+    case ContainerKind::kInit:
+      return "initContainerStatuses";
+    case ContainerKind::kEphemeral:
+      return "ephemeralContainerStatuses";
+    default:
+      return "containerStatuses";
   }
 }
 
@@ -60,8 +63,8 @@ class Builder {
     }
     Json out = current == nullptr ? absent() : present(*current);
     if (last != nullptr) {
-      out["lastState"] = last->state == ContainerState::kExited ? Json{{"terminated", terminated(*last)}}
-                                                               : Json::object();
+      out["lastState"] =
+          last->state == ContainerState::kExited ? Json{{"terminated", terminated(*last)}} : Json::object();
     }
     apply_waiting(current, out);
     apply_readiness(current, out);
@@ -110,14 +113,15 @@ class Builder {
     out["lastState"] = object_at(*previous_, {"lastState"});
     if (find_path(*previous_, {"state", "running"}) == nullptr || !out["lastState"].empty()) return out;
     // It ran when last seen, and nobody saw its end.
-    out["lastState"] = Json{{"terminated",
-                             {{"reason", "ContainerStatusUnknown"},
-                              {"message",
-                               "The container could not be located when the pod was deleted.  The container used "
-                               "to be Running"},
-                              {"exitCode", kLostExitCode},
-                              {"startedAt", nullptr},
-                              {"finishedAt", nullptr}}}};
+    out["lastState"] =
+        Json{{"terminated",
+              {{"reason", "ContainerStatusUnknown"},
+               {"message",
+                "The container could not be located when the pod was deleted.  The container used "
+                "to be Running"},
+               {"exitCode", kLostExitCode},
+               {"startedAt", nullptr},
+               {"finishedAt", nullptr}}}};
     if (!pod_.deleting()) out["restartCount"] = int_at(*previous_, {"restartCount"}) + 1;
     return out;
   }
@@ -132,11 +136,15 @@ class Builder {
       case ContainerState::kRunning:
         out["state"] = Json{{"running", {{"startedAt", time_text(c.started_at_ns)}}}};
         break;
-      case ContainerState::kExited: out["state"] = Json{{"terminated", terminated(c)}}; break;
-      default: out["state"] = Json{{"waiting", Json::object()}};
+      case ContainerState::kExited:
+        out["state"] = Json{{"terminated", terminated(c)}};
+        break;
+      default:
+        out["state"] = Json{{"waiting", Json::object()}};
     }
     if (c.has_user) {
-      out["user"] = Json{{"linux", {{"uid", c.uid}, {"gid", c.gid}, {"supplementalGroups", c.supplemental_groups}}}};
+      out["user"] =
+          Json{{"linux", {{"uid", c.uid}, {"gid", c.gid}, {"supplementalGroups", c.supplemental_groups}}}};
     }
     return out;
   }
@@ -221,7 +229,8 @@ Json lost() {
 bool was_initialized(const Pod& pod, const Json& init_statuses, const Json& statuses) {
   if (init_statuses.empty()) return true;
   for (const Json& s : statuses) {
-    if (find_path(s, {"lastState", "terminated"}) != nullptr || find_path(s, {"state", "waiting"}) == nullptr) {
+    if (find_path(s, {"lastState", "terminated"}) != nullptr ||
+        find_path(s, {"state", "waiting"}) == nullptr) {
       return true;
     }
   }
@@ -239,8 +248,8 @@ bool was_initialized(const Pod& pod, const Json& init_statuses, const Json& stat
 
 }  // namespace
 
-Json container_statuses(const Pod& pod, const std::vector<ContainerRef>& containers, const PodRuntime& runtime,
-                        const Json& previous, const StatusInput& input) {
+Json container_statuses(const Pod& pod, const std::vector<ContainerRef>& containers,
+                        const PodRuntime& runtime, const Json& previous, const StatusInput& input) {
   Json out = Json::array();
   if (containers.empty()) return out;
   const size_t count = pod.all_containers().size();
@@ -266,7 +275,8 @@ void end_missing(const Pod& pod, Json& init_statuses, Json& statuses) {
   size_t end = init_statuses.empty() ? 0 : 1;
   for (size_t i = 0; i < init_statuses.size(); ++i) {
     const Json& s = init_statuses[i];
-    if (find_path(s, {"state", "waiting"}) == nullptr || find_path(s, {"lastState", "terminated"}) != nullptr) {
+    if (find_path(s, {"state", "waiting"}) == nullptr ||
+        find_path(s, {"lastState", "terminated"}) != nullptr) {
       end = i + 1;
     }
   }

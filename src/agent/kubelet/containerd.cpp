@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/threads.h"
+#include "embed/pause_image.h"
 
 namespace orch::agent {
 namespace {
@@ -116,6 +117,15 @@ bool lacks_sys_resource() {
   return (mask >> kSysResource & 1) == 0;
 }
 
+Status install_sandbox_image(const std::string& folder) {
+  const std::string path = folder + "/orch-pause.tar";
+  const std::string_view archive = embedded::pause_image();
+  const auto there = base::read_file(path);
+  if (there.ok() && *there == archive) return {};
+  ORCH_RETURN_IF_ERROR(base::make_dirs(folder, 0755));
+  return base::write_file_atomic(path, archive, 0644);
+}
+
 std::string containerd_config(const ContainerdOptions& o) {
   const auto boolean = [](bool b) { return b ? "true" : "false"; };
   std::string out = "# Written by orch at every start; changes here are lost.\nversion = 2\n";
@@ -178,7 +188,7 @@ pid_t Containerd::Rep::find_running() const {
 }
 
 Status Containerd::Rep::spawn() {
-  struct stat info{};
+  struct stat info {};
   if (::stat(log_path.c_str(), &info) == 0 && info.st_size > (8 << 20)) {
     ::rename(log_path.c_str(), (log_path + ".1").c_str());
   }
@@ -206,11 +216,12 @@ Status Containerd::Rep::wait_ready(milliseconds timeout) const {
     }
     const bool gone = ours ? ::waitpid(current, nullptr, WNOHANG) == current : ::kill(current, 0) != 0;
     if (gone) {
-      return {Code::kServiceUnavailable, base::cat("containerd ended at once; its log says:\n", tail(log_path))};
+      return {Code::kServiceUnavailable,
+              base::cat("containerd ended at once; its log says:\n", tail(log_path))};
     }
     if (std::chrono::steady_clock::now() > deadline) {
-      return {Code::kTimeout, base::cat("containerd does not answer on ", socket_path, "; its log says:\n",
-                                        tail(log_path))};
+      return {Code::kTimeout,
+              base::cat("containerd does not answer on ", socket_path, "; its log says:\n", tail(log_path))};
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, milliseconds(100));
@@ -367,24 +378,26 @@ std::vector<std::string> Containerd::import_images(const std::string& folder, Ru
   const std::string record_path = rep_->options.data_dir + "/imported-images.json";
   Json record = Json::object();
   if (const auto text = base::read_file(record_path); text.ok()) {
-    if (auto parsed = base::parse_json(*text); parsed.ok() && parsed->is_object()) record = std::move(*parsed);
+    if (auto parsed = base::parse_json(*text); parsed.ok() && parsed->is_object())
+      record = std::move(*parsed);
   }
   const Json before = record;
   for (const std::string& file : *files) {
     if (file.size() < 5 || file.compare(file.size() - 4, 4, ".tar") != 0) continue;
     const std::string path = folder + "/" + file;
-    struct stat info{};
+    struct stat info {};
     if (::stat(path.c_str(), &info) != 0) continue;
     const std::string stamp = base::cat(info.st_size, ":", info.st_mtim.tv_sec, ":", info.st_mtim.tv_nsec);
     std::vector<std::string> names;
     for (const Json& name : base::array_at(record, {file, "names"})) names.push_back(name.get<std::string>());
-    if (!names.empty() && base::string_at(record, {file, "stamp"}) == stamp && holds_all(names, runtime)) continue;
+    if (!names.empty() && base::string_at(record, {file, "stamp"}) == stamp && holds_all(names, runtime))
+      continue;
     base::ProcessOptions process;
     process.timeout = std::chrono::minutes(10);
-    const auto output = base::run_process({rep_->options.ctr_binary, "--address", rep_->socket_path, "--namespace",
-                                           "k8s.io", "images", "import", "--snapshotter",
-                                           rep_->options.snapshotter, path},
-                                          process);
+    const auto output =
+        base::run_process({rep_->options.ctr_binary, "--address", rep_->socket_path, "--namespace", "k8s.io",
+                           "images", "import", "--snapshotter", rep_->options.snapshotter, path},
+                          process);
     if (!output.ok() || output->exit_code != 0) {
       base::log_error("containerd", "cannot import an image archive",
                       {{"file", path}, {"error", output.ok() ? output->err : output.error().message()}});

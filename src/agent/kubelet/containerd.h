@@ -17,14 +17,17 @@
 
 namespace orch::agent {
 
+/// The sandbox image that is part of the executable.
+inline constexpr const char* kSandboxImage = "registry.k8s.io/pause:3.10.1";
+
 struct ContainerdOptions {
-  std::string data_dir;     // <data-dir>/agent: holds containerd/, containerd.log and images/
-  std::string run_dir;      // socket, pid file and state; see default_run_dir()
+  std::string data_dir;  // <data-dir>/agent: holds containerd/, containerd.log and images/
+  std::string run_dir;   // socket, pid file and state; see default_run_dir()
   std::string binary = "containerd";
   std::string ctr_binary = "ctr";
   std::string cni_bin_dir = "/usr/lib/cni";
   std::string cni_conf_dir;
-  std::string sandbox_image;
+  std::string sandbox_image = kSandboxImage;
   std::string registry_config_dir;  // hosts.toml files per registry; "" for none
   std::string snapshotter;          // "": overlayfs where a test mount works, else native
   bool systemd_cgroup = false;
@@ -37,6 +40,8 @@ struct ContainerdOptions {
 std::string default_run_dir(const std::string& data_dir);
 /// True when this process may not lower OOM scores (CAP_SYS_RESOURCE not effective).
 bool lacks_sys_resource();
+/// Puts the archive of kSandboxImage into a folder of images to import, unless it is there.
+base::Status install_sandbox_image(const std::string& folder);
 /// The text of config.toml; pure. Configuration version 2, which containerd 1.6, 1.7 and 2.x read.
 std::string containerd_config(const ContainerdOptions& options);
 

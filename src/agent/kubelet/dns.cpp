@@ -91,14 +91,17 @@ DnsConfig pod_dns(const Pod& pod, const KubeletConfig& config, const DnsConfig& 
     if (out.servers.empty() && !pod.host_network()) out.servers = {"127.0.0.1"};
   }
   const Json& own = base::object_at(pod.tree(), {"spec", "dnsConfig"});
-  for (const Json& server : array_at(own, {"nameservers"})) append_unique(out.servers, server.get<std::string>());
-  for (const Json& domain : array_at(own, {"searches"})) append_unique(out.searches, domain.get<std::string>());
+  for (const Json& server : array_at(own, {"nameservers"}))
+    append_unique(out.servers, server.get<std::string>());
+  for (const Json& domain : array_at(own, {"searches"}))
+    append_unique(out.searches, domain.get<std::string>());
   for (const Json& option : array_at(own, {"options"})) {
     const std::string name(string_at(option, {"name"}));
     const Json* value = base::find_path(option, {"value"});
-    set_option(out.options, value != nullptr && value->is_string() && !value->get_ref<const std::string&>().empty()
-                                ? name + ":" + value->get<std::string>()
-                                : name);
+    set_option(out.options,
+               value != nullptr && value->is_string() && !value->get_ref<const std::string&>().empty()
+                   ? name + ":" + value->get<std::string>()
+                   : name);
   }
   apply_limits(out);
   return out;

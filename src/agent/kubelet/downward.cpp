@@ -18,7 +18,8 @@ std::string format_map(const Json& map) {
   std::string out;
   for (const auto& [key, value] : map.items()) {
     if (!out.empty()) out += '\n';
-    out += base::cat(key, "=", api::go_quote(value.is_string() ? value.get_ref<const std::string&>() : std::string()));
+    out += base::cat(key, "=",
+                     api::go_quote(value.is_string() ? value.get_ref<const std::string&>() : std::string()));
   }
   return out;
 }
@@ -68,14 +69,16 @@ Result<std::string> resource_value(const Pod& pod, const Json& reference, std::s
   const size_t dot = resource.find('.');
   const auto list = resource.substr(0, dot);
   const auto name = dot == std::string_view::npos ? std::string_view() : resource.substr(dot + 1);
-  const bool known = name == "cpu" || name == "memory" || name == "ephemeral-storage" ||
-                     name.substr(0, 10) == "hugepages-";
+  const bool known =
+      name == "cpu" || name == "memory" || name == "ephemeral-storage" || name.substr(0, 10) == "hugepages-";
   if ((list != "limits" && list != "requests") || !known) {
     return Status(Code::kBadRequest, base::cat("unsupported container resource : ", resource));
   }
   api::Quantity value = api::Quantity::of(find_path(*container.spec, {"resources", list, name}));
   if (value.is_zero() && list == "limits") {
-    const std::string& fallback = name == "cpu" ? node.cpu : name == "memory" ? node.memory : node.ephemeral_storage;
+    const std::string& fallback = name == "cpu"      ? node.cpu
+                                  : name == "memory" ? node.memory
+                                                     : node.ephemeral_storage;
     if (name.substr(0, 10) != "hugepages-") {
       if (auto parsed = api::Quantity::parse(fallback); parsed.ok()) value = *parsed;
     }

@@ -22,10 +22,11 @@ struct NodeResources {
 
 /// fieldRef: metadata.name, metadata.labels['x'], spec.nodeName, status.podIP, … For files also the whole
 /// metadata.labels and metadata.annotations (one `key="value"` a line).
-base::Result<std::string> field_value(const Pod& pod, std::string_view field_path, const PodAddresses& addresses);
+base::Result<std::string> field_value(const Pod& pod, std::string_view field_path,
+                                      const PodAddresses& addresses);
 
 /// resourceFieldRef: limits.cpu and so on, divided by the divisor and rounded up.
-base::Result<std::string> resource_value(const Pod& pod, const Json& reference, std::string_view own_container,
-                                         const NodeResources& node);
+base::Result<std::string> resource_value(const Pod& pod, const Json& reference,
+                                         std::string_view own_container, const NodeResources& node);
 
 }  // namespace orch::agent

@@ -79,7 +79,6 @@ class Resolver {
   }
 
  private:
-
   /// Null (and OK) when it is missing and optional.
   Status load(const Json& reference, bool secret, const Json** out) {
     const std::string name(string_at(reference, {"name"}));
@@ -211,7 +210,8 @@ Variables service_variables(const std::vector<api::ObjectPtr>& services, std::st
   return out;
 }
 
-Result<std::vector<std::pair<std::string, std::string>>> container_env(const Pod& pod, const ContainerRef& container,
+Result<std::vector<std::pair<std::string, std::string>>> container_env(const Pod& pod,
+                                                                       const ContainerRef& container,
                                                                        ObjectSource& source,
                                                                        const EnvInput& input) {
   auto values = Resolver(pod, container, source, input).resolve();

@@ -26,7 +26,8 @@ double seconds_between(WallTime from, WallTime to) {
 }
 
 Json reference(const EventObject& object) {
-  Json out{{"kind", object.kind}, {"name", object.name}, {"uid", object.uid}, {"apiVersion", object.api_version}};
+  Json out{
+      {"kind", object.kind}, {"name", object.name}, {"uid", object.uid}, {"apiVersion", object.api_version}};
   if (!object.ns.empty()) out["namespace"] = object.ns;
   if (!object.resource_version.empty()) out["resourceVersion"] = object.resource_version;
   if (!object.field_path.empty()) out["fieldPath"] = object.field_path;
@@ -62,7 +63,8 @@ EventRecorder::~EventRecorder() { writer_.drain(); }
 void EventRecorder::record(const EventObject& object, std::string_view type, std::string_view reason,
                            std::string message) {
   if (message.size() > kMaxMessage) message.resize(kMaxMessage);
-  writer_.post([this, object, type = std::string(type), reason = std::string(reason), message = std::move(message),
+  writer_.post([this, object, type = std::string(type), reason = std::string(reason),
+                message = std::move(message),
                 now = clock_.now()] { write(object, type, reason, message, now); });
 }
 

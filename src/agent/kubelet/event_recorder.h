@@ -54,8 +54,8 @@ class EventRecorder {
     base::WallTime at;
   };
   void record(const EventObject& object, std::string_view type, std::string_view reason, std::string message);
-  void write(const EventObject& object, const std::string& type, const std::string& reason, std::string message,
-             base::WallTime now);
+  void write(const EventObject& object, const std::string& type, const std::string& reason,
+             std::string message, base::WallTime now);
   bool admit(const std::string& key, base::WallTime now);
   void forget_old(base::WallTime now);
 

@@ -21,10 +21,10 @@ Status run_hook(Runtime& runtime, const std::string& container_id, const Contain
     const auto result = runtime.exec_sync(container_id, command, timeout);
     if (!result.ok()) return {result.error().code(), runtime_message(result.error())};
     if (result->exit_code == 0) return {};
-    return {Code::kUnknown, base::cat("Exec lifecycle hook ([", api::join(command, " "), "]) for Container \"",
-                                      container.name(), "\" failed - error: command '", api::join(command, " "),
-                                      "' exited with ", result->exit_code, ": ", result->err, ", message: ",
-                                      api::go_quote(result->out + result->err))};
+    return {Code::kUnknown, base::cat("Exec lifecycle hook ([", api::join(command, " "),
+                                      "]) for Container \"", container.name(), "\" failed - error: command '",
+                                      api::join(command, " "), "' exited with ", result->exit_code, ": ",
+                                      result->err, ", message: ", api::go_quote(result->out + result->err))};
   }
   if (const Json* get = base::find_path(handler, {"httpGet"})) {
     const auto action = http_action(container, *get, pod_ip);

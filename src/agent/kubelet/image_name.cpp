@@ -46,8 +46,9 @@ bool valid_digest(std::string_view digest) {
   const size_t colon = digest.find(':');
   if (colon == std::string_view::npos || colon == 0) return false;
   const auto hex = digest.substr(colon + 1);
-  return hex.size() >= 32 &&
-         std::all_of(hex.begin(), hex.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return hex.size() >= 32 && std::all_of(hex.begin(), hex.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
 }
 
 /// Without scheme and the paths of the registry API.
@@ -75,7 +76,8 @@ bool host_matches(std::string_view pattern, std::string_view host) {
   const auto [pattern_host, pattern_port] = split(pattern);
   const auto [name, port] = split(host);
   if (pattern_port != port) return false;
-  if (std::count(pattern_host.begin(), pattern_host.end(), '.') != std::count(name.begin(), name.end(), '.')) {
+  if (std::count(pattern_host.begin(), pattern_host.end(), '.') !=
+      std::count(name.begin(), name.end(), '.')) {
     return false;
   }
   return ::fnmatch(std::string(pattern_host).c_str(), std::string(name).c_str(), 0) == 0;
@@ -99,7 +101,8 @@ std::string ImageName::full() const {
 
 Result<ImageName> parse_image_name(std::string_view text) {
   const auto invalid = [&] {
-    return Status(Code::kBadRequest, base::cat("couldn't parse image name \"", text, "\": invalid reference format"));
+    return Status(Code::kBadRequest,
+                  base::cat("couldn't parse image name \"", text, "\": invalid reference format"));
   };
   ImageName out;
   std::string_view rest = text;

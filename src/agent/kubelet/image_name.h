@@ -12,9 +12,9 @@
 namespace orch::agent {
 
 struct ImageName {
-  std::string domain;      // "docker.io", "registry:5000"
-  std::string repository;  // "library/busybox"
-  std::string tag, digest; // "latest" when neither is given
+  std::string domain;       // "docker.io", "registry:5000"
+  std::string repository;   // "library/busybox"
+  std::string tag, digest;  // "latest" when neither is given
 
   /// "docker.io/library/busybox:latest"
   std::string full() const;

@@ -51,8 +51,8 @@ ImageOutcome ImageManager::ensure(const Pod& pod, const ContainerRef& container,
     events_.warning(about, "InspectFailed",
                     base::cat("Failed to apply default image tag \"", image, "\": ", name.error().message()));
     out.state = ImageOutcome::State::kWaiting;
-    out.waiting = {"InvalidImageName", base::cat("Failed to apply default image tag \"", image,
-                                                 "\": ", name.error().message())};
+    out.waiting = {"InvalidImageName",
+                   base::cat("Failed to apply default image tag \"", image, "\": ", name.error().message())};
     out.retry_at = clock_.now() + kBackoffMax;
     return out;
   }
@@ -80,8 +80,9 @@ ImageOutcome ImageManager::ensure(const Pod& pod, const ContainerRef& container,
     use.last_used = clock_.now();
     if (said_present_.erase(key) == 0) {
       events_.normal(about, "Pulled",
-                     base::cat("Container image \"", image, "\" already present on machine and can be accessed by "
-                                                            "the pod"));
+                     base::cat("Container image \"", image,
+                               "\" already present on machine and can be accessed by "
+                               "the pod"));
     }
     return out;
   }
@@ -94,7 +95,8 @@ ImageOutcome ImageManager::ensure(const Pod& pod, const ContainerRef& container,
     return out;
   }
   if (policy == "Never") {
-    const std::string text = base::cat("Container image \"", image, "\" is not present with pull policy of Never");
+    const std::string text =
+        base::cat("Container image \"", image, "\" is not present with pull policy of Never");
     events_.warning(about, "ErrImageNeverPull", text);
     out.waiting = {"ErrImageNeverPull", text};
     out.retry_at = clock_.now() + kBackoffInitial;
@@ -198,8 +200,9 @@ uint64_t ImageManager::collect(uint64_t bytes, std::chrono::seconds min_age,
       use.id = image.id;
       use.size = image.size;
       const auto named = [&](const std::vector<std::string>& names, const auto& in) {
-        return std::any_of(names.begin(), names.end(),
-                           [&](const std::string& n) { return std::find(in.begin(), in.end(), n) != in.end(); });
+        return std::any_of(names.begin(), names.end(), [&](const std::string& n) {
+          return std::find(in.begin(), in.end(), n) != in.end();
+        });
       };
       if (used.count(image.id) != 0 || named(image.repo_tags, used) || named(image.repo_digests, used)) {
         use.last_used = now;

@@ -61,17 +61,17 @@ class ImageManager {
     std::string message;  // "ErrImagePull: …"
     bool reported = true;
   };
-  void pull(const std::string& key, const std::string& full_name, const std::string& as_named, EventObject about,
-            std::vector<ImageAuth> auths);
+  void pull(const std::string& key, const std::string& full_name, const std::string& as_named,
+            EventObject about, std::vector<ImageAuth> auths);
 
   Runtime& runtime_;
   EventRecorder& events_;
   const base::Clock& clock_;
   std::mutex mutex_;
-  std::map<std::string, Failure> failures_;                               // under mutex_; by "<uid>_<image>"
-  std::map<std::string, std::vector<std::function<void()>>> pulling_;     // under mutex_; by the same key
-  std::set<std::string> said_present_;                                    // under mutex_
-  std::map<std::string, Usage> usage_;                                    // under mutex_; by image id
+  std::map<std::string, Failure> failures_;                            // under mutex_; by "<uid>_<image>"
+  std::map<std::string, std::vector<std::function<void()>>> pulling_;  // under mutex_; by the same key
+  std::set<std::string> said_present_;                                 // under mutex_
+  std::map<std::string, Usage> usage_;                                 // under mutex_; by image id
   base::ThreadPool pool_;
 };
 

@@ -83,12 +83,12 @@ struct Kubelet::Rep {
   client::Informer& pods;
 
   mutable std::mutex mutex;
-  std::map<std::string, Slot> slots;           // under mutex
+  std::map<std::string, Slot> slots;            // under mutex
   std::map<uint64_t, base::Timers::Id> timers;  // under mutex; those of after()
-  uint64_t next_timer = 1;                     // under mutex
-  bool stopping = false, started = false;      // under mutex
-  bool reconciled = false;                     // under mutex
-  milliseconds relist_delay{kRelistMin};       // under mutex
+  uint64_t next_timer = 1;                      // under mutex
+  bool stopping = false, started = false;       // under mutex
+  bool reconciled = false;                      // under mutex
+  milliseconds relist_delay{kRelistMin};        // under mutex
   base::MonoTime last_image_gc;
 
   std::unique_ptr<ObjectCache> objects;
@@ -136,12 +136,13 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
   turns = std::make_unique<base::ThreadPool>("pod", kTurnThreads);
   stops = std::make_unique<base::ThreadPool>("pod-stop", kStopThreads);
   context = std::make_unique<NodeContext>(NodeContext{
-      config, d.client, d.runtime, d.clock, d.timers, events, cache, volumes, images, cgroups, *objects, tokens,
-      statuses, *prober, services, *stops, 0, {}, {}, {}, {}});
+      config, d.client, d.runtime, d.clock,  d.timers, events, cache, volumes, images, cgroups, *objects,
+      tokens, statuses, *prober,   services, *stops,   0,      {},    {},      {},     {}});
   const MachineInfo& machine = node->machine();
   context->memory_capacity = machine.memory_bytes;
   const Json allocatable = allocatable_of(capacity_of(machine, config.max_pods), config);
-  context->allocatable = {std::string(string_at(allocatable, {"cpu"})), std::string(string_at(allocatable, {"memory"})),
+  context->allocatable = {std::string(string_at(allocatable, {"cpu"})),
+                          std::string(string_at(allocatable, {"memory"})),
                           std::string(string_at(allocatable, {"ephemeral-storage"}))};
   context->host_ips = [this] { return node->addresses(); };
   context->notify = [this](const std::string& uid) { notify(uid); };
@@ -246,7 +247,8 @@ Status Kubelet::Rep::first_list() {
   while (true) {
     const auto listed = cache.relist();
     if (listed.ok()) return {};
-    if (deps.clock.mono() > deadline) return listed.error().with_context("the container runtime does not answer");
+    if (deps.clock.mono() > deadline)
+      return listed.error().with_context("the container runtime does not answer");
     std::this_thread::sleep_for(milliseconds(100));
   }
 }
@@ -371,8 +373,8 @@ void Kubelet::Rep::housekeeping() {
       const ObjectPtr object = slot.worker->object();
       for (const ContainerStatus& c : cache.pod(uid).containers) {
         if (c.state != ContainerState::kRunning) continue;
-        running.push_back({c.id, base::cat(config.log_dir, "/", object->ns(), "_", object->name(), "_", uid, "/",
-                                           container_log_path(c.name, c.attempt))});
+        running.push_back({c.id, base::cat(config.log_dir, "/", object->ns(), "_", object->name(), "_", uid,
+                                           "/", container_log_path(c.name, c.attempt))});
       }
     }
   }
@@ -385,11 +387,12 @@ void Kubelet::Rep::housekeeping() {
   const int64_t used = total - p.disk_available;
   if (total <= 0 || used * 100 < total * config.image_gc_high_percent) return;
   const int64_t wanted = used - total * config.image_gc_low_percent / 100;
-  const uint64_t freed = images.collect(static_cast<uint64_t>(wanted), config.image_min_age, config.pinned_images);
+  const uint64_t freed =
+      images.collect(static_cast<uint64_t>(wanted), config.image_min_age, config.pinned_images);
   if (freed < static_cast<uint64_t>(wanted)) {
     events.warning(node->about(), "FreeDiskSpaceFailed",
-                   base::cat("Failed to garbage collect required amount of images. Attempted to free ", wanted,
-                             " bytes, but only found ", freed, " bytes eligible to free."));
+                   base::cat("Failed to garbage collect required amount of images. Attempted to free ",
+                             wanted, " bytes, but only found ", freed, " bytes eligible to free."));
   }
 }
 
@@ -490,6 +493,42 @@ std::shared_ptr<PodWorker> find_worker(const Slots& slots, std::string_view ns, 
   return found;
 }
 
+/// The id of the instance whose log is meant, by the status as clients see it: after a crash the ended one
+/// is both the last and the previous.
+Result<std::string> instance_of(const Json& status, std::string_view pod, std::string_view container,
+                                bool previous) {
+  const Json* found = nullptr;
+  for (const char* list : {"containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"}) {
+    for (const Json& s : base::array_at(status, {list})) {
+      if (found == nullptr && string_at(s, {"name"}) == container) found = &s;
+    }
+  }
+  const std::string what = base::cat("container \"", container, "\" in pod \"", pod, "\" ");
+  if (found == nullptr) return Status(Code::kBadRequest, what + "is not available");
+  std::string_view id = string_at(*found, {"lastState", "terminated", "containerID"});
+  if (previous) {
+    if (id.empty()) {
+      return Status(Code::kBadRequest, "previous terminated " + what + "not found");
+    }
+  } else if (base::find_path(*found, {"state", "running"}) != nullptr) {
+    id = string_at(*found, {"containerID"});
+  } else if (const auto ended = string_at(*found, {"state", "terminated", "containerID"}); !ended.empty()) {
+    id = ended;
+  } else if (id.empty()) {
+    const auto reason = string_at(*found, {"state", "waiting", "reason"});
+    if (base::find_path(*found, {"state", "terminated"}) != nullptr) {
+      return Status(Code::kBadRequest, what + "is terminated");
+    }
+    return Status(Code::kBadRequest,
+                  base::cat(what, "is waiting to start: ",
+                            reason == "ErrImagePull"       ? "image can't be pulled"
+                            : reason == "ImagePullBackOff" ? "trying and failing to pull image"
+                                                           : reason));
+  }
+  const size_t scheme = id.find("://");
+  return std::string(scheme == std::string_view::npos ? id : id.substr(scheme + 3));
+}
+
 Status no_pod(std::string_view ns, std::string_view name) {
   return {Code::kNotFound, base::cat("pod \"", name, "\" in namespace \"", ns, "\" not found")};
 }
@@ -509,30 +548,22 @@ Result<ContainerLocation> Kubelet::find_container(std::string_view ns, std::stri
   const Pod pod(tree);
   const ContainerRef spec = pod.find_container(container);
   if (spec.spec == nullptr) {
-    return Status(Code::kNotFound, base::cat("container \"", container, "\" in pod \"", pod_name, "\" is not available"));
+    return Status(Code::kBadRequest, base::cat("container ", container, " is not valid for pod ", pod_name));
   }
+  const auto id = instance_of(*worker->status(), pod_name, container, previous);
+  if (!id.ok()) return id.error();
   const PodRuntime runtime = rep_->cache.pod(object->uid());
-  const ContainerStatus* found = nullptr;
-  int skip = previous ? 1 : 0;
-  for (const ContainerStatus& c : runtime.containers) {
-    if (c.name != container) continue;
-    if (skip-- == 0) {
-      found = &c;
-      break;
-    }
-  }
-  if (found == nullptr) {
-    if (previous) {
-      return Status(Code::kNotFound, base::cat("previous terminated container \"", container, "\" in pod \"",
-                                               pod_name, "\" not found"));
-    }
-    return Status(Code::kBadRequest, base::cat("container \"", container, "\" in pod \"", pod_name,
-                                               "\" is waiting to start: ContainerCreating"));
+  const auto found = std::find_if(runtime.containers.begin(), runtime.containers.end(),
+                                  [&](const ContainerStatus& c) { return c.id == *id; });
+  if (found == runtime.containers.end()) {
+    return Status(Code::kNotFound,
+                  base::cat("container \"", container, "\" in pod \"", pod_name, "\" is not available"));
   }
   ContainerLocation out;
   out.id = found->id;
   out.sandbox_id = found->sandbox_id;
-  out.log_path = base::cat(pod_log_dir(pod, rep_->config), "/", container_log_path(found->name, found->attempt));
+  out.log_path =
+      base::cat(pod_log_dir(pod, rep_->config), "/", container_log_path(found->name, found->attempt));
   out.running = found->state == ContainerState::kRunning;
   out.tty = base::bool_at(*spec.spec, {"tty"});
   out.use_stdin = base::bool_at(*spec.spec, {"stdin"});

@@ -37,7 +37,7 @@ struct KubeletDeps {
 
 /// Where a container of a pod is, for logs, exec and attach.
 struct ContainerLocation {
-  std::string id;        // runtime id; "" when it has none yet
+  std::string id;  // runtime id; "" when it has none yet
   std::string sandbox_id;
   std::string log_path;  // file on the host
   bool running = false;

@@ -58,7 +58,7 @@ void compress(const std::string& path) {
 
 void LogFiles::rotate(const std::vector<RunningLog>& logs, base::WallTime now) {
   for (const RunningLog& log : logs) {
-    struct stat info{};
+    struct stat info {};
     if (::stat(log.path.c_str(), &info) != 0 || info.st_size <= max_bytes_) continue;
     rotate_one(log, now);
   }

@@ -91,7 +91,7 @@ MachineInfo machine_info(const std::string& root) {
   MachineInfo out;
   out.cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
   out.memory_bytes = meminfo("MemTotal");
-  struct statvfs fs{};
+  struct statvfs fs {};
   if (::statvfs(root.c_str(), &fs) == 0) {
     out.disk_bytes = static_cast<int64_t>(fs.f_blocks) * static_cast<int64_t>(fs.f_frsize);
     out.disk_inodes = static_cast<int64_t>(fs.f_files);
@@ -119,12 +119,12 @@ MachineInfo machine_info(const std::string& root) {
 Pressure machine_pressure(const std::string& root) {
   Pressure out;
   out.memory_available = meminfo("MemAvailable");
-  struct statvfs fs{};
+  struct statvfs fs {};
   if (::statvfs(root.c_str(), &fs) == 0) {
     out.disk_available = static_cast<int64_t>(fs.f_bavail) * static_cast<int64_t>(fs.f_frsize);
     out.inodes_available = static_cast<int64_t>(fs.f_favail);
   }
-  struct sysinfo info{};
+  struct sysinfo info {};
   if (::sysinfo(&info) == 0) out.pids = info.procs;
   return out;
 }
@@ -135,7 +135,8 @@ std::vector<std::string> default_addresses() {
   ifaddrs* all = nullptr;
   if (::getifaddrs(&all) != 0) return {};
   for (const ifaddrs* a = all; a != nullptr; a = a->ifa_next) {
-    if (a->ifa_addr == nullptr || (a->ifa_flags & IFF_LOOPBACK) != 0 || (a->ifa_flags & IFF_UP) == 0) continue;
+    if (a->ifa_addr == nullptr || (a->ifa_flags & IFF_LOOPBACK) != 0 || (a->ifa_flags & IFF_UP) == 0)
+      continue;
     std::array<char, INET6_ADDRSTRLEN> text{};
     const bool own = interface == a->ifa_name;
     if (a->ifa_addr->sa_family == AF_INET) {

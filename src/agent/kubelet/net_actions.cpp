@@ -36,14 +36,19 @@ std::string go_error(const HttpAction& action, CURLcode code, long os_error) {
     case CURLE_COULDNT_CONNECT: {
       if (os_error == ECONNREFUSED) return start + dial + "connect: connection refused";
       if (os_error == EHOSTUNREACH) return start + dial + "connect: no route to host";
-      return start + dial + "connect: " + (os_error != 0 ? std::strerror(static_cast<int>(os_error)) : "failed");
+      return start + dial +
+             "connect: " + (os_error != 0 ? std::strerror(static_cast<int>(os_error)) : "failed");
     }
-    case CURLE_COULDNT_RESOLVE_HOST: return start + "dial tcp: lookup " + action.host + ": no such host";
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return start + "dial tcp: lookup " + action.host + ": no such host";
     case CURLE_OPERATION_TIMEDOUT:
       return start + "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
-    case CURLE_GOT_NOTHING: return start + "EOF";
-    case CURLE_RECV_ERROR: return start + "read: connection reset by peer";
-    default: return start + curl_easy_strerror(code);
+    case CURLE_GOT_NOTHING:
+      return start + "EOF";
+    case CURLE_RECV_ERROR:
+      return start + "read: connection reset by peer";
+    default:
+      return start + curl_easy_strerror(code);
   }
 }
 
@@ -104,8 +109,8 @@ Result<HttpReply> http_get(const HttpAction& action, std::chrono::seconds timeou
       return reply;
     }
     const std::string target = next;
-    const std::string authority = "://" + (action.host.find(':') == std::string::npos ? action.host
-                                                                                     : "[" + action.host + "]");
+    const std::string authority =
+        "://" + (action.host.find(':') == std::string::npos ? action.host : "[" + action.host + "]");
     const size_t host = target.find(authority);
     const char after = host == std::string::npos ? 'x' : target.c_str()[host + authority.size()];
     // Elsewhere, the redirect itself counts as an answer.

@@ -14,7 +14,8 @@ struct HttpReply {
   std::string body;  // at most 10 KiB
 };
 /// GET without proxies; certificates are not checked; redirects are followed only on the same host. The
-/// error's message is worded as Go's client does ("Get \"http://…\": dial tcp …: connect: connection refused").
+/// error's message is worded as Go's client does ("Get \"http://…\": dial tcp …: connect: connection
+/// refused").
 base::Result<HttpReply> http_get(const HttpAction& action, std::chrono::seconds timeout);
 
 /// OK when the port takes a connection.

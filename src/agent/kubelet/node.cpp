@@ -24,8 +24,9 @@ constexpr seconds kEager{60};
 
 }  // namespace
 
-NodeAgent::NodeAgent(const KubeletConfig& config, client::Client& client, Runtime& runtime, EventRecorder& events,
-                     const base::Clock& clock, base::Timers& timers, std::function<void()> on_tick)
+NodeAgent::NodeAgent(const KubeletConfig& config, client::Client& client, Runtime& runtime,
+                     EventRecorder& events, const base::Clock& clock, base::Timers& timers,
+                     std::function<void()> on_tick)
     : config_(config),
       client_(client),
       runtime_(runtime),
@@ -175,7 +176,8 @@ void NodeAgent::write_status() {
   const NodeStatusInput input = collect(full);
   const Json previous = status_ != nullptr ? *status_ : Json::object();
   Json status = node_status(previous, config_, input);
-  const bool is_ready = input.runtime_error.empty() && input.runtime.runtime_ready && input.runtime.network_ready;
+  const bool is_ready =
+      input.runtime_error.empty() && input.runtime.runtime_ready && input.runtime.network_ready;
   if (!registered()) {
     if (!register_node(status)) return;
     events_.normal(about(), "Starting", "Starting kubelet.");
@@ -245,7 +247,8 @@ void NodeAgent::renew_lease() {
          {{"name", config_.node_name},
           {"namespace", kLeaseNamespace},
           {"ownerReferences",
-           Json::array({{{"apiVersion", "v1"}, {"kind", "Node"}, {"name", config_.node_name}, {"uid", uid}}})}}},
+           Json::array(
+               {{{"apiVersion", "v1"}, {"kind", "Node"}, {"name", config_.node_name}, {"uid", uid}}})}}},
         {"spec",
          {{"holderIdentity", config_.node_name},
           {"leaseDurationSeconds", config_.lease_duration.count()},

@@ -56,13 +56,13 @@ class NodeAgent {
   const MachineInfo machine_;
 
   mutable std::mutex mutex_;
-  std::vector<std::string> addresses_;   // under mutex_
-  bool registered_ = false;              // under mutex_
-  bool ready_ = false;                   // under mutex_
-  bool stopping_ = false;                // under mutex_
-  bool queued_ = false;                  // under mutex_
-  std::string uid_;                      // under mutex_
-  base::Timers::Id timer_ = 0;           // under mutex_
+  std::vector<std::string> addresses_;  // under mutex_
+  bool registered_ = false;             // under mutex_
+  bool ready_ = false;                  // under mutex_
+  bool stopping_ = false;               // under mutex_
+  bool queued_ = false;                 // under mutex_
+  std::string uid_;                     // under mutex_
+  base::Timers::Id timer_ = 0;          // under mutex_
 
   // Only on the pool's thread.
   std::unique_ptr<Json> status_;  // as the API has it

@@ -55,7 +55,8 @@ void add_pressure(Json& conditions, const Json& previous, const NodeStatusInput&
   const Pressure& p = input.pressure;
   const MachineInfo& m = input.machine;
   const bool memory = p.memory_available < kMemoryThreshold;
-  const bool disk = p.disk_available * 100 < m.disk_bytes * 10 || p.inodes_available * 100 < m.disk_inodes * 5;
+  const bool disk =
+      p.disk_available * 100 < m.disk_bytes * 10 || p.inodes_available * 100 < m.disk_inodes * 5;
   const bool pids = m.max_pids > 0 && p.pids * 100 > m.max_pids * 95;
   conditions.push_back(memory ? condition("MemoryPressure", true, "KubeletHasInsufficientMemory",
                                           "kubelet has insufficient memory available", previous, input.now)
@@ -76,7 +77,8 @@ bool is_own_condition(std::string_view type) {
 }
 
 Json image_list(std::vector<ImageInfo> images) {
-  std::sort(images.begin(), images.end(), [](const ImageInfo& a, const ImageInfo& b) { return a.size > b.size; });
+  std::sort(images.begin(), images.end(),
+            [](const ImageInfo& a, const ImageInfo& b) { return a.size > b.size; });
   if (images.size() > kMaxImages) images.resize(kMaxImages);
   Json out = Json::array();
   for (const ImageInfo& image : images) {
@@ -164,7 +166,8 @@ Json node_status(const Json& previous, const KubeletConfig& config, const NodeSt
   out["conditions"] = std::move(kept);
 
   Json addresses = Json::array();
-  for (const std::string& ip : input.addresses) addresses.push_back({{"type", "InternalIP"}, {"address", ip}});
+  for (const std::string& ip : input.addresses)
+    addresses.push_back({{"type", "InternalIP"}, {"address", ip}});
   addresses.push_back({{"type", "Hostname"}, {"address", config.node_name}});
   out["addresses"] = std::move(addresses);
   out["daemonEndpoints"] = {{"kubeletEndpoint", {{"Port", config.port}}}};
@@ -172,7 +175,8 @@ Json node_status(const Json& previous, const KubeletConfig& config, const NodeSt
   std::string runtime_version = "containerd://Unknown";
   if (!input.runtime.name.empty()) {
     runtime_version = base::cat(input.runtime.name, "://", input.runtime.version);
-  } else if (const auto before = string_at(previous, {"nodeInfo", "containerRuntimeVersion"}); !before.empty()) {
+  } else if (const auto before = string_at(previous, {"nodeInfo", "containerRuntimeVersion"});
+             !before.empty()) {
     runtime_version = before;
   }
   out["nodeInfo"] = {{"machineID", m.machine_id},

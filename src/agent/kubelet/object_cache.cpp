@@ -78,8 +78,9 @@ Result<api::ObjectPtr> ObjectCache::get(Kind kind, std::string_view ns, std::str
       options.field_selector = base::cat("metadata.name=", name);
       entry->informer = client::make_informer(client_, timers_, {"", "v1", plural}, options);
       Entry* raw = entry.get();
-      entry->informer->on_change(
-          [this, raw, key](const api::ObjectPtr&, const api::ObjectPtr& after) { changed(*raw, key, after); });
+      entry->informer->on_change([this, raw, key](const api::ObjectPtr&, const api::ObjectPtr& after) {
+        changed(*raw, key, after);
+      });
       entry->informer->start();
     }
   }
@@ -109,8 +110,9 @@ Result<api::ObjectPtr> ObjectCache::get(Kind kind, std::string_view ns, std::str
   // The list failed: say how.
   auto direct = client_.get({"", "v1", plural}, ns, name);
   if (!direct.ok() && direct.error().code() == Code::kNotFound) {
-    return Status(Code::kServiceUnavailable, base::cat("failed to sync ", kind == Kind::kSecret ? "secret" : "configmap",
-                                                       " cache: timed out waiting for the condition"));
+    return Status(Code::kServiceUnavailable,
+                  base::cat("failed to sync ", kind == Kind::kSecret ? "secret" : "configmap",
+                            " cache: timed out waiting for the condition"));
   }
   return direct;
 }

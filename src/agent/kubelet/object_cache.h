@@ -27,7 +27,8 @@ class ObjectCache {
   enum class Kind : uint8_t { kConfigMap, kSecret };
   /// The object now; from then on `uid` hears of changes. Blocks for one request at the first call for an
   /// object. kNotFound once the server says so; while it is away, the copy on disk.
-  base::Result<api::ObjectPtr> get(Kind kind, std::string_view ns, std::string_view name, const std::string& uid);
+  base::Result<api::ObjectPtr> get(Kind kind, std::string_view ns, std::string_view name,
+                                   const std::string& uid);
   /// The pod is gone: objects that no other pod uses are no longer watched or kept.
   void release(const std::string& uid);
 

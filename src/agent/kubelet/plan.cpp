@@ -50,9 +50,12 @@ class Planner {
   bool wants_start(const ContainerRef& container, const ContainerStatus* status) const {
     if (status == nullptr || must_restart(container.name())) return true;
     switch (status->state) {
-      case ContainerState::kRunning: return false;
-      case ContainerState::kExited: return should_restart(pod_, *container.spec, status->exit_code);
-      default: return true;
+      case ContainerState::kRunning:
+        return false;
+      case ContainerState::kExited:
+        return should_restart(pod_, *container.spec, status->exit_code);
+      default:
+        return true;
     }
   }
 
@@ -273,8 +276,8 @@ class Planner {
   }
 
   /// False when it failed and may not run again; `done` when it succeeded.
-  bool plan_plain_init(const ContainerRef& c, const ContainerStatus& status, std::vector<ContainerRef>& starts,
-                       bool& done) {
+  bool plan_plain_init(const ContainerRef& c, const ContainerStatus& status,
+                       std::vector<ContainerRef>& starts, bool& done) {
     if (status.state == ContainerState::kRunning) return true;
     if (status.state == ContainerState::kExited) {
       if (status.exit_code == 0) {
@@ -337,14 +340,16 @@ class Planner {
 }  // namespace
 
 base::Duration backoff_left(const RestartBackoff& backoff, WallTime finished, WallTime now) {
-  if (backoff.delay.count() == 0 || finished > now) return base::Duration::zero();  // or the clock was set back
-  if (finished - backoff.last > 2 * kBackoffMax) return base::Duration::zero();     // it ran well for long
+  if (backoff.delay.count() == 0 || finished > now)
+    return base::Duration::zero();                                               // or the clock was set back
+  if (finished - backoff.last > 2 * kBackoffMax) return base::Duration::zero();  // it ran well for long
   const auto passed = now - finished;
   return passed >= backoff.delay ? base::Duration::zero() : base::Duration(backoff.delay - passed);
 }
 
 RestartBackoff next_backoff(const RestartBackoff& backoff, WallTime finished) {
-  if (backoff.delay.count() == 0 || finished - backoff.last > 2 * kBackoffMax) return {kBackoffInitial, finished};
+  if (backoff.delay.count() == 0 || finished - backoff.last > 2 * kBackoffMax)
+    return {kBackoffInitial, finished};
   return {std::min(backoff.delay * 2, kBackoffMax), finished};
 }
 

@@ -78,7 +78,9 @@ std::vector<ContainerRef> Pod::list(const char* member, ContainerKind kind) cons
   return out;
 }
 
-std::vector<ContainerRef> Pod::init_containers() const { return list("initContainers", ContainerKind::kInit); }
+std::vector<ContainerRef> Pod::init_containers() const {
+  return list("initContainers", ContainerKind::kInit);
+}
 std::vector<ContainerRef> Pod::containers() const { return list("containers", ContainerKind::kRegular); }
 std::vector<ContainerRef> Pod::ephemeral_containers() const {
   return list("ephemeralContainers", ContainerKind::kEphemeral);
@@ -130,9 +132,12 @@ QosClass qos_class(const Pod& pod) {
 
 std::string_view qos_name(QosClass qos) {
   switch (qos) {
-    case QosClass::kGuaranteed: return "Guaranteed";
-    case QosClass::kBurstable: return "Burstable";
-    default: return "BestEffort";
+    case QosClass::kGuaranteed:
+      return "Guaranteed";
+    case QosClass::kBurstable:
+      return "Burstable";
+    default:
+      return "BestEffort";
   }
 }
 
@@ -166,9 +171,12 @@ bool should_restart(const Pod& pod, const Json& container, int32_t exit_code) {
     if (own == "OnFailure") return exit_code != 0;
   }
   switch (pod.restart_policy()) {
-    case RestartPolicy::kNever: return false;
-    case RestartPolicy::kOnFailure: return exit_code != 0;
-    default: return true;
+    case RestartPolicy::kNever:
+      return false;
+    case RestartPolicy::kOnFailure:
+      return exit_code != 0;
+    default:
+      return true;
   }
 }
 

@@ -107,10 +107,11 @@ Status PodStarter::ensure_sandbox_config(const Pod& pod, const SandboxStatus& sa
   bool falls_back = false;
   input.dns = pod_dns(pod, node_.config, parse_resolv_conf(host.ok() ? *host : std::string()), &falls_back);
   if (falls_back) {
-    node_.events.warning(event_object(pod), "MissingClusterDNS",
-                         base::cat("pod: \"", pod.format(),
-                                   "\". kubelet does not have ClusterDNS IP configured and cannot create Pod using "
-                                   "\"ClusterFirst\" policy. Falling back to \"Default\" policy."));
+    node_.events.warning(
+        event_object(pod), "MissingClusterDNS",
+        base::cat("pod: \"", pod.format(),
+                  "\". kubelet does not have ClusterDNS IP configured and cannot create Pod using "
+                  "\"ClusterFirst\" policy. Falling back to \"Default\" policy."));
   }
   auto config = sandbox_config(pod, node_.config, input);
   if (!config.ok()) return config.error();
@@ -154,8 +155,7 @@ std::vector<RegistryAuth> PodStarter::pull_auths(const Pod& pod) {
   std::string missing;
   for (const Json& reference : array_at(pod.tree(), {"spec", "imagePullSecrets"})) {
     const auto name = string_at(reference, {"name"});
-    auto secret =
-        node_.objects.get(ObjectCache::Kind::kSecret, pod.ns(), name, std::string(pod.uid()));
+    auto secret = node_.objects.get(ObjectCache::Kind::kSecret, pod.ns(), name, std::string(pod.uid()));
     if (!secret.ok()) {
       if (!missing.empty()) missing += ", ";
       missing += name;
@@ -171,16 +171,18 @@ std::vector<RegistryAuth> PodStarter::pull_auths(const Pod& pod) {
   return out;
 }
 
-Status PodStarter::add_own_mounts(const Pod& pod, const StartContainer& start, const std::vector<std::string>& ips,
-                                  std::vector<Mount>& mounts) {
+Status PodStarter::add_own_mounts(const Pod& pod, const StartContainer& start,
+                                  const std::vector<std::string>& ips, std::vector<Mount>& mounts) {
   const std::string pod_dir = node_.volumes.pod_dir(pod.uid());
   const auto mounted = [&](std::string_view path) {
-    return std::any_of(mounts.begin(), mounts.end(), [&](const Mount& m) { return m.container_path == path; });
+    return std::any_of(mounts.begin(), mounts.end(),
+                       [&](const Mount& m) { return m.container_path == path; });
   };
   if (!mounted("/etc/hosts")) {
     auto names = pod_hostname(pod, node_.config.cluster_domain);
     if (!names.ok()) return names.error();
-    const auto node_hosts = pod.host_network() ? base::read_file("/etc/hosts") : Result<std::string>(std::string());
+    const auto node_hosts =
+        pod.host_network() ? base::read_file("/etc/hosts") : Result<std::string>(std::string());
     const std::string text = hosts_file(pod, *names, ips, node_hosts.ok() ? *node_hosts : std::string());
     const std::string path = pod_dir + "/etc-hosts";
     // Kept as it is where nothing changed: containers may have written to it.
@@ -249,8 +251,8 @@ void PodStarter::link_log(const Pod& pod, const std::string& container, const st
                           const std::string& log_path) {
   if (node_.config.container_log_dir.empty()) return;
   if (!base::make_dirs(node_.config.container_log_dir, 0755).ok()) return;
-  const std::string link =
-      base::cat(node_.config.container_log_dir, "/", pod.name(), "_", pod.ns(), "_", container, "-", id, ".log");
+  const std::string link = base::cat(node_.config.container_log_dir, "/", pod.name(), "_", pod.ns(), "_",
+                                     container, "-", id, ".log");
   (void)!::symlink(log_path.c_str(), link.c_str());
 }
 
@@ -268,8 +270,8 @@ PodStarter::Started PodStarter::start_container(const Pod& pod, const StartConta
     return out;
   };
   const std::string uid(pod.uid());
-  const ImageOutcome image =
-      node_.images.ensure(pod, container, pull_auths(pod), [this_notify = node_.notify, uid] { this_notify(uid); });
+  const ImageOutcome image = node_.images.ensure(pod, container, pull_auths(pod),
+                                                 [this_notify = node_.notify, uid] { this_notify(uid); });
   if (image.state != ImageOutcome::State::kReady) {
     out.state = Started::State::kLater;
     out.waiting = image.waiting;
@@ -282,7 +284,8 @@ PodStarter::Started PodStarter::start_container(const Pod& pod, const StartConta
   const std::string log_dir = base::cat(pod_log_dir(pod, node_.config), "/", name);
   if (start.attempt == 0) start.attempt = attempt_by_logs(log_dir);
   // Ephemeral containers never restart, and have no log folder of their own yet either.
-  if (const Status made = base::make_dirs(log_dir, 0755); !made.ok()) return fail("CreateContainerConfigError", made);
+  if (const Status made = base::make_dirs(log_dir, 0755); !made.ok())
+    return fail("CreateContainerConfigError", made);
   if (const Status status = ensure_sandbox_config(pod, sandbox); !status.ok()) {
     return fail("CreateContainerConfigError", status);
   }
@@ -299,8 +302,8 @@ PodStarter::Started PodStarter::start_container(const Pod& pod, const StartConta
   status.name = name;
   status.attempt = start.attempt;
   status.state = ContainerState::kCreated;
-  status.created_at_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                             node_.clock.now().time_since_epoch()).count();
+  status.created_at_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(node_.clock.now().time_since_epoch()).count();
   status.image = config->user_image;
   status.labels = config->labels;
   status.annotations = config->annotations;

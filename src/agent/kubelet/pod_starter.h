@@ -33,9 +33,9 @@ class PodStarter {
   struct Started {
     enum class State : uint8_t { kStarted, kLater, kFailed };
     State state = State::kFailed;
-    Waiting waiting;          // for kLater and kFailed: what the status shows
-    base::WallTime retry_at;  // for kLater by back-off
-    std::string id;           // of the container, also when it failed after creation
+    Waiting waiting;           // for kLater and kFailed: what the status shows
+    base::WallTime retry_at;   // for kLater by back-off
+    std::string id;            // of the container, also when it failed after creation
     bool hook_failed = false;  // postStart: the container has to be killed
   };
   Started start_container(const Pod& pod, const StartContainer& start, const SandboxStatus& sandbox);
@@ -46,11 +46,12 @@ class PodStarter {
   base::Status ensure_sandbox_config(const Pod& pod, const SandboxStatus& sandbox);
   std::vector<RegistryAuth> pull_auths(const Pod& pod);
   /// Hosts file and termination log of a container.
-  base::Status add_own_mounts(const Pod& pod, const StartContainer& start, const std::vector<std::string>& ips,
-                              std::vector<Mount>& mounts);
+  base::Status add_own_mounts(const Pod& pod, const StartContainer& start,
+                              const std::vector<std::string>& ips, std::vector<Mount>& mounts);
   base::Result<std::string> runtime_handler(const Pod& pod);
   PayloadInput payload_input(ObjectSource& objects, const std::vector<std::string>& ips);
-  void link_log(const Pod& pod, const std::string& container, const std::string& id, const std::string& log_path);
+  void link_log(const Pod& pod, const std::string& container, const std::string& id,
+                const std::string& log_path);
 
   NodeContext& node_;
   StartState& state_;

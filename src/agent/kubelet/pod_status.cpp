@@ -16,9 +16,13 @@ using base::int_at;
 using base::object_at;
 using base::string_at;
 
-constexpr std::array<std::string_view, 7> kOwnedConditions{
-    "PodScheduled",    "Ready",       "Initialized", "ContainersReady", "PodReadyToStartContainers",
-    "PodResizePending", "PodResizeInProgress"};
+constexpr std::array<std::string_view, 7> kOwnedConditions{"PodScheduled",
+                                                           "Ready",
+                                                           "Initialized",
+                                                           "ContainersReady",
+                                                           "PodReadyToStartContainers",
+                                                           "PodResizePending",
+                                                           "PodResizeInProgress"};
 
 const Json* find_status(const Json& statuses, std::string_view name) {
   for (const Json& s : statuses) {
@@ -102,7 +106,8 @@ bool any_regular_started(const Pod& pod, const Json& statuses) {
   return std::any_of(regular.begin(), regular.end(), [&](const ContainerRef& c) {
     const Json* s = find_status(statuses, c.name());
     if (s == nullptr) return false;
-    return find_path(*s, {"state", "running"}) != nullptr || find_path(*s, {"state", "terminated"}) != nullptr ||
+    return find_path(*s, {"state", "running"}) != nullptr ||
+           find_path(*s, {"state", "terminated"}) != nullptr ||
            find_path(*s, {"lastState", "terminated"}) != nullptr;
   });
 }
@@ -119,7 +124,8 @@ std::string phase_of(const Pod& pod, const Json& init_statuses, const Json& stat
   }
   for (const ContainerRef& c : pod.containers()) count_regular(pod, c, find_status(statuses, c.name()), n);
   if (n.failed_init > 0) return "Failed";
-  if (n.pending_init > 0 || (n.pending_sidecars > 0 && !any_regular_started(pod, statuses)) || n.waiting > 0) {
+  if (n.pending_init > 0 || (n.pending_sidecars > 0 && !any_regular_started(pod, statuses)) ||
+      n.waiting > 0) {
     return "Pending";
   }
   if (n.running > 0 && n.unknown == 0) return "Running";
@@ -304,7 +310,8 @@ Json pod_status(const Pod& pod, const PodRuntime& runtime, const Json& previous,
   const bool sandbox_ready = !sandbox_changed(pod, runtime).changed;
   Json owned = Json::array();
   add_condition(owned, "PodReadyToStartContainers", {sandbox_ready, {}, {}}, previous, pod, input.now);
-  add_condition(owned, "Initialized", initialized(pod, init_statuses, statuses, phase), previous, pod, input.now);
+  add_condition(owned, "Initialized", initialized(pod, init_statuses, statuses, phase), previous, pod,
+                input.now);
   add_condition(owned, "Ready", pod_ready(pod, ready_containers, conditions), previous, pod, input.now);
   add_condition(owned, "ContainersReady", ready_containers, previous, pod, input.now);
   add_condition(owned, "PodScheduled", {}, previous, pod, input.now);
@@ -325,10 +332,19 @@ Json pod_status(const Pod& pod, const PodRuntime& runtime, const Json& previous,
 }
 
 Json status_patch(const Json& from, const Json& to, std::string_view uid) {
-  static constexpr std::array<std::string_view, 13> kFields{
-      "phase",   "reason",   "message",   "startTime",         "hostIP",
-      "hostIPs", "podIP",    "podIPs",    "initContainerStatuses", "containerStatuses",
-      "ephemeralContainerStatuses", "qosClass", "observedGeneration"};
+  static constexpr std::array<std::string_view, 13> kFields{"phase",
+                                                            "reason",
+                                                            "message",
+                                                            "startTime",
+                                                            "hostIP",
+                                                            "hostIPs",
+                                                            "podIP",
+                                                            "podIPs",
+                                                            "initContainerStatuses",
+                                                            "containerStatuses",
+                                                            "ephemeralContainerStatuses",
+                                                            "qosClass",
+                                                            "observedGeneration"};
   Json status = Json::object();
   for (const auto field : kFields) {
     const std::string key(field);

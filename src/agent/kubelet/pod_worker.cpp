@@ -139,7 +139,8 @@ bool PodWorker::turn() {
       for (const Json& s : base::array_at(*status_, {list})) {
         const auto id = string_at(s, {"containerID"});
         const size_t at = id.find("://");
-        if (at != std::string_view::npos) ready_before_[std::string(id.substr(at + 3))] = base::bool_at(s, {"ready"});
+        if (at != std::string_view::npos)
+          ready_before_[std::string(id.substr(at + 3))] = base::bool_at(s, {"ready"});
       }
     }
   }
@@ -167,8 +168,9 @@ void PodWorker::act(const Pod& pod) {
     for (const auto& [name, why] : next.backing_off) {
       if (waiting_.count(name) == 0 || waiting_[name].reason != why.reason) {
         const ContainerRef c = pod.find_container(name);
-        node_.events.warning(event_object(pod, c.spec != nullptr ? c.field_path() : std::string()), "BackOff",
-                             base::cat("Back-off restarting failed container ", name, " in pod ", pod.format()));
+        node_.events.warning(
+            event_object(pod, c.spec != nullptr ? c.field_path() : std::string()), "BackOff",
+            base::cat("Back-off restarting failed container ", name, " in pod ", pod.format()));
       }
       waiting_[name] = why;
     }
@@ -192,7 +194,8 @@ void PodWorker::act(const Pod& pod) {
 bool PodWorker::act_once(const Pod& pod, const PodPlan& next) {
   const PodRuntime runtime = node_.cache.pod(uid_);
   std::string ip;
-  if (!runtime.sandboxes.empty() && !runtime.sandboxes.front().ips.empty()) ip = runtime.sandboxes.front().ips.front();
+  if (!runtime.sandboxes.empty() && !runtime.sandboxes.front().ips.empty())
+    ip = runtime.sandboxes.front().ips.front();
   for (const KillContainer& kill : next.kill) begin_kill(pod, kill, ip);
   bool again = stop_sandboxes(pod, next);
   if (facts_.terminate) return again;
@@ -344,12 +347,13 @@ void PodWorker::begin_kill(const Pod& pod, const KillContainer& kill, const std:
     node_.events.normal(event_object(pod, field), "Killing",
                         kill.message.empty() ? base::cat("Stopping container ", kill.name) : kill.message);
   }
-  const Json* hook = container.spec == nullptr ? nullptr : find_path(*container.spec, {"lifecycle", "preStop"});
+  const Json* hook =
+      container.spec == nullptr ? nullptr : find_path(*container.spec, {"lifecycle", "preStop"});
   Json handler = hook != nullptr && !again && grace > 0 ? *hook : Json();
   Json spec = container.spec != nullptr ? *container.spec : Json::object();
   NodeContext* node = &node_;
-  node_.stops.post([node, uid = uid_, id = kill.id, grace, handler = std::move(handler), spec = std::move(spec),
-                    kind = container.kind, pod_ip, about = event_object(pod, field)] {
+  node_.stops.post([node, uid = uid_, id = kill.id, grace, handler = std::move(handler),
+                    spec = std::move(spec), kind = container.kind, pod_ip, about = event_object(pod, field)] {
     int64_t left = grace;
     if (!handler.is_null()) {
       const base::MonoTime began = node->clock.mono();
@@ -392,7 +396,8 @@ void PodWorker::collect_dead(const Pod& pod) {
   }
 }
 
-std::map<std::string, std::string> PodWorker::termination_messages(const Pod& pod, const PodRuntime& runtime) {
+std::map<std::string, std::string> PodWorker::termination_messages(const Pod& pod,
+                                                                   const PodRuntime& runtime) {
   std::map<std::string, int> seen;
   for (const ContainerStatus& c : runtime.containers) {
     if (seen[c.name]++ >= 2 || c.state != ContainerState::kExited || messages_.count(c.id) != 0) continue;
@@ -420,9 +425,11 @@ void PodWorker::report(const Pod& pod, bool finished) {
   const Json& previous = *before_status;
   Json status = pod_status(pod, runtime, previous, input);
   // A terminal phase says that nothing runs any more: not before that is so.
-  if (!finished && (status["phase"] == "Failed" || status["phase"] == "Succeeded") && !pod.phase_is_terminal()) {
+  if (!finished && (status["phase"] == "Failed" || status["phase"] == "Succeeded") &&
+      !pod.phase_is_terminal()) {
     const auto before = string_at(previous, {"phase"});
-    if (runtime.any_running() || !end_reason_.empty()) status["phase"] = before.empty() ? "Pending" : std::string(before);
+    if (runtime.any_running() || !end_reason_.empty())
+      status["phase"] = before.empty() ? "Pending" : std::string(before);
   }
   {
     std::lock_guard lock(mutex_);
@@ -455,8 +462,9 @@ void PodWorker::remove_from_runtime(const Pod& pod) {
     const Status status = node_.runtime.remove_container(c.id);
     if (status.ok() || status.code() == Code::kNotFound) node_.cache.remove(c.id);
     if (!node_.config.container_log_dir.empty()) {
-      ::unlink(base::cat(node_.config.container_log_dir, "/", pod.name(), "_", pod.ns(), "_", c.name, "-", c.id,
-                         ".log").c_str());
+      ::unlink(base::cat(node_.config.container_log_dir, "/", pod.name(), "_", pod.ns(), "_", c.name, "-",
+                         c.id, ".log")
+                   .c_str());
     }
   }
   for (const SandboxStatus& s : runtime.sandboxes) {
@@ -478,14 +486,16 @@ Json restore_pod(const PodRuntime& runtime) {
     if (!seen.insert(c.name).second) continue;
     Json container{{"name", c.name}, {"image", c.image}};
     if (const auto hook = label_of(c.annotations, label::kPreStop); !hook.empty()) {
-      if (auto parsed = base::parse_json(hook); parsed.ok()) container["lifecycle"]["preStop"] = std::move(*parsed);
+      if (auto parsed = base::parse_json(hook); parsed.ok())
+        container["lifecycle"]["preStop"] = std::move(*parsed);
     }
     if (const auto ports = label_of(c.annotations, label::kPorts); !ports.empty()) {
       if (auto parsed = base::parse_json(ports); parsed.ok()) container["ports"] = std::move(*parsed);
     }
     containers.push_back(std::move(container));
     for (const char* key : {label::kPodGrace, label::kPodDeletionGrace}) {
-      if (const auto text = label_of(c.annotations, key); !text.empty()) grace = std::atoll(std::string(text).c_str());
+      if (const auto text = label_of(c.annotations, key); !text.empty())
+        grace = std::atoll(std::string(text).c_str());
     }
   }
   return Json{{"kind", "Pod"},

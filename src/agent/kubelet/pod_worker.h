@@ -76,22 +76,22 @@ class PodWorker {
   const std::string uid_;
 
   mutable std::mutex mutex_;
-  Inbox inbox_;            // under mutex_
-  api::ObjectPtr object_;  // under mutex_
+  Inbox inbox_;                         // under mutex_
+  api::ObjectPtr object_;               // under mutex_
   std::shared_ptr<const Json> status_;  // under mutex_; last reported, never null
-  bool active_ = true;     // under mutex_
+  bool active_ = true;                  // under mutex_
 
   // Only in turns.
   PodFacts facts_;
   StartState start_;
   bool in_api_, torn_down_ = false, first_turn_ = true;
   std::string end_reason_, end_message_;
-  std::map<std::string, Waiting> waiting_;         // by container name
+  std::map<std::string, Waiting> waiting_;          // by container name
   std::map<std::string, base::WallTime> retry_at_;  // by container name, "" for the pod
   std::chrono::milliseconds retry_delay_{0};
   std::map<std::string, std::chrono::milliseconds> container_delay_;  // by container name
-  std::map<std::string, std::string> messages_;  // termination messages by container id
-  std::map<std::string, bool> ready_before_;     // adopted containers
+  std::map<std::string, std::string> messages_;                       // termination messages by container id
+  std::map<std::string, bool> ready_before_;                          // adopted containers
   std::optional<base::WallTime> wake_, killing_since_;
 };
 

@@ -13,9 +13,12 @@ using base::string_at;
 
 std::string_view probe_name(ProbeKind kind) {
   switch (kind) {
-    case ProbeKind::kStartup: return "Startup";
-    case ProbeKind::kLiveness: return "Liveness";
-    default: return "Readiness";
+    case ProbeKind::kStartup:
+      return "Startup";
+    case ProbeKind::kLiveness:
+      return "Liveness";
+    default:
+      return "Readiness";
   }
 }
 
@@ -36,7 +39,8 @@ int resolve_port(const ContainerRef& container, const Json& port) {
   return std::atoi(name.c_str());
 }
 
-std::optional<HttpAction> http_action(const ContainerRef& container, const Json& action, const std::string& ip) {
+std::optional<HttpAction> http_action(const ContainerRef& container, const Json& action,
+                                      const std::string& ip) {
   HttpAction out;
   const Json* port = find_path(action, {"port"});
   out.port = port == nullptr ? 0 : resolve_port(container, *port);
@@ -51,8 +55,7 @@ std::optional<HttpAction> http_action(const ContainerRef& container, const Json&
   return out;
 }
 
-std::optional<ProbeSpec> probe_spec(const ContainerRef& container, ProbeKind kind,
-                                    const std::string& ip) {
+std::optional<ProbeSpec> probe_spec(const ContainerRef& container, ProbeKind kind, const std::string& ip) {
   const char* member = kind == ProbeKind::kStartup    ? "startupProbe"
                        : kind == ProbeKind::kLiveness ? "livenessProbe"
                                                       : "readinessProbe";

@@ -27,17 +27,17 @@ struct ProbeSpec {
   enum class Action : uint8_t { kExec, kHttp, kTcp, kGrpc };
   Action action = Action::kExec;
   std::vector<std::string> command;
-  HttpAction http;   // host and port serve kTcp and kGrpc too
+  HttpAction http;      // host and port serve kTcp and kGrpc too
   std::string service;  // kGrpc
   std::chrono::seconds initial_delay{0}, period{10}, timeout{1};
   int success_threshold = 1, failure_threshold = 3;
 };
 
 /// Nothing when the container has no such probe, or it names a port that does not exist. `ip` is the pod's.
-std::optional<ProbeSpec> probe_spec(const ContainerRef& container, ProbeKind kind,
-                                    const std::string& ip);
+std::optional<ProbeSpec> probe_spec(const ContainerRef& container, ProbeKind kind, const std::string& ip);
 /// The HTTP request of an httpGet action; nothing when its port does not exist.
-std::optional<HttpAction> http_action(const ContainerRef& container, const Json& action, const std::string& ip);
+std::optional<HttpAction> http_action(const ContainerRef& container, const Json& action,
+                                      const std::string& ip);
 /// A port by number or by the name of one of the container's; 0 when there is none.
 int resolve_port(const ContainerRef& container, const Json& port);
 

@@ -195,7 +195,8 @@ Result<bool> Prober::perform(const Worker& worker, std::string* output) {
       return status.ok();
     }
     case ProbeSpec::Action::kGrpc: {
-      const std::string host = spec.http.host.find(':') == std::string::npos ? spec.http.host : "[" + spec.http.host + "]";
+      const std::string host =
+          spec.http.host.find(':') == std::string::npos ? spec.http.host : "[" + spec.http.host + "]";
       const Status status = grpc_health(base::cat(host, ":", spec.http.port), spec.service, spec.timeout);
       *output = status.message();
       return status.ok();
@@ -238,10 +239,12 @@ void Prober::run(const std::shared_ptr<Worker>& worker) {
     const bool done = worker->track.held ||
                       (worker->kind == ProbeKind::kStartup && worker->track.verdict == Health::kSuccess);
     // One that waits for the startup probe is woken by it.
-    if (!worker->removed && !stopping_ && !done && !startup_pending(*worker)) schedule(worker, worker->spec.period);
+    if (!worker->removed && !stopping_ && !done && !startup_pending(*worker))
+      schedule(worker, worker->spec.period);
     if (wake_others) {
       for (auto& [key, other] : pods_[worker->uid].workers) {
-        if (key.first != worker->container_id || other == worker || other->timer != 0 || other->running) continue;
+        if (key.first != worker->container_id || other == worker || other->timer != 0 || other->running)
+          continue;
         schedule(other, base::Duration::zero());
       }
     }

@@ -25,7 +25,8 @@ api::Quantity quantity(const Json& resources, const char* list, const char* name
 int64_t request_of(const Json& container, const char* name, bool milli) {
   const Json& resources = base::object_at(container, {"resources"});
   api::Quantity q = quantity(resources, "requests", name);
-  if (q.is_zero() && find_path(resources, {"requests", name}) == nullptr) q = quantity(resources, "limits", name);
+  if (q.is_zero() && find_path(resources, {"requests", name}) == nullptr)
+    q = quantity(resources, "limits", name);
   return milli ? q.milli_value() : q.value();
 }
 
@@ -85,8 +86,8 @@ int64_t oom_score(const Pod& pod, const ContainerRef& container, int64_t memory_
   const auto by_request = [&](const Json& spec) {
     if (memory_capacity <= 0) return kBestEffort - 1;
     const int64_t request = request_of(spec, "memory", false);
-    const auto share = static_cast<int64_t>(1000.0 * static_cast<double>(request) /
-                                            static_cast<double>(memory_capacity));
+    const auto share =
+        static_cast<int64_t>(1000.0 * static_cast<double>(request) / static_cast<double>(memory_capacity));
     return std::clamp(1000 - share, 1000 + kGuaranteed, kBestEffort - 1);
   };
   int64_t score = by_request(*container.spec);
@@ -106,10 +107,14 @@ ContainerResources container_resources(const Json& container) {
 
 PodResources pod_resources(const Pod& pod) {
   PodResources out;
-  out.milli_cpu_request = effective(pod, [](const Json& c) { return request_of(c, "cpu", true); }, false);
-  out.memory_request = effective(pod, [](const Json& c) { return request_of(c, "memory", false); }, false);
-  out.milli_cpu_limit = effective(pod, [](const Json& c) { return limit_of(c, "cpu", true); }, true);
-  out.memory_limit = effective(pod, [](const Json& c) { return limit_of(c, "memory", false); }, true);
+  out.milli_cpu_request = effective(
+      pod, [](const Json& c) { return request_of(c, "cpu", true); }, false);
+  out.memory_request = effective(
+      pod, [](const Json& c) { return request_of(c, "memory", false); }, false);
+  out.milli_cpu_limit = effective(
+      pod, [](const Json& c) { return limit_of(c, "cpu", true); }, true);
+  out.memory_limit = effective(
+      pod, [](const Json& c) { return limit_of(c, "memory", false); }, true);
   const Json& own = base::object_at(pod.tree(), {"spec", "resources"});
   const auto take = [&](const char* list, const char* name, bool milli, int64_t& into) {
     if (find_path(own, {list, name}) == nullptr) return;

@@ -42,7 +42,7 @@ class RuntimeCache {
   // Under mutex_.
   std::map<std::string, SandboxStatus> sandboxes_;
   std::map<std::string, ContainerStatus> containers_;
-  std::map<std::string, std::string> owners_;                                   // id -> uid
+  std::map<std::string, std::string> owners_;                                               // id -> uid
   std::map<std::string, std::set<std::string>, std::less<>> sandboxes_of_, containers_of_;  // uid -> ids
 };
 

@@ -110,7 +110,8 @@ void StatusWriter::write(const std::string& uid) {
   const Json tree = seen->tree();
   const Json patch = status_patch(base::object_at(tree, {"status"}), wanted, uid);
   if (!patch.is_null()) {
-    auto answer = client_.patch(kPods, seen->ns(), seen->name(), client::PatchType::kStrategic, patch, "status");
+    auto answer =
+        client_.patch(kPods, seen->ns(), seen->name(), client::PatchType::kStrategic, patch, "status");
     status = answer.status();
     if (answer.ok()) seen = *answer;
   }
@@ -121,8 +122,8 @@ void StatusWriter::write(const std::string& uid) {
     status = client_.remove(kPods, seen->ns(), seen->name(), options);
   }
   // Gone, or another pod of the same name: nothing is left to say.
-  const bool over = status.code() == Code::kNotFound || status.code() == Code::kConflict ||
-                    status.code() == Code::kInvalid;
+  const bool over =
+      status.code() == Code::kNotFound || status.code() == Code::kConflict || status.code() == Code::kInvalid;
   if (!status.ok() && status.code() != Code::kNotFound) {
     base::log_warning("kubelet", "pod status not written",
                       {{"pod", base::cat(seen->ns(), "/", seen->name())}, {"error", status.message()}});

@@ -19,7 +19,7 @@ std::string read_part(const std::string& path, off_t from_end, size_t length) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return {};
   std::string out;
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) {
     const off_t start = from_end == 0 ? 0 : std::max<off_t>(info.st_size - from_end, 0);
     out.resize(length);

@@ -40,7 +40,8 @@ void Tokens::load(const std::string& uid) {
   for (const auto& [key, value] : tree->items()) {
     const auto issued = base::parse_time(string_at(value, {"issued"}));
     const auto expires = base::parse_time(string_at(value, {"expires"}));
-    if (issued.ok() && expires.ok()) held_[{uid, key}] = {std::string(string_at(value, {"token"})), *issued, *expires};
+    if (issued.ok() && expires.ok())
+      held_[{uid, key}] = {std::string(string_at(value, {"token"})), *issued, *expires};
   }
 }
 
@@ -57,11 +58,12 @@ void Tokens::store(const std::string& uid) {
 }
 
 Result<Tokens::Held> Tokens::request(const Pod& pod, const std::string& audience, int64_t seconds) {
-  Json spec{{"expirationSeconds", seconds},
-            {"boundObjectRef",
-             {{"kind", "Pod"}, {"apiVersion", "v1"}, {"name", pod.name()}, {"uid", pod.uid()}}}};
+  Json spec{
+      {"expirationSeconds", seconds},
+      {"boundObjectRef", {{"kind", "Pod"}, {"apiVersion", "v1"}, {"name", pod.name()}, {"uid", pod.uid()}}}};
   spec["audiences"] = audience.empty() ? Json::array() : Json::array({audience});
-  const Json body{{"kind", "TokenRequest"}, {"apiVersion", "authentication.k8s.io/v1"}, {"spec", std::move(spec)}};
+  const Json body{
+      {"kind", "TokenRequest"}, {"apiVersion", "authentication.k8s.io/v1"}, {"spec", std::move(spec)}};
   const auto account = string_at(pod.tree(), {"spec", "serviceAccountName"}, "default");
   const WallTime now = clock_.now();
   auto answer = client_.post({"", "v1", "serviceaccounts"}, pod.ns(), account, "token", body);
@@ -70,7 +72,8 @@ Result<Tokens::Held> Tokens::request(const Pod& pod, const std::string& audience
   }
   const auto text = string_at(*answer, {"status", "token"});
   const auto expires = base::parse_time(string_at(*answer, {"status", "expirationTimestamp"}));
-  if (text.empty() || !expires.ok()) return Status(Code::kInternal, "failed to fetch token: the answer has none");
+  if (text.empty() || !expires.ok())
+    return Status(Code::kInternal, "failed to fetch token: the answer has none");
   return Held{std::string(text), now, *expires};
 }
 
@@ -103,7 +106,8 @@ Result<TokenSource::Token> Tokens::token(const Pod& pod, const std::string& audi
 
 void Tokens::forget(const std::string& uid) {
   std::lock_guard lock(mutex_);
-  for (auto it = held_.lower_bound({uid, {}}); it != held_.end() && it->first.first == uid;) it = held_.erase(it);
+  for (auto it = held_.lower_bound({uid, {}}); it != held_.end() && it->first.first == uid;)
+    it = held_.erase(it);
   loaded_.erase(uid);
   ::unlink(base::cat(folder_, "/", uid, ".json").c_str());
 }

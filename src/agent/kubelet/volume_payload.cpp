@@ -58,7 +58,8 @@ class Builder {
 
   Status add_object(const Json& source, std::string_view name, bool secret, mode_t mode) {
     const bool optional = bool_at(source, {"optional"});
-    auto object = secret ? input_.objects.secret(pod_.ns(), name) : input_.objects.config_map(pod_.ns(), name);
+    auto object =
+        secret ? input_.objects.secret(pod_.ns(), name) : input_.objects.config_map(pod_.ns(), name);
     if (!object.ok()) {
       if (object.error().code() == Code::kNotFound && optional) return {};
       return object.error();
@@ -76,7 +77,8 @@ class Builder {
       const auto it = data.find(key);
       if (it == data.end()) {
         if (optional) continue;
-        return {Code::kNotFound, base::cat("references non-existent ", secret ? "secret" : "config", " key: ", key)};
+        return {Code::kNotFound,
+                base::cat("references non-existent ", secret ? "secret" : "config", " key: ", key)};
       }
       const auto item_mode = static_cast<mode_t>(int_at(item, {"mode"}, mode));
       out_.files[std::string(string_at(item, {"path"}))] = {it->second, item_mode, -1};

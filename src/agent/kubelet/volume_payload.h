@@ -19,7 +19,8 @@ class TokenSource {
     std::string text;
     base::WallTime refresh_at;  // when to ask again
   };
-  virtual base::Result<Token> token(const Pod& pod, const std::string& audience, int64_t expiration_seconds) = 0;
+  virtual base::Result<Token> token(const Pod& pod, const std::string& audience,
+                                    int64_t expiration_seconds) = 0;
 };
 
 struct PayloadInput {

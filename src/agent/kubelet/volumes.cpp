@@ -39,8 +39,9 @@ Status failed(std::string_view what, const std::string& path) {
 
 /// Group ownership with the set-gid bit, for a folder the pod writes to.
 Status give_to_group(const std::string& path, int64_t group) {
-  if (::chown(path.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(group)) != 0) return failed("chown", path);
-  struct stat info{};
+  if (::chown(path.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(group)) != 0)
+    return failed("chown", path);
+  struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return failed("stat", path);
   if (::chmod(path.c_str(), (info.st_mode & 07777U) | 02770U) != 0) return failed("chmod", path);
   return {};
@@ -71,7 +72,7 @@ Status make_subpath(int root, const std::string& relative) {
     if (errno != ENOENT) return failed("cannot open subPath", made);
     const int folder = open_beneath(root, parent, O_RDONLY | O_DIRECTORY);
     if (folder < 0) return failed("cannot open subPath", parent);
-    struct stat info{};
+    struct stat info {};
     const mode_t mode = ::fstat(folder, &info) == 0 ? info.st_mode & 0777U : 0755U;
     const int rc = ::mkdirat(folder, part.c_str(), mode);
     const int chmod_rc = rc == 0 ? ::fchmodat(folder, part.c_str(), mode, 0) : 0;
@@ -115,8 +116,9 @@ const char* plugin_of(const Json& volume) {
 }  // namespace
 
 bool is_tmpfs_mount(const std::string& path) {
-  struct statfs fs{};
-  struct stat here{}, parent{};
+  struct statfs fs {};
+  struct stat here {
+  }, parent{};
   return ::statfs(path.c_str(), &fs) == 0 && fs.f_type == TMPFS_MAGIC && ::stat(path.c_str(), &here) == 0 &&
          ::stat((path + "/..").c_str(), &parent) == 0 && here.st_dev != parent.st_dev;
 }
@@ -133,7 +135,7 @@ Status mount_tmpfs(const std::string& path, int64_t size_bytes) {
 
 std::string check_host_path(const std::string& path, std::string_view type) {
   if (type.empty()) return {};
-  struct stat info{};
+  struct stat info {};
   bool there = ::stat(path.c_str(), &info) == 0;
   if (!there && type == "DirectoryOrCreate") {
     if (const Status made = base::make_dirs(path, 0755); !made.ok()) return made.message();
@@ -226,8 +228,9 @@ Result<PodVolumes> VolumeManager::set_up(const Pod& pod, const PayloadInput& inp
 }
 
 Result<std::string> VolumeManager::subpath_mount(const Pod& pod, const ContainerRef& container, size_t index,
-                                                 const std::string& volume_path, const std::string& volume_name,
-                                                 const std::string& subpath, bool readonly) const {
+                                                 const std::string& volume_path,
+                                                 const std::string& volume_name, const std::string& subpath,
+                                                 bool readonly) const {
   if (subpath.front() == '/' || !path_problem(subpath).empty()) {
     return Status(Code::kBadRequest, base::cat("subPath \"", subpath, "\" must not escape from the volume"));
   }
@@ -236,7 +239,8 @@ Result<std::string> VolumeManager::subpath_mount(const Pod& pod, const Container
   const int there = open_beneath(root, subpath, O_PATH);
   if (there >= 0) {
     ::close(there);
-  } else if (Status made = readonly && errno != ENOENT ? failed("cannot open", subpath) : make_subpath(root, subpath);
+  } else if (Status made =
+                 readonly && errno != ENOENT ? failed("cannot open", subpath) : make_subpath(root, subpath);
              !made.ok()) {
     ::close(root);
     return made;
@@ -244,10 +248,11 @@ Result<std::string> VolumeManager::subpath_mount(const Pod& pod, const Container
   const int source = open_beneath(root, subpath, O_PATH);
   ::close(root);
   if (source < 0) return failed("subPath is not within its volume:", subpath);
-  const std::string folder = base::cat(pod_dir(pod.uid()), "/volume-subpaths/", volume_name, "/", container.name());
+  const std::string folder =
+      base::cat(pod_dir(pod.uid()), "/volume-subpaths/", volume_name, "/", container.name());
   std::string target = base::cat(folder, "/", index);
   Status status = base::make_dirs(folder, 0750);
-  struct stat info{};
+  struct stat info {};
   if (status.ok() && ::fstat(source, &info) == 0) {
     while (::umount2(target.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
     }
@@ -294,7 +299,8 @@ Result<std::vector<Mount>> VolumeManager::container_mounts(
     }
     if (!subpath.empty()) {
       auto bound = subpath_mount(pod, container, index, it->second, name, subpath, m.readonly);
-      if (!bound.ok()) return bound.error().with_context("failed to prepare subPath for volumeMount \"" + name + "\"");
+      if (!bound.ok())
+        return bound.error().with_context("failed to prepare subPath for volumeMount \"" + name + "\"");
       m.host_path = std::move(*bound);
     }
     ++index;

@@ -32,9 +32,9 @@ class VolumeManager {
   base::Result<PodVolumes> set_up(const Pod& pod, const PayloadInput& input);
 
   /// The mounts of one container. `env` expands subPathExpr. Errors become CreateContainerConfigError.
-  base::Result<std::vector<Mount>> container_mounts(const Pod& pod, const ContainerRef& container,
-                                                    const PodVolumes& volumes,
-                                                    const std::vector<std::pair<std::string, std::string>>& env);
+  base::Result<std::vector<Mount>> container_mounts(
+      const Pod& pod, const ContainerRef& container, const PodVolumes& volumes,
+      const std::vector<std::pair<std::string, std::string>>& env);
 
   /// Unmounts and removes everything of the pod. Never follows into volumes that are still mounted.
   base::Status tear_down(std::string_view uid);
