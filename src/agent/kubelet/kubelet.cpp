@@ -1,16 +1,12 @@
 #include "agent/kubelet/kubelet.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <map>
-#include <mutex>
+#include <thread>
 
+#include "agent/kubelet/admit.h"
 #include "agent/kubelet/container_config.h"
-#include "agent/kubelet/log_files.h"
-#include "agent/kubelet/node.h"
-#include "agent/kubelet/node_context.h"
-#include "agent/kubelet/pod_worker.h"
-#include "agent/kubelet/state_cache.h"
+#include "agent/kubelet/kubelet_rep.h"
+#include "api/quantity.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -40,76 +36,6 @@ client::ListOptions pods_of(const std::string& node) {
 
 }  // namespace
 
-struct Kubelet::Rep {
-  Rep(KubeletConfig c, const KubeletDeps& d);
-
-  struct Link;
-
-  // --- Workers ---
-  struct Slot {
-    std::shared_ptr<PodWorker> worker;
-    bool running = false, again = false;
-    base::Timers::Id timer = 0;
-  };
-  void upsert(const ObjectPtr& object);
-  void removed(const ObjectPtr& object);
-  void notify(const std::string& uid);
-  void run_turn(const std::string& uid);
-  void with_worker(const std::string& uid, const std::function<void(PodWorker&)>& use);
-
-  // --- The runtime ---
-  Status first_list();
-  void on_event(const ContainerEvent& event);
-  void refresh(const std::string& id, int attempt);
-  void resync();
-  void relist_later(milliseconds delay);
-  void adopt_orphans();
-  void reconcile();
-  void after(base::Duration delay, std::function<void()> task);
-  void housekeeping();
-
-  const KubeletConfig config;
-  KubeletDeps deps;
-  EventRecorder events;
-  RuntimeCache cache;
-  VolumeManager volumes;
-  ImageManager images;
-  Cgroups cgroups;
-  Tokens tokens;
-  StatusWriter statuses;
-  StateCache state;
-  LogFiles logs;
-  client::Informer& services;
-  client::Informer& pods;
-
-  mutable std::mutex mutex;
-  std::map<std::string, Slot> slots;            // under mutex
-  std::map<uint64_t, base::Timers::Id> timers;  // under mutex; those of after()
-  uint64_t next_timer = 1;                      // under mutex
-  bool stopping = false, started = false;       // under mutex
-  bool reconciled = false;                      // under mutex
-  milliseconds relist_delay{kRelistMin};        // under mutex
-  base::MonoTime last_image_gc;
-
-  std::unique_ptr<ObjectCache> objects;
-  std::unique_ptr<Prober> prober;
-  std::unique_ptr<NodeAgent> node;
-  std::unique_ptr<NodeContext> context;
-  std::unique_ptr<base::ThreadPool> turns, stops;  // last: their tasks use the rest
-  std::shared_ptr<Link> link = std::make_shared<Link>();
-};
-
-/// What outlives the kubelet (informers, runtime) calls through this; cut by the destructor.
-struct Kubelet::Rep::Link {
-  std::mutex mutex;
-  Rep* rep = nullptr;  // under mutex
-  template <typename Use>
-  void with(const Use& use) {
-    std::lock_guard lock(mutex);
-    if (rep != nullptr) use(*rep);
-  }
-};
-
 Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
     : config(std::move(c)),
       deps(d),
@@ -136,14 +62,15 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
   turns = std::make_unique<base::ThreadPool>("pod", kTurnThreads);
   stops = std::make_unique<base::ThreadPool>("pod-stop", kStopThreads);
   context = std::make_unique<NodeContext>(NodeContext{
-      config, d.client, d.runtime, d.clock,  d.timers, events, cache, volumes, images, cgroups, *objects,
-      tokens, statuses, *prober,   services, *stops,   0,      {},    {},      {},     {}});
+      config, d.client, d.runtime, d.clock, d.timers, events, cache, volumes, images, cgroups, *objects,
+      tokens, statuses, *prober, services, *stops, admission, 0, {}, {}, {}, {}, {}});
   const MachineInfo& machine = node->machine();
   context->memory_capacity = machine.memory_bytes;
   const Json allocatable = allocatable_of(capacity_of(machine, config.max_pods), config);
   context->allocatable = {std::string(string_at(allocatable, {"cpu"})),
                           std::string(string_at(allocatable, {"memory"})),
                           std::string(string_at(allocatable, {"ephemeral-storage"}))};
+  context->admit = [this, allocatable](const Pod& pod) { return room_for(pod, allocatable); };
   context->host_ips = [this] { return node->addresses(); };
   context->notify = [this](const std::string& uid) { notify(uid); };
   context->stopped = [this](const std::string& uid, const std::string& id, bool ok) {
@@ -238,6 +165,18 @@ void Kubelet::Rep::run_turn(const std::string& uid) {
     const base::Duration wait = std::max<base::Duration>(*wake - deps.clock.now(), milliseconds(1));
     slot.timer = deps.timers.after(wait, [this, uid] { notify(uid); });
   }
+}
+
+std::optional<Waiting> Kubelet::Rep::room_for(const Pod& pod, const Json& allocatable) {
+  NodeRoom room;
+  room.milli_cpu = api::Quantity::of(base::find_path(allocatable, {"cpu"})).milli_value();
+  room.memory = api::Quantity::of(base::find_path(allocatable, {"memory"})).value();
+  room.pods = config.max_pods;
+  std::lock_guard lock(mutex);
+  for (const auto& [uid, slot] : slots) {
+    if (uid != pod.uid() && slot.worker->active()) room.used.push_back(slot.worker->requests());
+  }
+  return rejection(pod, room);
 }
 
 // --- The runtime ------------------------------------------------------------------------------------
@@ -454,8 +393,10 @@ void Kubelet::stop() {
     }
   }
   for (const auto id : timers) r.deps.timers.cancel(id);
+  r.deps.runtime.cancel_calls();
   r.node->stop();
   r.turns->drain();
+  r.stops->drain();
   r.statuses.flush();
 }
 
@@ -463,157 +404,5 @@ void Kubelet::network_changed() { rep_->node->poke(); }
 bool Kubelet::node_ready() const { return rep_->node->ready(); }
 const KubeletConfig& Kubelet::config() const { return rep_->config; }
 Runtime& Kubelet::runtime() const { return rep_->deps.runtime; }
-
-std::vector<Json> Kubelet::pods() const {
-  std::vector<std::shared_ptr<PodWorker>> workers;
-  {
-    std::lock_guard lock(rep_->mutex);
-    for (const auto& [uid, slot] : rep_->slots) workers.push_back(slot.worker);
-  }
-  std::vector<Json> out;
-  for (const auto& worker : workers) {
-    Json tree = worker->object()->tree();
-    tree["status"] = *worker->status();
-    out.push_back(std::move(tree));
-  }
-  return out;
-}
-
-namespace {
-
-/// The worker's object of this name, preferring one that is active.
-template <typename Slots>
-std::shared_ptr<PodWorker> find_worker(const Slots& slots, std::string_view ns, std::string_view name) {
-  std::shared_ptr<PodWorker> found;
-  for (const auto& [uid, slot] : slots) {
-    const ObjectPtr object = slot.worker->object();
-    if (object->ns() != ns || object->name() != name) continue;
-    if (found == nullptr || slot.worker->active()) found = slot.worker;
-  }
-  return found;
-}
-
-/// The id of the instance whose log is meant, by the status as clients see it: after a crash the ended one
-/// is both the last and the previous.
-Result<std::string> instance_of(const Json& status, std::string_view pod, std::string_view container,
-                                bool previous) {
-  const Json* found = nullptr;
-  for (const char* list : {"containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"}) {
-    for (const Json& s : base::array_at(status, {list})) {
-      if (found == nullptr && string_at(s, {"name"}) == container) found = &s;
-    }
-  }
-  const std::string what = base::cat("container \"", container, "\" in pod \"", pod, "\" ");
-  if (found == nullptr) return Status(Code::kBadRequest, what + "is not available");
-  std::string_view id = string_at(*found, {"lastState", "terminated", "containerID"});
-  if (previous) {
-    if (id.empty()) {
-      return Status(Code::kBadRequest, "previous terminated " + what + "not found");
-    }
-  } else if (base::find_path(*found, {"state", "running"}) != nullptr) {
-    id = string_at(*found, {"containerID"});
-  } else if (const auto ended = string_at(*found, {"state", "terminated", "containerID"}); !ended.empty()) {
-    id = ended;
-  } else if (id.empty()) {
-    const auto reason = string_at(*found, {"state", "waiting", "reason"});
-    if (base::find_path(*found, {"state", "terminated"}) != nullptr) {
-      return Status(Code::kBadRequest, what + "is terminated");
-    }
-    return Status(Code::kBadRequest,
-                  base::cat(what, "is waiting to start: ",
-                            reason == "ErrImagePull"       ? "image can't be pulled"
-                            : reason == "ImagePullBackOff" ? "trying and failing to pull image"
-                                                           : reason));
-  }
-  const size_t scheme = id.find("://");
-  return std::string(scheme == std::string_view::npos ? id : id.substr(scheme + 3));
-}
-
-Status no_pod(std::string_view ns, std::string_view name) {
-  return {Code::kNotFound, base::cat("pod \"", name, "\" in namespace \"", ns, "\" not found")};
-}
-
-}  // namespace
-
-Result<ContainerLocation> Kubelet::find_container(std::string_view ns, std::string_view pod_name,
-                                                  std::string_view container, bool previous) const {
-  std::shared_ptr<PodWorker> worker;
-  {
-    std::lock_guard lock(rep_->mutex);
-    worker = find_worker(rep_->slots, ns, pod_name);
-  }
-  if (worker == nullptr) return no_pod(ns, pod_name);
-  const ObjectPtr object = worker->object();
-  const Json tree = object->tree();
-  const Pod pod(tree);
-  const ContainerRef spec = pod.find_container(container);
-  if (spec.spec == nullptr) {
-    return Status(Code::kBadRequest, base::cat("container ", container, " is not valid for pod ", pod_name));
-  }
-  const auto id = instance_of(*worker->status(), pod_name, container, previous);
-  if (!id.ok()) return id.error();
-  const PodRuntime runtime = rep_->cache.pod(object->uid());
-  const auto found = std::find_if(runtime.containers.begin(), runtime.containers.end(),
-                                  [&](const ContainerStatus& c) { return c.id == *id; });
-  if (found == runtime.containers.end()) {
-    return Status(Code::kNotFound,
-                  base::cat("container \"", container, "\" in pod \"", pod_name, "\" is not available"));
-  }
-  ContainerLocation out;
-  out.id = found->id;
-  out.sandbox_id = found->sandbox_id;
-  out.log_path =
-      base::cat(pod_log_dir(pod, rep_->config), "/", container_log_path(found->name, found->attempt));
-  out.running = found->state == ContainerState::kRunning;
-  out.tty = base::bool_at(*spec.spec, {"tty"});
-  out.use_stdin = base::bool_at(*spec.spec, {"stdin"});
-  return out;
-}
-
-Result<std::string> Kubelet::find_sandbox(std::string_view ns, std::string_view pod_name) const {
-  std::shared_ptr<PodWorker> worker;
-  {
-    std::lock_guard lock(rep_->mutex);
-    worker = find_worker(rep_->slots, ns, pod_name);
-  }
-  if (worker == nullptr) return no_pod(ns, pod_name);
-  const PodRuntime runtime = rep_->cache.pod(worker->object()->uid());
-  if (runtime.sandboxes.empty() || !runtime.sandboxes.front().ready) {
-    return Status(Code::kNotFound, base::cat("pod sandbox of \"", pod_name, "\" not found"));
-  }
-  return runtime.sandboxes.front().id;
-}
-
-std::vector<Kubelet::PodUsage> Kubelet::pod_usage() const {
-  std::vector<PodUsage> out;
-  for (const Json& tree : pods()) {
-    const Pod pod(tree);
-    PodUsage usage;
-    usage.ns = pod.ns();
-    usage.name = pod.name();
-    usage.uid = pod.uid();
-    const Cgroups::Usage u = rep_->cgroups.usage(rep_->cgroups.parent_of(pod, qos_class(pod)));
-    usage.cpu_ns = u.cpu_ns;
-    usage.memory_usage = u.memory_usage;
-    usage.memory_working_set = u.memory_working_set;
-    usage.memory_rss = u.memory_rss;
-    if (const auto started = base::parse_time(string_at(tree, {"status", "startTime"})); started.ok()) {
-      usage.started = *started;
-    }
-    out.push_back(std::move(usage));
-  }
-  return out;
-}
-
-Kubelet::PodUsage Kubelet::node_usage() const {
-  PodUsage out;
-  out.name = rep_->config.node_name;
-  const Cgroups::Usage u = rep_->cgroups.usage("/");
-  out.cpu_ns = u.cpu_ns;
-  out.memory_usage = u.memory_usage;
-  out.memory_working_set = u.memory_working_set;
-  out.memory_rss = u.memory_rss;
-  return out;
-}
 
 }  // namespace orch::agent

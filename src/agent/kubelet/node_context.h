@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,9 +44,12 @@ struct NodeContext {
   Prober& prober;
   client::Informer& services;
   base::ThreadPool& stops;  // blocking stops of containers
+  std::mutex& admission;    // held from asking for room until it is taken
   int64_t memory_capacity = 0;
   NodeResources allocatable;
   std::function<std::vector<std::string>()> host_ips;
+  /// Whether there is room for a pod that was not here before: the reason if not.
+  std::function<std::optional<Waiting>(const Pod& pod)> admit;
   /// Runs the pod's worker again soon.
   std::function<void(const std::string& uid)> notify;
   /// A blocking stop of one of the pod's containers ended; notifies too.

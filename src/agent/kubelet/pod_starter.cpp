@@ -147,6 +147,7 @@ Result<SandboxStatus> PodStarter::create_sandbox(const Pod& pod, uint32_t attemp
     return status.error();
   }
   node_.cache.add_sandbox(*status);
+  ::unlink((node_.volumes.pod_dir(pod.uid()) + "/etc-hosts").c_str());  // it names the old one's address
   return status;
 }
 
@@ -185,7 +186,7 @@ Status PodStarter::add_own_mounts(const Pod& pod, const StartContainer& start,
         pod.host_network() ? base::read_file("/etc/hosts") : Result<std::string>(std::string());
     const std::string text = hosts_file(pod, *names, ips, node_hosts.ok() ? *node_hosts : std::string());
     const std::string path = pod_dir + "/etc-hosts";
-    // Kept as it is where nothing changed: containers may have written to it.
+    // One for the life of the sandbox: containers may have written to it.
     if (!base::file_exists(path)) ORCH_RETURN_IF_ERROR(base::write_file_atomic(path, text, 0644));
     ::chmod(path.c_str(), 0644);
     mounts.push_back({"/etc/hosts", path, false, true, 0});

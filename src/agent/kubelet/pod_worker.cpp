@@ -126,24 +126,43 @@ void PodWorker::sync_probes(const Pod& pod, const PodRuntime& runtime) {
   node_.prober.sync(pod, runtime, ip, facts_.terminate, ready_before_);
 }
 
+void PodWorker::begin(const Pod& pod) {
+  // Containers that ran before this process: what was ready stays so until a probe says otherwise.
+  for (const char* list : {"containerStatuses", "initContainerStatuses"}) {
+    for (const Json& s : base::array_at(*status_, {list})) {
+      const auto id = string_at(s, {"containerID"});
+      const size_t at = id.find("://");
+      if (at != std::string_view::npos) ready_before_[std::string(id.substr(at + 3))] = base::bool_at(s, {"ready"});
+    }
+  }
+  const PodRuntime runtime = node_.cache.pod(uid_);
+  const bool known = !runtime.sandboxes.empty() || !runtime.containers.empty();
+  std::lock_guard admission(node_.admission);
+  if (!known && !pod.deleting() && !pod.phase_is_terminal() && in_api_) {
+    if (const auto why = node_.admit(pod)) {
+      node_.events.warning(event_object(pod), why->reason, why->message);
+      end_reason_ = why->reason;
+      end_message_ = "Pod was rejected: " + why->message;
+      return;
+    }
+  }
+  std::lock_guard lock(mutex_);
+  active_ = true;
+  requests_ = pod_resources(pod);
+}
+
+PodResources PodWorker::requests() const {
+  std::lock_guard lock(mutex_);
+  return requests_;
+}
+
 bool PodWorker::turn() {
   wake_.reset();
   take_inbox();
   const Json tree = object()->tree();
   const Pod pod(tree);
   facts_.now = node_.clock.now();
-  if (first_turn_) {
-    first_turn_ = false;
-    // Containers that ran before this process: what was ready stays so until a probe says otherwise.
-    for (const char* list : {"containerStatuses", "initContainerStatuses"}) {
-      for (const Json& s : base::array_at(*status_, {list})) {
-        const auto id = string_at(s, {"containerID"});
-        const size_t at = id.find("://");
-        if (at != std::string_view::npos)
-          ready_before_[std::string(id.substr(at + 3))] = base::bool_at(s, {"ready"});
-      }
-    }
-  }
+  if (std::exchange(first_turn_, false)) begin(pod);
   check_deadline(pod);
   facts_.terminate = pod.deleting() || !in_api_ || !end_reason_.empty() || pod.phase_is_terminal();
   act(pod);
@@ -434,7 +453,7 @@ void PodWorker::report(const Pod& pod, bool finished) {
   {
     std::lock_guard lock(mutex_);
     status_ = std::make_shared<const Json>(status);
-    active_ = !finished;
+    if (finished) active_ = false;
   }
   if (in_api_) node_.statuses.set(object(), status, finished && pod.deleting());
 }

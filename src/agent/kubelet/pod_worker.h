@@ -13,6 +13,7 @@
 #include "agent/kubelet/plan.h"
 #include "agent/kubelet/pod_starter.h"
 #include "agent/kubelet/pod_status.h"
+#include "agent/kubelet/resources.h"
 #include "api/object.h"
 
 namespace orch::agent {
@@ -41,8 +42,10 @@ class PodWorker {
   /// The newest object and the status last reported, for the node's API server.
   api::ObjectPtr object() const;
   std::shared_ptr<const Json> status() const;
-  /// Whether it uses the node's resources: not ended.
+  /// Whether it uses the node's resources: admitted and not ended.
   bool active() const;
+  /// What it asks for; valid while active().
+  PodResources requests() const;
 
  private:
   struct Inbox {
@@ -53,6 +56,8 @@ class PodWorker {
   };
   void take_inbox();
   void check_deadline(const Pod& pod);
+  /// At the first turn: adopts what runs, or asks whether there is room.
+  void begin(const Pod& pod);
   /// Plans and acts until there is nothing more to do at once.
   void act(const Pod& pod);
   bool act_once(const Pod& pod, const PodPlan& plan);
@@ -79,7 +84,8 @@ class PodWorker {
   Inbox inbox_;                         // under mutex_
   api::ObjectPtr object_;               // under mutex_
   std::shared_ptr<const Json> status_;  // under mutex_; last reported, never null
-  bool active_ = true;                  // under mutex_
+  bool active_ = false;                 // under mutex_
+  PodResources requests_;               // under mutex_
 
   // Only in turns.
   PodFacts facts_;

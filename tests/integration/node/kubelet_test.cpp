@@ -1,227 +1,10 @@
-// The kubelet against a real containerd, in network and mount namespaces of its own. Needs root, containerd,
-// runc and the CNI plugins, and the image archives of scripts/images.sh (ORCH_TEST_IMAGES names their folder,
-// default build/images); says so and passes where they are missing.
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <atomic>
-#include <chrono>
-#include <cstdlib>
-#include <fstream>
-#include <iostream>
-#include <thread>
-
-#include "agent/kubelet/containerd.h"
-#include "agent/kubelet/kubelet.h"
-#include "base/file.h"
-#include "base/log.h"
-#include "base/process.h"
-#include "tests/catch.h"
-#include "tests/unit/agent/kubelet/fake_client.h"
+// Pods of every kind on a real runtime: see machine.h.
+#include "tests/integration/node/machine.h"
 
 namespace orch {
 namespace {
 
-using agent::Containerd;
-using agent::ContainerdOptions;
-using agent::Kubelet;
-using agent::KubeletConfig;
-using base::string_at;
-using std::chrono::milliseconds;
-using testing::FakeClient;
-
-const client::ResourceRef kPods{"", "v1", "pods"};
-const client::ResourceRef kConfigMaps{"", "v1", "configmaps"};
-constexpr const char* kImage = "docker.io/library/busybox:1.36";
-
-/// Waits for something that an event should bring about.
-template <typename Condition>
-bool eventually(const Condition& condition, std::chrono::seconds limit = std::chrono::seconds(20)) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return condition();
-}
-
-std::string images_folder() {
-  const char* folder = std::getenv("ORCH_TEST_IMAGES");
-  return folder != nullptr ? folder : "build/images";
-}
-
-/// A containerd of its own in its own namespaces, once for the process.
-class Machine {
- public:
-  static Machine* get() {
-    static std::unique_ptr<Machine> once = make();
-    return once.get();
-  }
-  ~Machine() {
-    stop_everything();
-    containerd.reset();
-    (void)base::remove_all(options.run_dir);
-  }
-
-  ContainerdOptions options;
-  std::unique_ptr<Containerd> containerd;
-  std::string root;
-
-  void stop_everything() const {
-    const auto runtime = agent::connect_runtime(containerd->endpoint());
-    if (const auto sandboxes = runtime->list_sandboxes(); sandboxes.ok()) {
-      for (const auto& s : *sandboxes) {
-        (void)runtime->stop_sandbox(s.id);
-        (void)runtime->remove_sandbox(s.id);
-      }
-    }
-    containerd->stop_daemon();
-  }
-
- private:
-  static std::unique_ptr<Machine> make() {
-    const std::string images = images_folder();
-    if (::geteuid() != 0 || ::access("/usr/lib/cni/bridge", X_OK) != 0 ||
-        !base::file_exists(images + "/busybox.tar")) {
-      return nullptr;
-    }
-    if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) return nullptr;
-    ::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr);
-    ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr);
-    ::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr);
-    (void)base::run_process({"ip", "link", "set", "lo", "up"});
-    auto machine = std::make_unique<Machine>();
-    std::array<char, 4096> here{};
-    if (::getcwd(here.data(), here.size()) == nullptr) return nullptr;
-    const char* base_folder = std::getenv("ORCH_TEST_DATA");
-    machine->root =
-        base::cat(base_folder != nullptr ? std::string(base_folder) : std::string(here.data()) + "/build",
-                  "/kubelet-test-", ::getpid());
-    ContainerdOptions& o = machine->options;
-    o.data_dir = machine->root + "/agent";
-    o.run_dir = agent::default_run_dir(o.data_dir);
-    o.cni_conf_dir = machine->root + "/cni";
-    o.sandbox_image = "registry.k8s.io/pause:3.10.1";
-    o.restrict_oom_score = agent::lacks_sys_resource();
-    (void)base::make_dirs(o.cni_conf_dir, 0755);
-    (void)base::write_file_atomic(
-        o.cni_conf_dir + "/10-test.conflist",
-        base::cat(R"({"cniVersion":"0.4.0","name":"test","plugins":[{"type":"bridge","bridge":"orchtest0",)",
-                  R"("isGateway":true,"ipMasq":false,"ipam":{"type":"host-local","dataDir":")", machine->root,
-                  R"(/ipam","ranges":[[{"subnet":"10.211.0.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}},)",
-                  R"({"type":"portmap","capabilities":{"portMappings":true}}]})"),
-        0644);
-    auto started = Containerd::start(o);
-    if (!started.ok()) {
-      std::cerr << started.error().message() << "\n";
-      return nullptr;
-    }
-    machine->containerd = std::move(*started);
-    const auto runtime = agent::connect_runtime(machine->containerd->endpoint());
-    machine->containerd->import_images(images, *runtime);
-    return machine;
-  }
-};
-
-#define NEEDS_MACHINE()                                  \
-  Machine* machine = Machine::get();                     \
-  if (machine == nullptr) {                              \
-    WARN("no containerd, images or rights: not tested"); \
-    return;                                              \
-  }
-
-/// A kubelet over a FakeClient.
-struct Node {
-  explicit Node(Machine& m, const std::string& name = "node-1") : machine(m) {
-    config.node_name = name;
-    config.root_dir = m.root + "/kubelet";
-    config.log_dir = m.root + "/logs";
-    config.container_log_dir = m.root + "/container-logs";
-    config.cluster_dns = {"10.43.0.10"};
-    config.node_ips = {"10.211.0.1"};
-    config.cgroup_root = "/orch-test";
-    (void)client.create(
-        {"", "v1", "services"}, "default",
-        Json{{"kind", "Service"},
-             {"apiVersion", "v1"},
-             {"metadata", {{"name", "kubernetes"}}},
-             {"spec",
-              {{"clusterIP", "10.43.0.1"}, {"ports", Json::array({{{"name", "https"}, {"port", 443}}})}}}});
-  }
-  ~Node() { stop(); }
-  void start() {
-    runtime = agent::connect_runtime(machine.containerd->endpoint());
-    informers = std::make_unique<client::InformerFactory>(client, *timers);
-    kubelet = std::make_unique<Kubelet>(
-        config, agent::KubeletDeps{client, *informers, *runtime, clock, *timers, metrics});
-    const base::Status started = kubelet->start();
-    INFO(started.message());
-    REQUIRE(started.ok());
-  }
-  void stop() {
-    kubelet.reset();
-    runtime.reset();
-    informers.reset();
-  }
-  Json status(const std::string& name) {
-    return base::object_at(client.tree("pods", "default", name), {"status"});
-  }
-  std::string phase(const std::string& name) { return std::string(string_at(status(name), {"phase"})); }
-  bool gone(const std::string& name) { return client.tree("pods", "default", name).is_null(); }
-  void remove(const std::string& name, int64_t grace = 1) {
-    client::DeleteOptions options;
-    options.grace_seconds = grace;
-    (void)client.remove(kPods, "default", name, options);
-  }
-  void create(const std::string& name, const Json& spec) {
-    Json pod{{"kind", "Pod"},
-             {"apiVersion", "v1"},
-             {"metadata",
-              {{"name", name},
-               {"generation", 1},
-               {"uid", "0000-" + name + "-" + std::to_string(::getpid())},
-               {"labels", {{"app", name}}}}},
-             {"spec", spec}};
-    pod["spec"]["nodeName"] = config.node_name;
-    REQUIRE(client.create(kPods, "default", pod).ok());
-  }
-  std::string log(const std::string& pod, const std::string& container) {
-    const auto where = kubelet->find_container("default", pod, container, false);
-    if (!where.ok()) return {};
-    const auto text = base::read_file(where->log_path);
-    return text.ok() ? *text : std::string();
-  }
-
-  Machine& machine;
-  KubeletConfig config;
-  FakeClient client;
-  base::SystemClock clock;
-  base::Metrics metrics;
-  std::unique_ptr<base::Timers> timers = base::make_timers();
-  std::unique_ptr<agent::Runtime> runtime;
-  std::unique_ptr<client::InformerFactory> informers;
-  std::unique_ptr<Kubelet> kubelet;
-};
-
-Json shell(const std::string& name, const std::string& script) {
-  return Json{{"name", name},
-              {"image", kImage},
-              {"command", {"sh", "-c", script}},
-              {"imagePullPolicy", "IfNotPresent"}};
-}
-
-std::string dump_events(FakeClient& client) {
-  std::string out;
-  for (const Json& e : client.all("events")) {
-    out += base::cat(string_at(e, {"involvedObject", "name"}), " ", string_at(e, {"reason"}), ": ",
-                     string_at(e, {"message"}), "\n");
-  }
-  return out;
-}
+using namespace node_test;
 
 TEST_CASE("a pod runs, reports and is removed", "[kubelet]") {
   NEEDS_MACHINE();
@@ -243,6 +26,292 @@ TEST_CASE("a pod runs, reports and is removed", "[kubelet]") {
   node.remove("web", 5);
   CHECK(eventually([&] { return node.gone("web"); }));
   CHECK(eventually([&] { return node.kubelet->pods().empty(); }));
+}
+
+
+Json one(Json container, Json spec = Json::object()) {
+  spec["containers"] = Json::array({std::move(container)});
+  if (!spec.contains("terminationGracePeriodSeconds")) spec["terminationGracePeriodSeconds"] = 1;
+  return spec;
+}
+
+const Json& container(const Json& status, size_t i = 0) {
+  static const Json kNone = Json::object();
+  const Json& list = base::array_at(status, {"containerStatuses"});
+  return i < list.size() ? list[i] : kNone;
+}
+
+TEST_CASE("pods that end", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  node.create("good", one(shell("main", "echo bye > /dev/termination-log; exit 0"), {{"restartPolicy", "Never"}}));
+  Json bad = shell("main", "echo failing loudly; exit 3");
+  bad["terminationMessagePolicy"] = "FallbackToLogsOnError";
+  node.create("bad", one(bad, {{"restartPolicy", "Never"}}));
+  node.create("nosuch", one({{"name", "main"}, {"image", kImage}, {"command", {"/no/such/program"}}}));
+  node.create("never", one({{"name", "main"}, {"image", "localhost/none:1"}, {"imagePullPolicy", "Never"}}));
+  node.create("deadline", one(shell("main", "sleep 1000"), {{"activeDeadlineSeconds", 1}}));
+  CHECK(eventually([&] { return node.phase("good") == "Succeeded"; }));
+  CHECK(string_at(container(node.status("good")), {"state", "terminated", "message"}) == "bye\n");
+  CHECK(string_at(container(node.status("good")), {"state", "terminated", "reason"}) == "Completed");
+  CHECK(eventually([&] { return node.phase("bad") == "Failed"; }));
+  CHECK(base::int_at(container(node.status("bad")), {"state", "terminated", "exitCode"}) == 3);
+  CHECK(string_at(container(node.status("bad")), {"state", "terminated", "message"}) == "failing loudly\n");
+  CHECK(eventually([&] {
+    return string_at(container(node.status("nosuch")), {"state", "waiting", "reason"}) == "RunContainerError" ||
+           string_at(container(node.status("nosuch")), {"state", "waiting", "reason"}) == "CrashLoopBackOff";
+  }));
+  CHECK(eventually([&] {
+    return string_at(container(node.status("never")), {"state", "waiting", "reason"}) == "ErrImageNeverPull";
+  }));
+  CHECK(eventually([&] { return node.phase("deadline") == "Failed"; }));
+  CHECK(string_at(node.status("deadline"), {"reason"}) == "DeadlineExceeded");
+  // Finished pods keep their logs until they are deleted.
+  CHECK(node.log("bad", "main").find("failing loudly") != std::string::npos);
+  for (const char* name : {"good", "bad", "nosuch", "never", "deadline"}) node.remove(name);
+  CHECK(eventually([&] { return node.kubelet->pods().empty(); }));
+  INFO(dump_events(node.client));
+  CHECK(base::list_dir(node.config.root_dir + "/pods")->empty());
+  CHECK(base::list_dir(node.config.log_dir)->empty());
+}
+
+TEST_CASE("a container that crashes waits longer each time", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  node.create("crash", one(shell("main", "echo run; exit 1")));
+  CHECK(eventually([&] {
+    return string_at(container(node.status("crash")), {"state", "waiting", "reason"}) == "CrashLoopBackOff";
+  }));
+  const Json c = container(node.status("crash"));
+  CHECK(base::int_at(c, {"restartCount"}) == 1);
+  CHECK(base::int_at(c, {"lastState", "terminated", "exitCode"}) == 1);
+  CHECK(node.phase("crash") == "Running");
+  CHECK(node.kubelet->find_container("default", "crash", "main", true).ok());
+  node.remove("crash");
+  CHECK(eventually([&] { return node.gone("crash"); }));
+  CHECK(dump_events(node.client).find("BackOff: Back-off restarting failed container main in pod crash_default(") !=
+        std::string::npos);
+}
+
+TEST_CASE("init containers, sidecars and the order of their ends", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  const Json share = Json::array({{{"name", "share"}, {"mountPath", "/share"}}});
+  const auto sharing = [&](Json c) {
+    c["volumeMounts"] = share;
+    return c;
+  };
+  Json side = sharing(shell("side", "echo side >> /share/log; trap 'echo side-end >> /share/log; exit 0' TERM; "
+                                    "while :; do sleep 0.05; done"));
+  side["restartPolicy"] = "Always";
+  Json spec = one(sharing(shell("main", "echo main >> /share/log; cat /share/log; "
+                                        "trap 'echo main-end >> /share/log; exit 0' TERM; while :; do sleep 0.05; done")),
+                  {{"terminationGracePeriodSeconds", 10},
+                   {"volumes", Json::array({{{"name", "share"}, {"hostPath", {{"path", machine->root + "/share"}, {"type", "DirectoryOrCreate"}}}}})},
+                   {"initContainers", Json::array({sharing(shell("first", "echo first >> /share/log")), side,
+                                                   sharing(shell("second", "sleep 0.2; echo second >> /share/log"))})}});
+  node.create("init", spec);
+  CHECK(eventually([&] { return node.phase("init") == "Running" && base::bool_at(container(node.status("init")), {"ready"}); }));
+  CHECK(eventually([&] { return node.log("init", "main").find("main") != std::string::npos; }));
+  CHECK(*base::read_file(machine->root + "/share/log") == "first\nside\nsecond\nmain\n");
+  node.remove("init", 10);
+  CHECK(eventually([&] { return node.gone("init"); }));
+  CHECK(*base::read_file(machine->root + "/share/log") == "first\nside\nsecond\nmain\nmain-end\nside-end\n");
+}
+
+TEST_CASE("volumes, variables and identity inside a container", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  const auto make = [&](const char* plural, const char* kind, const char* name, Json data) {
+    REQUIRE(node.client.create({"", "v1", plural}, "default",
+                               Json{{"kind", kind}, {"apiVersion", "v1"}, {"metadata", {{"name", name}}}, {"data", std::move(data)}}).ok());
+  };
+  make("configmaps", "ConfigMap", "cm", {{"key", "one"}});
+  make("secrets", "Secret", "sec", {{"pw", "aHVzaA=="}});
+  Json c = shell("main",
+                 "id; cat /cm/key; echo; cat /proj/pw; echo; cat /proj/token; echo; cat /proj/labels; echo; env; "
+                 "cat /etc/resolv.conf; cat /etc/hosts; hostname; stat -c %a /sub; touch /ro 2>&1; df /mem | tail -1; "
+                 "while :; do sleep 0.05; done");
+  c["env"] = Json::array({{{"name", "NODE"}, {"valueFrom", {{"fieldRef", {{"fieldPath", "spec.nodeName"}}}}}},
+                          {{"name", "IP"}, {"valueFrom", {{"fieldRef", {{"fieldPath", "status.podIP"}}}}}}});
+  c["envFrom"] = Json::array({{{"configMapRef", {{"name", "cm"}}}}});
+  c["securityContext"] = {{"runAsUser", 1234}, {"runAsGroup", 5678}, {"readOnlyRootFilesystem", true}};
+  c["volumeMounts"] = Json::array({{{"name", "cm"}, {"mountPath", "/cm"}},
+                                   {{"name", "proj"}, {"mountPath", "/proj"}},
+                                   {{"name", "scratch"}, {"mountPath", "/sub"}, {"subPathExpr", "dir-$(NODE)"}},
+                                   {{"name", "mem"}, {"mountPath", "/mem"}}});
+  Json projected{{"sources", Json::array({{{"secret", {{"name", "sec"}}}},
+                                          {{"serviceAccountToken", {{"path", "token"}}}},
+                                          {{"downwardAPI", {{"items", Json::array({{{"path", "labels"}, {"fieldRef", {{"fieldPath", "metadata.labels"}}}}})}}}}})}};
+  node.create("vols", one(c, {{"serviceAccountName", "sa"},
+                              {"hostname", "inside"},
+                              {"subdomain", "sub"},
+                              {"securityContext", {{"fsGroup", 4321}}},
+                              {"volumes", Json::array({{{"name", "cm"}, {"configMap", {{"name", "cm"}}}},
+                                                       {{"name", "proj"}, {"projected", projected}},
+                                                       {{"name", "scratch"}, {"emptyDir", Json::object()}},
+                                                       {{"name", "mem"}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Mi"}}}}})}}));
+  const bool runs = eventually([&] { return node.log("vols", "main").find("tmpfs") != std::string::npos; });
+  const std::string log = node.log("vols", "main");
+  INFO(node.client.tree("pods", "default", "vols").dump(1) << log << dump_events(node.client));
+  REQUIRE(runs);
+  for (const char* expected :
+       {"uid=1234 gid=5678 groups=4321", "F one\n", "F hush\n", "F token-of-sa\n", "app=\"vols\"", "NODE=node-1", "key=one",
+        "IP=10.211.0.", "KUBERNETES_SERVICE_HOST=10.43.0.1", "nameserver 10.43.0.10",
+        "search default.svc.cluster.local svc.cluster.local cluster.local", "options ndots:5",
+        "inside.sub.default.svc.cluster.local\tinside", "Read-only file system", " 2048 "}) {
+    INFO(expected);
+    CHECK(log.find(expected) != std::string::npos);
+  }
+  // A change reaches the files without a restart.
+  Json changed{{"data", {{"key", "two"}}}};
+  REQUIRE(node.client.patch(kConfigMaps, "default", "cm", client::PatchType::kMerge, changed, "").ok());
+  const std::string uid(string_at(node.client.tree("pods", "default", "vols"), {"metadata", "uid"}));
+  const std::string file = node.config.root_dir + "/pods/" + uid + "/volumes/kubernetes.io~configmap/cm/key";
+  CHECK(eventually([&] {
+    const auto text = base::read_file(file);
+    return text.ok() && *text == "two";
+  }));
+  node.remove("vols");
+  CHECK(eventually([&] { return node.gone("vols") && node.kubelet->pods().empty(); }));
+  CHECK_FALSE(base::file_exists(node.config.root_dir + "/pods/" + uid));
+}
+
+TEST_CASE("probes decide on readiness and restarts", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  Json c = shell("main", "touch /tmp/live; mkdir -p /www; echo ok > /www/index.html; "
+                         "(sleep 1; httpd -p 8080 -h /www) & trap 'exit 0' TERM; while :; do sleep 0.05; done");
+  c["livenessProbe"] = {{"exec", {{"command", {"cat", "/tmp/live"}}}}, {"periodSeconds", 1}, {"failureThreshold", 1}};
+  c["readinessProbe"] = {{"httpGet", {{"port", 8080}, {"path", "/index.html"}}}, {"periodSeconds", 1}};
+  node.create("probed", one(c));
+  CHECK(eventually([&] { return node.phase("probed") == "Running"; }));
+  CHECK_FALSE(base::bool_at(container(node.status("probed")), {"ready"}));
+  CHECK(eventually([&] { return base::bool_at(container(node.status("probed")), {"ready"}); }));
+  const std::string before(string_at(container(node.status("probed")), {"containerID"}));
+  const auto where = node.kubelet->find_container("default", "probed", "main", false);
+  REQUIRE(where.ok());
+  REQUIRE(node.runtime->exec_sync(where->id, {"rm", "/tmp/live"}, std::chrono::seconds(5)).ok());
+  CHECK(eventually([&] { return base::int_at(container(node.status("probed")), {"restartCount"}) == 1; }));
+  CHECK(eventually([&] { return base::bool_at(container(node.status("probed")), {"ready"}); }));
+  CHECK(string_at(container(node.status("probed")), {"containerID"}) != before);
+  INFO(dump_events(node.client));
+  CHECK(dump_events(node.client).find("Killing: Container main failed liveness probe, will be restarted") != std::string::npos);
+  CHECK(dump_events(node.client).find("Unhealthy: Readiness probe failed: Get \"http://10.211.0.") != std::string::npos);
+  node.remove("probed");
+  CHECK(eventually([&] { return node.gone("probed"); }));
+}
+
+TEST_CASE("a restart of the node agent leaves containers as they are", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  Json c = shell("main", "echo up; while :; do sleep 0.05; done");
+  c["readinessProbe"] = {{"exec", {{"command", {"true"}}}}, {"periodSeconds", 30}};
+  node.create("kept", one(c));
+  node.create("ends", one(shell("main", "while [ ! -e /stop ]; do sleep 0.05; done; exit 5")));
+  CHECK(eventually([&] { return base::bool_at(container(node.status("kept")), {"ready"}); }));
+  CHECK(eventually([&] { return node.phase("ends") == "Running"; }));
+  const std::string id(string_at(container(node.status("kept")), {"containerID"}));
+  const std::string started(string_at(container(node.status("kept")), {"state", "running", "startedAt"}));
+  const auto ends = node.kubelet->find_container("default", "ends", "main", false);
+  REQUIRE(ends.ok());
+  node.stop();
+  // While nobody looks: one container ends, one pod is deleted.
+  {
+    const auto runtime = agent::connect_runtime(machine->containerd->endpoint());
+    REQUIRE(runtime->exec_sync(ends->id, {"touch", "/stop"}, std::chrono::seconds(5)).ok());
+  }
+  node.start();
+  CHECK(eventually([&] { return base::int_at(container(node.status("ends")), {"restartCount"}) == 1; }));
+  CHECK(base::int_at(container(node.status("ends")), {"lastState", "terminated", "exitCode"}) == 5);
+  CHECK(string_at(container(node.status("kept")), {"containerID"}) == id);
+  CHECK(string_at(container(node.status("kept")), {"state", "running", "startedAt"}) == started);
+  CHECK(base::int_at(container(node.status("kept")), {"restartCount"}) == 0);
+  CHECK(base::bool_at(container(node.status("kept")), {"ready"}));
+  // An object that vanished meanwhile takes its pod with it.
+  node.stop();
+  node.remove("kept", 0);
+  node.start();
+  CHECK(eventually([&] {
+    const auto sandboxes = node.runtime->list_sandboxes();
+    return sandboxes.ok() && sandboxes->size() == 1;
+  }));
+  node.remove("ends");
+  CHECK(eventually([&] { return node.gone("ends") && node.kubelet->pods().empty(); }));
+}
+
+TEST_CASE("pods run again without the server", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  REQUIRE(node.client.create(kConfigMaps, "default",
+                             Json{{"kind", "ConfigMap"}, {"apiVersion", "v1"}, {"metadata", {{"name", "cm"}}}, {"data", {{"k", "v"}}}}).ok());
+  Json c = shell("main", "cat /cm/k /tok/token; while :; do sleep 0.05; done");
+  c["volumeMounts"] = Json::array({{{"name", "cm"}, {"mountPath", "/cm"}}, {{"name", "tok"}, {"mountPath", "/tok"}}});
+  node.create("lonely", one(c, {{"volumes", Json::array({{{"name", "cm"}, {"configMap", {{"name", "cm"}}}},
+                                                         {{"name", "tok"}, {"projected", {{"sources", Json::array({{{"serviceAccountToken", {{"path", "token"}}}}})}}}}})}}));
+  CHECK(eventually([&] { return node.phase("lonely") == "Running"; }));
+  node.stop();
+  node.client.set_away(true);
+  const auto runtime = agent::connect_runtime(machine->containerd->endpoint());
+  const auto sandboxes = runtime->list_sandboxes();
+  REQUIRE(sandboxes.ok());
+  for (const auto& s : *sandboxes) REQUIRE(runtime->stop_sandbox(s.id).ok());
+  const std::string uid(string_at(node.client.tree("pods", "default", "lonely"), {"metadata", "uid"}));
+  (void)base::run_process({"sh", "-c", "umount " + node.config.root_dir + "/pods/" + uid + "/volumes/*/*"});
+  node.start();
+  const bool again = eventually([&] {
+    const auto containers = node.runtime->list_containers();
+    if (!containers.ok()) return false;
+    return std::any_of(containers->begin(), containers->end(), [](const auto& one_of) {
+      return one_of.state == agent::ContainerState::kRunning && one_of.attempt == 1;
+    });
+  });
+  CHECK(again);
+  node.client.set_away(false);
+  CHECK(eventually([&] { return base::int_at(container(node.status("lonely")), {"restartCount"}) == 1; },
+                   std::chrono::seconds(40)));
+  node.remove("lonely");
+  CHECK(eventually([&] { return node.gone("lonely") && node.kubelet->pods().empty(); }));
+}
+
+TEST_CASE("a sandbox that dies is made again, hooks run, memory is limited", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.start();
+  Json c = shell("main", "while :; do sleep 0.05; done");
+  c["volumeMounts"] = Json::array({{{"name", "h"}, {"mountPath", "/h"}}});
+  c["lifecycle"] = {{"postStart", {{"exec", {{"command", {"sh", "-c", "echo started >> /h/hooks"}}}}}},
+                    {"preStop", {{"exec", {{"command", {"sh", "-c", "echo stopping >> /h/hooks"}}}}}}};
+  node.create("hooked", one(c, {{"volumes", Json::array({{{"name", "h"}, {"hostPath", {{"path", machine->root + "/h"}, {"type", "DirectoryOrCreate"}}}}})}}));
+  Json hungry = shell("main", "head -c 200000000 /dev/zero | tail");
+  hungry["resources"] = {{"limits", {{"memory", "20Mi"}}}};
+  node.create("hungry", one(hungry, {{"restartPolicy", "Never"}}));
+  CHECK(eventually([&] { return node.phase("hooked") == "Running"; }));
+  CHECK(eventually([&] { return node.phase("hungry") == "Failed"; }));
+  INFO(node.status("hungry").dump(1));
+  CHECK(string_at(container(node.status("hungry")), {"state", "terminated", "reason"}) == "OOMKilled");
+  const auto sandbox = node.kubelet->find_sandbox("default", "hooked");
+  REQUIRE(sandbox.ok());
+  REQUIRE(node.runtime->stop_sandbox(*sandbox).ok());
+  CHECK(eventually([&] {
+    const auto now = node.kubelet->find_sandbox("default", "hooked");
+    return now.ok() && *now != *sandbox && node.phase("hooked") == "Running" &&
+           base::int_at(container(node.status("hooked")), {"restartCount"}) == 1 &&
+           base::bool_at(container(node.status("hooked")), {"ready"});
+  }));
+  node.remove("hooked", 3);
+  node.remove("hungry");
+  CHECK(eventually([&] { return node.gone("hooked") && node.gone("hungry"); }));
+  const auto hooks = base::read_file(machine->root + "/h/hooks");
+  REQUIRE(hooks.ok());
+  CHECK(*hooks == "started\nstarted\nstopping\n");
 }
 
 }  // namespace
