@@ -34,6 +34,7 @@ class AgentImpl final : public Agent {
 
   ~AgentImpl() override {
     if (kubelet_) kubelet_->stop();
+    if (network_) network_->stop();
     // Handlers of the informers reach into network and kubelet: the informers end first.
     informers_.reset();
     network_.reset();
