@@ -59,7 +59,8 @@ check "annotate" k annotate deployment hello note=x
 check "patch strategic" k patch deployment hello -p '{"spec":{"minReadySeconds":1}}'
 check "patch merge" k patch deployment hello --type=merge -p '{"metadata":{"labels":{"a":"b"}}}'
 check "patch json" k patch deployment hello --type=json -p '[{"op":"remove","path":"/metadata/labels/a"}]'
-check "edit" env EDITOR="sed -i s/minReadySeconds:.1/minReadySeconds:.0/" timeout 20 "$KUBECTL" edit deployment hello
+printf '#!/bin/sh\nsed -i "s/minReadySeconds: 1/minReadySeconds: 0/" "$1"\n' >"$work/editor" && chmod +x "$work/editor"
+check "edit" env EDITOR="$work/editor" timeout 20 "$KUBECTL" edit deployment hello
 expect "auth can-i" "yes" k auth can-i create pods
 expect "auth can-i as nobody" "no" k auth can-i create pods --as nobody
 expect "api-resources" "deployments" k api-resources
