@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -11,6 +12,13 @@ namespace orch::http {
 
 BlockingStream::BlockingStream(Transport transport, std::string received)
     : transport_(std::move(transport)), received_(std::move(received)) {}
+
+BlockingStream::~BlockingStream() {
+  // A socket closed with bytes unread resets the connection, and the peer may lose our last ones.
+  std::array<char, 4096> buffer;
+  for (int i = 0; i < 16 && recv(transport_.fd(), buffer.data(), buffer.size(), MSG_DONTWAIT) > 0; ++i) {
+  }
+}
 
 bool BlockingStream::wait(short events) const {
   while (!closed_) {

@@ -18,6 +18,7 @@ class BlockingStream final : public Stream {
  public:
   /// `received`: bytes that came before and are read first.
   BlockingStream(Transport transport, std::string received);
+  ~BlockingStream() override;
   long read(char* buffer, size_t size) override;
   bool write(std::string_view bytes) override;
   void close() override;

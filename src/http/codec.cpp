@@ -217,7 +217,8 @@ Reply Codec::refuse(Response response) const {
 Reply Codec::refuse(const HeadError& error) const { return refuse(Response::text(error.text, error.status)); }
 
 std::string format_response_head(int status, const Headers& headers) {
-  std::string out = base::cat("HTTP/1.1 ", status, " ", httplib::status_message(status), "\r\n");
+  const char* text = status == 101 ? "Switching Protocols" : httplib::status_message(status);
+  std::string out = base::cat("HTTP/1.1 ", status, " ", text, "\r\n");
   for (const auto& [name, value] : headers) {
     if (name.find_first_of("\r\n:") != std::string::npos ||
         value.find_first_of("\r\n") != std::string::npos) {
