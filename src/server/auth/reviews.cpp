@@ -57,15 +57,20 @@ void check_subject(const Json& spec, api::FieldErrors& errors) {
   }
 }
 
+/// What stands in messages of the binary encoding where nothing was said.
+bool is_zero(const Json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  if (value.is_number()) return value.get<double>() == 0;
+  if (value.is_boolean()) return !value.get<bool>();
+  return value.empty();
+}
+
 /// Reviews are never stored: their metadata says nothing, but for what the server adds by itself.
 void check_metadata(const Json& review, bool namespaced, api::FieldErrors& errors) {
   for (const auto& [key, value] : base::object_at(review, {"metadata"}).items()) {
     const bool harmless =
         key == "managedFields" || key == "creationTimestamp" || (namespaced && key == "namespace");
-    // Protobuf bodies spell zero values out.
-    const bool zero = value.is_null() || value == 0 || (value.is_string() && value == "") ||
-                      (value.is_structured() && value.empty());
-    if (harmless || zero) continue;
+    if (harmless || is_zero(value)) continue;
     errors.invalid(api::FieldPath("metadata"), review["metadata"],
                    namespaced ? "must be empty except for namespace" : "must be empty");
     return;

@@ -85,6 +85,10 @@ TEST_CASE("subject access reviews that ask nothing") {
              contains("cannot be specified in combination with resourceAttributes"));
   CHECK_THAT(message(R"({"spec":{"resourceAttributes":{}}})"),
              contains("at least one of user or group must be specified"));
+  CHECK(
+      message(
+          R"({"metadata":{"name":"","generation":0,"labels":{}},"spec":{"user":"x","resourceAttributes":{}}})")
+          .empty());
   CHECK_THAT(message(R"({"metadata":{"name":"n"},"spec":{"user":"x","resourceAttributes":{}}})"),
              contains("metadata: Invalid value"));
   auto local = json(R"({"metadata":{"namespace":"a"},"spec":{"user":"eve","resourceAttributes":
