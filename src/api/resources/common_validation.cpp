@@ -58,6 +58,10 @@ void add_cause(FieldErrors& errors, std::string_view reason, const FieldPath& pa
   errors.add({std::string(reason), std::move(message), path.text()});
 }
 
+void add_invalid_without_value(FieldErrors& errors, const FieldPath& path, std::string_view detail) {
+  add_cause(errors, "FieldValueInvalid", path, "Invalid value: " + std::string(detail));
+}
+
 std::string go_struct(std::initializer_list<std::pair<std::string_view, std::string_view>> members,
                       std::string_view tail) {
   std::string out;

@@ -22,6 +22,8 @@ void add_invalid(FieldErrors& errors, const FieldPath& path, std::string_view va
 
 /// An error whose value is a struct without JSON names, which Kubernetes prints in Go's order.
 void add_cause(FieldErrors& errors, std::string_view reason, const FieldPath& path, std::string message);
+/// "Invalid value: DETAIL", the value left out.
+void add_invalid_without_value(FieldErrors& errors, const FieldPath& path, std::string_view detail);
 /// {"Key":"a","Effect":"b"TAIL}, in the order given.
 std::string go_struct(std::initializer_list<std::pair<std::string_view, std::string_view>> members,
                       std::string_view tail = {});

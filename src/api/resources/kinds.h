@@ -16,6 +16,7 @@ Strategy node_strategy();
 Strategy config_map_strategy();
 Strategy secret_strategy();
 Strategy service_account_strategy();
+Strategy replication_controller_strategy();
 Strategy event_strategy();
 Strategy events_v1_strategy();  // of events.k8s.io
 
@@ -27,6 +28,12 @@ Strategy lease_strategy();
 Strategy deployment_strategy();
 Strategy replica_set_strategy();
 Strategy daemon_set_strategy();
+Strategy stateful_set_strategy();
+Strategy controller_revision_strategy();
+
+// batch
+Strategy job_strategy();
+Strategy cron_job_strategy();
 
 // rbac.authorization.k8s.io
 Strategy role_strategy();

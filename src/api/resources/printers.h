@@ -49,4 +49,43 @@ Cells replica_set_cells(const Json& object, base::WallTime now);
 Cells daemon_set_cells(const Json& object, base::WallTime now);
 Cells binding_cells(const Json& object, base::WallTime now);
 
+// print_workloads.cpp
+Cells stateful_set_cells(const Json& object, base::WallTime now);
+Cells controller_revision_cells(const Json& object, base::WallTime now);
+Cells replication_controller_cells(const Json& object, base::WallTime now);
+Cells job_cells(const Json& object, base::WallTime now);
+Cells cron_job_cells(const Json& object, base::WallTime now);
+Cells autoscaler_cells(const Json& object, base::WallTime now);
+Cells disruption_budget_cells(const Json& object, base::WallTime now);
+
+// print_storage.cpp
+Cells persistent_volume_cells(const Json& object, base::WallTime now);
+Cells claim_cells(const Json& object, base::WallTime now);
+Cells storage_class_cells(const Json& object, base::WallTime now);
+Cells csi_driver_cells(const Json& object, base::WallTime now);
+Cells csi_node_cells(const Json& object, base::WallTime now);
+Cells csi_storage_capacity_cells(const Json& object, base::WallTime now);
+Cells volume_attachment_cells(const Json& object, base::WallTime now);
+Cells volume_attributes_class_cells(const Json& object, base::WallTime now);
+
+// print_cluster.cpp
+Cells ingress_cells(const Json& object, base::WallTime now);
+Cells ingress_class_cells(const Json& object, base::WallTime now);
+Cells network_policy_cells(const Json& object, base::WallTime now);
+Cells ip_address_cells(const Json& object, base::WallTime now);
+Cells service_cidr_cells(const Json& object, base::WallTime now);
+Cells priority_class_cells(const Json& object, base::WallTime now);
+Cells runtime_class_cells(const Json& object, base::WallTime now);
+Cells signing_request_cells(const Json& object, base::WallTime now);
+Cells resource_quota_cells(const Json& object, base::WallTime now);
+Cells webhooks_cells(const Json& object, base::WallTime now);
+Cells admission_policy_cells(const Json& object, base::WallTime now);
+Cells admission_policy_binding_cells(const Json& object, base::WallTime now);
+Cells flow_schema_cells(const Json& object, base::WallTime now);
+Cells priority_level_cells(const Json& object, base::WallTime now);
+Cells resource_claim_cells(const Json& object, base::WallTime now);
+Cells resource_slice_cells(const Json& object, base::WallTime now);
+/// Name and age.
+Cells named_cells(const Json& object, base::WallTime now);
+
 }  // namespace orch::api
