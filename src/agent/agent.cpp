@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "agent/api/node_server.h"
 #include "agent/cri/runtime.h"
 #include "agent/kubelet/containerd.h"
 #include "agent/kubelet/kubelet.h"
@@ -25,6 +26,7 @@ namespace {
 
 constexpr const char* kSandboxImage = "registry.k8s.io/pause:3.10.1";
 constexpr std::chrono::seconds kSyncTimeout{30};
+constexpr std::chrono::seconds kStopGrace{1};
 
 class AgentImpl final : public Agent {
  public:
@@ -33,7 +35,10 @@ class AgentImpl final : public Agent {
       : config_(std::move(config)), client_(client), clock_(clock), timers_(timers), metrics_(metrics) {}
 
   ~AgentImpl() override {
+    if (api_) api_->stop(kStopGrace);
+    api_.reset();
     if (kubelet_) kubelet_->stop();
+    if (network_) network_->stop();
     // Handlers of the informers reach into network and kubelet: the informers end first.
     informers_.reset();
     network_.reset();
@@ -51,7 +56,7 @@ class AgentImpl final : public Agent {
     }
     ORCH_RETURN_IF_ERROR(kubelet_->start().with_context("kubelet"));
     ORCH_RETURN_IF_ERROR(network_->start().with_context("network"));
-    return {};
+    return start_api().with_context("node server");
   }
 
  private:
@@ -121,6 +126,16 @@ class AgentImpl final : public Agent {
         std::make_unique<NodeNetwork>(*informers_, std::move(n), [this] { kubelet_->network_changed(); });
   }
 
+  Status start_api() {
+    NodeServerOptions options;
+    options.http.port = config_.kubelet_port;
+    options.http.tls_config = {config_.serving.certificate_pem, config_.serving.key_pem, config_.client_ca_pem};
+    auto api = NodeServer::start(std::move(options), *kubelet_, metrics_, clock_);
+    if (!api.ok()) return api.error();
+    api_ = std::move(*api);
+    return {};
+  }
+
   const AgentConfig config_;
   client::Client& client_;
   const base::Clock& clock_;
@@ -131,6 +146,7 @@ class AgentImpl final : public Agent {
   std::unique_ptr<client::InformerFactory> informers_;
   std::unique_ptr<Kubelet> kubelet_;
   std::unique_ptr<NodeNetwork> network_;
+  std::unique_ptr<NodeServer> api_;
 };
 
 }  // namespace

@@ -26,7 +26,12 @@ class NodeNetwork {
   /// `on_ready` is called (on some thread) when the network was configured.
   NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config, std::function<void()> on_ready);
   ~NodeNetwork();
+  /// What cannot be started is logged; the node goes on without it.
   base::Status start();
+  /// Ends the threads that read the informers, which may end after this. Rules, routes and addresses stay.
+  void stop();
+  /// Of the service proxy: see Proxy::status().
+  base::Status proxy_status() const;
 
  private:
   struct Rep;

@@ -339,6 +339,9 @@ class ServerImpl final : public Server {
       ControllerOptions o;
       o.cluster_cidr = config_.cluster_cidr;
       o.root_ca_pem = pki_.server_ca.certificate_pem;
+      o.sign_secret_token = [this](const api::Object& account, std::string_view secret) {
+        return issuer_->secret_token(account, secret);
+      };
       std::vector<client::ResourceRef> every;
       const auto rows = table_->all();
       for (const auto& r : *rows) {

@@ -4,6 +4,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <bit>
@@ -68,9 +69,13 @@ std::vector<HostAddress> host_addresses() {
 }
 
 int interface_mtu(const std::string& interface) {
-  const auto text = base::read_file(cat("/sys/class/net/", interface, "/mtu"));
-  const int mtu = text.ok() ? std::atoi(text->c_str()) : 0;
-  return mtu > 0 ? mtu : 1500;
+  // Not from /sys, which shows the network namespace it was mounted in.
+  ifreq request{};
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool read = fd >= 0 && ::ioctl(fd, SIOCGIFMTU, &request) == 0;
+  if (fd >= 0) ::close(fd);
+  return read && request.ifr_mtu > 0 ? request.ifr_mtu : 1500;
 }
 
 const HostAddress* find_address(const std::vector<HostAddress>& all, const IpRange& ip) {

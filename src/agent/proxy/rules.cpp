@@ -232,7 +232,7 @@ class PortRules {
     const std::string name = prefix + "slots-" + hash_;
     NftSet set;
     set.is_map = true;
-    set.declaration = cat("typeof numgen random mod 2 : ", ip_, " daddr . tcp dport;");
+    set.declaration = cat("typeof numgen random mod 2 : ", ip_, " daddr . ", port_.protocol, " dport;");
     const NftElements* slots = nullptr;
     if (before_ != nullptr) {
       const auto it = before_->sets.find(name);

@@ -120,7 +120,8 @@ void validate_collision_count(const Json& status, const Json& old_status, FieldE
 
 int64_t int_or_percent(const Json& value) {
   if (value.is_number()) return number(value);
-  return percent_of(value).value_or(0);
+  const std::optional<int64_t> percent = percent_of(value);
+  return percent && text(value).front() != '-' ? *percent : 0;
 }
 
 std::vector<std::string> workload_warnings(const Json& object, const Json* old, bool name_matters) {

@@ -57,15 +57,22 @@ void default_secret(Json& secret) {
   drop(secret, "stringData");
 }
 
+/// What Go's decoder says of text that is not JSON, for the mistakes people make.
+std::string json_problem(std::string_view text, const std::string& otherwise) {
+  const size_t at = text.find_first_not_of(" \t\r\n");
+  if (at == std::string_view::npos) return "unexpected end of JSON input";
+  if (std::string_view("{[\"-0123456789tfn").find(text[at]) != std::string_view::npos) return otherwise;
+  return std::string("invalid character '") + text[at] + "' looking for beginning of value";
+}
+
 void validate_docker_config(const Json& data, const char* key, FieldErrors& errors) {
   const FieldPath path = FieldPath("data").key(key);
   if (!data.contains(key)) return errors.required(path);
   const auto decoded = base64_decode(text_of(data, key));
   const auto tree = base::parse_json(decoded.value_or(std::string()));
   if (!tree.ok()) {
-    add_invalid(
-        errors, path, "<secret contents redacted>",
-        decoded && decoded->empty() ? std::string("unexpected end of JSON input") : tree.error().message());
+    add_invalid(errors, path, "<secret contents redacted>",
+                json_problem(decoded.value_or(std::string()), tree.error().message()));
   } else if (!tree->is_object() && !tree->is_null()) {
     const char* type = tree->is_array()     ? "array"
                        : tree->is_string()  ? "string"

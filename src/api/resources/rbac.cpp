@@ -4,6 +4,7 @@
 #include "api/resources/kinds.h"
 #include "api/resources/printers.h"
 #include "api/resources/tree.h"
+#include "api/selector.h"
 #include "base/json.h"
 
 namespace orch::api {
@@ -46,6 +47,9 @@ void validate_aggregation(const Json& role, bool allow_invalid_values, FieldErro
   }
   for (size_t i = 0; i < selectors.size(); ++i) {
     validate_label_selector(selectors[i], path.index(i), errors, {allow_invalid_values});
+    if (!LabelSelector::from_tree(selectors[i]).ok()) {
+      errors.invalid(path.index(i), nullptr, "invalid label selector.");
+    }
   }
 }
 

@@ -97,7 +97,7 @@ struct Subresource {
 
 /// Between a served row and the row its objects are stored as.
 struct Conversion {
-  std::function<void(Json& object)> to_storage, from_storage;
+  std::function<void(Json&object)> to_storage, from_storage;
 };
 
 struct Resource {

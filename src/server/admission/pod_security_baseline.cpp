@@ -61,15 +61,15 @@ Found app_armor(const PodView& pod) {
 }
 
 Found capabilities(const PodView& pod) {
-  static const Set kAllowed = {"AUDIT_WRITE", "CHOWN",  "DAC_OVERRIDE",     "FOWNER",  "FSETID",
-                               "KILL",        "MKNOD",  "NET_BIND_SERVICE", "SETFCAP", "SETGID",
-                               "SETPCAP",     "SETUID", "SYS_CHROOT"};
+  static const Set allowed = {"AUDIT_WRITE", "CHOWN",  "DAC_OVERRIDE",     "FOWNER",  "FSETID",
+                              "KILL",        "MKNOD",  "NET_BIND_SERVICE", "SETFCAP", "SETGID",
+                              "SETPCAP",     "SETUID", "SYS_CHROOT"};
   Strings containers;
   Set extra;
   for (const Json* c : pod.containers) {
     bool bad = false;
     for (const Json& capability : base::array_at(*c, {"securityContext", "capabilities", "add"})) {
-      if (!capability.is_string() || kAllowed.contains(capability.get_ref<const std::string&>())) continue;
+      if (!capability.is_string() || allowed.contains(capability.get_ref<const std::string&>())) continue;
       extra.insert(capability.get<std::string>());
       bad = true;
     }
@@ -293,7 +293,7 @@ Found check_proc_mount(const PodView& pod) {
 
 const std::vector<Check>& baseline_checks() {
   constexpr Level kLevel = Level::kBaseline;
-  static const std::vector<Check> kChecks = {
+  static const std::vector<Check> checks = {
       {"appArmorProfile", kLevel, 0, app_armor, {}},
       {"capabilities_baseline", kLevel, 0, capabilities, {}},
       {"hostNamespaces", kLevel, 0, host_namespaces, {}},
@@ -313,7 +313,7 @@ const std::vector<Check>& baseline_checks() {
       {"sysctls", kLevel, 32, sysctls_at<32>, {}},
       {"windowsHostProcess", kLevel, 0, host_process, {}},
   };
-  return kChecks;
+  return checks;
 }
 
 // --- Wording ----------------------------------------------------------------------------------------

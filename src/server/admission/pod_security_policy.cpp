@@ -139,6 +139,7 @@ std::vector<Violation> violations(const LevelVersion& level, const Json& annotat
 
 std::string describe(const std::vector<Violation>& violations) {
   std::vector<std::string> parts;
+  parts.reserve(violations.size());
   for (const Violation& v : violations) {
     parts.push_back(v.detail.empty() ? v.reason : base::cat(v.reason, " (", v.detail, ")"));
   }
@@ -147,6 +148,7 @@ std::string describe(const std::vector<Violation>& violations) {
 
 std::string reasons(const std::vector<Violation>& violations) {
   std::vector<std::string> parts;
+  parts.reserve(violations.size());
   for (const Violation& v : violations) parts.push_back(v.reason);
   return api::join(parts, ", ");
 }

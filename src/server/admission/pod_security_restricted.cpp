@@ -187,7 +187,7 @@ Found unless_user_namespace(const PodView& pod) {
 
 const std::vector<Check>& restricted_checks() {
   constexpr Level kLevel = Level::kRestricted;
-  static const std::vector<Check> kChecks = {
+  static const std::vector<Check> checks = {
       {"allowPrivilegeEscalation", kLevel, 8, no_escalation, {}},
       {"allowPrivilegeEscalation", kLevel, 25, unless_windows<no_escalation>, {}},
       {"capabilities_restricted", kLevel, 22, capabilities, "capabilities_baseline"},
@@ -201,7 +201,7 @@ const std::vector<Check>& restricted_checks() {
       {"seccompProfile_restricted", kLevel, 19, seccomp, "seccompProfile_baseline"},
       {"seccompProfile_restricted", kLevel, 25, unless_windows<seccomp>, "seccompProfile_baseline"},
   };
-  return kChecks;
+  return checks;
 }
 
 }  // namespace orch::server::pod_security

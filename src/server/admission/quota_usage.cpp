@@ -347,6 +347,7 @@ Json recount(const Json& quota, const Lookup& lookup, base::WallTime now) {
 
 std::string text(const ResourceList& list) {
   Names parts;
+  parts.reserve(list.size());
   for (const auto& [name, quantity] : list) parts.push_back(base::cat(name, "=", quantity.text()));
   return api::join(parts, ",");
 }

@@ -102,13 +102,15 @@ http::Response ApiServer::dispatch(Call& call) {
 }
 
 http::Response ApiServer::resource_request(Call& call) {
-  const RequestInfo& info = call.info;
+  RequestInfo& info = call.info;
   call.resource = registry_.table().find(info.group, info.version, info.resource);
   if (call.resource == nullptr) {
     return http::Response::from_status(
         Status(Code::kNotFound, "the server could not find the requested resource"));
   }
   const api::Resource& r = *call.resource;
+  // A namespace is authorized as of itself, but stored in none.
+  if (!r.namespaced) call.info.ns.clear();
   call.storage =
       r.stored ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural) : nullptr;
   if (r.namespaced && info.ns.empty() && (!info.name.empty() || info.verb == "create")) {

@@ -52,9 +52,9 @@ base::Status check_role(const RbacAuthorizer& rbac, Authorizer& authorizer, cons
     return forbidden(kRbacGroup, resource, name, text);
   }
   if (aggregates(role) || (old != nullptr && aggregates(*old))) {
-    static const std::vector<PolicyRule> kEverything = {{{"*"}, {"*"}, {"*"}, {}, {}},
-                                                        {{"*"}, {}, {}, {}, {"*"}}};
-    if (!missing_rights(rbac, user, ns, kEverything).empty()) {
+    static const std::vector<PolicyRule> everything = {{{"*"}, {"*"}, {"*"}, {}, {}},
+                                                       {{"*"}, {}, {}, {}, {"*"}}};
+    if (!missing_rights(rbac, user, ns, everything).empty()) {
       return forbidden(kRbacGroup, resource, name,
                        "must have cluster-admin privileges to use the aggregationRule");
     }
@@ -90,6 +90,7 @@ std::string missing_rights(const RbacAuthorizer& rbac, const UserInfo& user, std
   std::set<std::string> lines;
   for (const PolicyRule& rule : compact_rules(missing)) lines.insert(rule.compact_text());
   std::vector<std::string> groups;
+  groups.reserve(user.groups.size());
   for (const std::string& group : user.groups) groups.push_back(api::go_quote(group));
   std::string text = base::cat("user ", api::go_quote(user.name), " (groups=[", api::join(groups, " "),
                                "]) is attempting to grant RBAC permissions not currently held:\n",

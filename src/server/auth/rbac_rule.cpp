@@ -134,6 +134,7 @@ Json rule_to_json(const PolicyRule& rule) {
 
 std::vector<PolicyRule> rules_of(const Json& role) {
   std::vector<PolicyRule> out;
+  out.reserve(base::array_at(role, {"rules"}).size());
   for (const Json& rule : base::array_at(role, {"rules"})) out.push_back(rule_from_json(rule));
   return out;
 }

@@ -62,8 +62,10 @@ void check_metadata(const Json& review, bool namespaced, api::FieldErrors& error
   for (const auto& [key, value] : base::object_at(review, {"metadata"}).items()) {
     const bool harmless =
         key == "managedFields" || key == "creationTimestamp" || (namespaced && key == "namespace");
-    if (harmless || value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty()))
-      continue;
+    // Protobuf bodies spell zero values out.
+    const bool zero = value.is_null() || value == 0 || (value.is_string() && value == "") ||
+                      (value.is_structured() && value.empty());
+    if (harmless || zero) continue;
     errors.invalid(api::FieldPath("metadata"), review["metadata"],
                    namespaced ? "must be empty except for namespace" : "must be empty");
     return;

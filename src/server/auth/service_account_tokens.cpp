@@ -41,6 +41,7 @@ std::vector<std::string> audiences_of(const Json& payload) {
 
 std::string quoted_list(const std::vector<std::string>& values) {
   std::vector<std::string> quoted;
+  quoted.reserve(values.size());
   for (const std::string& v : values) quoted.push_back(api::go_quote(v));
   return "[" + api::join(quoted, " ") + "]";
 }

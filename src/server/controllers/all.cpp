@@ -1,3 +1,4 @@
+#include "server/controllers/cluster_roles.h"
 #include "server/controllers/controller.h"
 #include "server/controllers/daemonset.h"
 #include "server/controllers/deployment.h"
@@ -5,6 +6,9 @@
 #include "server/controllers/namespace.h"
 #include "server/controllers/node.h"
 #include "server/controllers/replicaset.h"
+#include "server/controllers/resource_quota.h"
+#include "server/controllers/token_secrets.h"
+#include "server/controllers/volume_protection.h"
 
 namespace orch::server {
 
@@ -22,6 +26,15 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.push_back(make_daemonset_controller());
   out.push_back(make_endpoints_controller());
   out.push_back(make_endpointslice_controller());
+  out.push_back(make_cluster_role_aggregation_controller());
+  out.push_back(make_resource_quota_controller(options.namespaced));
+  if (options.sign_secret_token) {
+    out.push_back(make_token_secret_controller(options.sign_secret_token, options.root_ca_pem));
+  }
+  out.push_back(make_token_cleaner_controller());
+  out.push_back(make_claim_protection_controller());
+  out.push_back(make_volume_protection_controller());
+  out.push_back(make_attributes_class_protection_controller());
   return out;
 }
 

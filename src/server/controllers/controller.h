@@ -112,6 +112,9 @@ struct ControllerOptions {
   std::string cluster_cidr;                     // pod addresses; one part of it per node
   std::string root_ca_pem;                      // for config maps kube-root-ca.crt
   std::vector<client::ResourceRef> namespaced;  // every stored namespaced kind that can be deleted
+  /// Signs tokens of Secrets (see token_secrets.h); without it such Secrets are left as they are.
+  std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
+      sign_secret_token;
 };
 
 /// Every controller of the server, in the order they start.

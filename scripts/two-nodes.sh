@@ -1,0 +1,213 @@
+#!/bin/bash
+# More nodes on one machine, each in network and mount namespaces of its own, with its own containerd.
+#
+#   scripts/two-nodes.sh up [COUNT]    makes COUNT nodes (default 1) besides the server's own and joins them
+#   scripts/two-nodes.sh down [NUMBER] ends one node, or all of them with their containers and data
+#   scripts/two-nodes.sh exec NUMBER CMD...   runs CMD where that node lives
+#   scripts/two-nodes.sh status
+#
+# The server must know the address that the nodes reach it at:
+#
+#   orch server --node-ip 192.168.77.1 --tls-san 192.168.77.1    after: scripts/two-nodes.sh net
+#
+# `net` makes only the bridge with that address, for a server that is yet to be started. `up` makes it too and
+# may be run again at any time: what is there stays. Settings by environment:
+#
+#   ORCH           the executable                        (build/release/orch)
+#   ORCH_SERVER    URL of the server                     (https://<LAB_NET>.1:6443)
+#   ORCH_TOKEN     token to join with                    (the server's node-token file)
+#   ORCH_DATA_DIR  the server's data folder, for that    (/var/lib/orch)
+#   LAB_NAME       prefix of interfaces and nodes        (orch-lab)
+#   LAB_NET        first three bytes of the network      (192.168.77)
+#   LAB_DIR        where the nodes keep their data       (/var/lib/LAB_NAME)
+#   LAB_FLAGS      more flags for `orch agent`
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+orch=${ORCH:-$PWD/build/release/orch}
+name=${LAB_NAME:-orch-lab}
+net=${LAB_NET:-192.168.77}
+dir=${LAB_DIR:-/var/lib/$name}
+server=${ORCH_SERVER:-https://$net.1:6443}
+flags=${LAB_FLAGS:-}
+
+say() { printf 'two-nodes: %s\n' "$*"; }
+die() {
+  printf 'two-nodes: error: %s\n' "$*" >&2
+  exit 1
+}
+[ "$(id -u)" = 0 ] || die "needs root: sudo $0 $*"
+[ ${#name} -le 11 ] || die "LAB_NAME may have 11 letters: interfaces are named after it"
+
+# alive FILE WORD: the process of a pid file, if it is still the one we started.
+alive() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q -- "$2" && echo "$pid"
+}
+holder() { alive "$dir/$1/holder.pid" "two-nodes-$name-$1"; }
+agent() { alive "$dir/$1/agent.pid" "agent --server"; }
+numbers() { ls "$dir" 2>/dev/null | grep -E '^[0-9]+$' || true; }
+
+# enter NUMBER CMD...: in the node's namespaces. Cgroups stay as they are, unlike with `ip netns exec`.
+enter() {
+  local number=$1 pid
+  pid=$(holder "$number") || die "there is no node $number: scripts/two-nodes.sh up"
+  shift
+  nsenter --target "$pid" --net --mount --uts --wd="$PWD" -- "$@"
+}
+
+make_net() {
+  ip link show "$name" >/dev/null 2>&1 || ip link add "$name" type bridge
+  ip address replace "$net.1/24" dev "$name"
+  ip link set dev "$name" up
+  sysctl -q -w net.ipv4.ip_forward=1
+  # The nodes reach the world with this machine's address.
+  nft -f - <<EOF
+add table ip $name
+delete table ip $name
+table ip $name {
+  chain postrouting {
+    type nat hook postrouting priority 110
+    ip saddr $net.0/24 ip daddr != $net.0/24 masquerade
+  }
+}
+EOF
+}
+
+# make_node NUMBER: its namespaces, held open by a sleeping process, with a link to the bridge.
+make_node() {
+  local number=$1 place=$dir/$1 pid
+  holder "$number" >/dev/null && return 0
+  mkdir -p "$place"/{run,log,data}
+  # Everything of a node that is not under its data folder: /run (sockets, pid files) and the logs of pods.
+  setsid unshare --net --mount --uts --propagation slave -- bash -c '
+    set -e
+    place=$1
+    echo $$ >"$place/holder.pid"
+    hostname "$2"
+    mount -t tmpfs -o mode=755 tmpfs /run
+    mkdir -p /var/log/pods /var/log/containers "$place/log/pods" "$place/log/containers"
+    mount --bind "$place/log/pods" /var/log/pods
+    mount --bind "$place/log/containers" /var/log/containers
+    ip link set lo up
+    touch "$place/ready"
+    exec -a "two-nodes-$3" sleep infinity
+  ' bash "$place" "$name-$number" "$name-$number" >"$place/holder.log" 2>&1 </dev/null &
+  for _ in $(seq 50); do
+    pid=$(holder "$number") && break
+    sleep 0.1
+  done
+  [ -n "${pid:-}" ] || die "no namespaces for node $number: $(cat "$place/holder.log")"
+  ip link del "$name$number" 2>/dev/null || true
+  ip link add "$name$number" type veth peer name eth0 netns "$pid"
+  ip link set dev "$name$number" master "$name" up
+  nsenter --target "$pid" --net -- sh -c "
+    ip address add $net.$((10 + number))/24 dev eth0
+    ip link set eth0 up
+    ip route add default via $net.1"
+}
+
+join() {
+  local number=$1 place=$dir/$1 token
+  agent "$number" >/dev/null && return 0
+  token=${ORCH_TOKEN:-$(cat "${ORCH_DATA_DIR:-/var/lib/orch}/server/node-token" 2>/dev/null || true)}
+  [ -n "$token" ] || die "no token: set ORCH_TOKEN to the content of the server's <data-dir>/server/node-token"
+  [ -x "$orch" ] || die "$orch is missing: set ORCH to the executable"
+  # By environment, so that the token does not show in the list of processes.
+  # shellcheck disable=SC2086,SC2016
+  ORCH_TOKEN=$token enter "$number" setsid bash -c 'echo $$ >"$1"; shift; exec "$@"' bash "$place/agent.pid" \
+    "$orch" agent --server "$server" --data-dir "$place/data" --node-name "$name-$number" \
+    --node-ip "$net.$((10 + number))" $flags >>"$place/agent.log" 2>&1 </dev/null &
+  disown
+  sleep 1
+  agent "$number" >/dev/null || die "the agent of node $number ended: $(tail -n 3 "$place/agent.log")"
+  say "node $name-$number at $net.$((10 + number)), log in $place/agent.log"
+}
+
+# processes NUMBER: all that live in the node's network namespace (agent, containerd, shims), not its pods.
+processes() {
+  local pid wanted p
+  pid=$(holder "$1") || return 0
+  wanted=$(readlink "/proc/$pid/ns/net")
+  for p in /proc/[0-9]*; do
+    [ "$(readlink "$p/ns/net" 2>/dev/null)" = "$wanted" ] && [ "${p#/proc/}" != "$pid" ] && echo "${p#/proc/}"
+  done
+  return 0
+}
+
+# pods NUMBER: the processes in containers of the node: children of its shims.
+pods() {
+  local shim
+  for shim in $(processes "$1"); do
+    case $(cat "/proc/$shim/comm" 2>/dev/null) in containerd-shim*) pgrep -P "$shim" || true ;; esac
+  done
+}
+
+end() { # end SIGNAL PIDS...
+  local signal=$1
+  shift
+  [ $# -eq 0 ] || kill "-$signal" "$@" 2>/dev/null || true
+}
+
+down() {
+  local number=$1 place=$dir/$1 pid
+  pid=$(agent "$number") && kill "$pid" 2>/dev/null
+  for _ in $(seq 50); do
+    agent "$number" >/dev/null || break
+    sleep 0.1
+  done
+  # shellcheck disable=SC2046
+  end KILL $(pods "$number")
+  sleep 0.3
+  # shellcheck disable=SC2046
+  end TERM $(processes "$number")
+  sleep 0.5
+  # shellcheck disable=SC2046
+  end KILL $(processes "$number")
+  # Mounts go with the namespace.
+  pid=$(holder "$number") && kill "$pid" 2>/dev/null
+  ip link del "$name$number" 2>/dev/null || true
+  sleep 0.2
+  # What containerd mounted is seen only in there, unless the host shares its mounts.
+  grep -o " $place/[^ ]*" /proc/self/mounts | sort -r | while read -r mounted; do umount -l "$mounted" || true; done
+  rm -rf --one-file-system "$place"
+  say "node $name-$number is gone"
+}
+
+case ${1:-} in
+  net)
+    make_net
+    say "the bridge $name has $net.1"
+    ;;
+  up)
+    make_net
+    for number in $(seq "${2:-1}"); do
+      make_node "$number"
+      join "$number"
+    done
+    ;;
+  down)
+    for number in ${2:-$(numbers)}; do down "$number"; done
+    if [ -z "${2:-}" ]; then
+      ip link del "$name" 2>/dev/null || true
+      nft delete table ip "$name" 2>/dev/null || true
+      rmdir "$dir" 2>/dev/null || true
+    fi
+    ;;
+  exec)
+    [ $# -ge 3 ] || die "exec NUMBER CMD..."
+    enter "${@:2}"
+    ;;
+  status)
+    for number in $(numbers); do
+      state=stopped
+      holder "$number" >/dev/null && state="ready, no agent"
+      agent "$number" >/dev/null && state=running
+      say "$name-$number $net.$((10 + number)): $state"
+    done
+    ;;
+  *)
+    sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0"
+    [ -z "${1:-}" ] || [ "$1" = -h ] || [ "$1" = --help ] || exit 1
+    ;;
+esac

@@ -1,0 +1,86 @@
+# Sourced by the scripts beside it: a server with its node in a folder of its own, kubectl, and checks that
+# print "ok NAME" or "not ok NAME". Needs ORCH, KUBECTL, IMAGES (scripts/test.sh sets them).
+set -uo pipefail
+name=$(basename "$0" .sh)
+work=${E2E_DIR:-${ORCH_ROOT:-$PWD}/build/e2e}/$name
+port=${E2E_PORT:-16443}
+failed=0
+export KUBECONFIG=$work/kubeconfig
+
+ok() { echo "ok $name: $1"; }
+not_ok() {
+  echo "not ok $name: $1"
+  failed=1
+}
+# check WHAT CMD...: the command succeeds.
+check() {
+  local what=$1 out
+  shift
+  if out=$("$@" 2>&1); then
+    ok "$what"
+  else
+    not_ok "$what"
+    echo "$out" | tail -n 8 | sed 's/^/  # /'
+  fi
+}
+# expect WHAT TEXT CMD...: the output contains the text.
+expect() {
+  local what=$1 text=$2 out
+  shift 2
+  out=$("$@" 2>&1)
+  if [[ $out == *"$text"* ]]; then
+    ok "$what"
+  else
+    not_ok "$what"
+    echo "  # wanted: $text" && echo "$out" | tail -n 8 | sed 's/^/  # /'
+  fi
+}
+# eventually SECONDS WHAT CMD...: it succeeds before the time is over.
+eventually() {
+  local until=$((SECONDS + $1)) what=$2 out
+  shift 2
+  until out=$("$@" 2>&1); do
+    if [ $SECONDS -ge $until ]; then
+      not_ok "$what"
+      echo "$out" | tail -n 8 | sed 's/^/  # /'
+      return 1
+    fi
+    sleep 0.3
+  done
+  ok "$what"
+}
+k() { timeout 60 "$KUBECTL" "$@"; }
+
+start_server() { # FLAGS...
+  mkdir -p "$work/data/agent/images"
+  cp -u "$IMAGES"/*.tar "$work/data/agent/images/" 2>/dev/null
+  "$ORCH" server --data-dir "$work/data" --https-listen-port "$port" --write-kubeconfig "$KUBECONFIG" \
+    --node-name e2e --kubelet-port $((port + 1)) "$@" >>"$work/orch.log" 2>&1 &
+  server=$!
+}
+stop_server() { # [SIGNAL]
+  [ -n "${server:-}" ] || return 0
+  kill "-${1:-TERM}" "$server" 2>/dev/null
+  wait "$server" 2>/dev/null
+  server=
+}
+# Everything this script started ends with it: the server, its containers and its containerd.
+clean_up() {
+  stop_server
+  local run socket
+  for run in /run/orch-*; do
+    socket=$run/containerd.sock
+    [ -S "$socket" ] && grep -qs "$work/data" "$run"/* "$work/data/agent/containerd/config.toml" || continue
+    local id
+    for id in $(ctr -a "$socket" -n k8s.io tasks ls -q 2>/dev/null); do
+      ctr -a "$socket" -n k8s.io tasks kill -s KILL "$id" >/dev/null 2>&1
+    done
+  done
+  local pid
+  for pid in $(pgrep -f "containerd .*$work/data" 2>/dev/null); do kill "$pid" 2>/dev/null; done
+  for pid in $(pgrep -f "containerd-shim.*$work/data" 2>/dev/null); do kill -9 "$pid" 2>/dev/null; done
+  [ $failed = 0 ] || tail -n 15 "$work/orch.log" | cut -c1-300 | sed 's/^/  # /'
+}
+trap clean_up EXIT
+rm -rf "$work"
+mkdir -p "$work"

@@ -1,0 +1,265 @@
+// Aggregated cluster roles, token secrets, protected volumes, quotas: plans over plain values.
+#include <map>
+
+#include "pki/pki.h"
+#include "server/controllers/cluster_roles.h"
+#include "server/controllers/resource_quota.h"
+#include "server/controllers/token_secrets.h"
+#include "server/controllers/volume_protection.h"
+#include "tests/catch.h"
+#include "tests/unit/server/auth/fakes.h"
+
+using namespace orch;
+using namespace orch::server;
+using namespace orch::testing;
+
+namespace {
+
+/// Objects by plural; indexes are those of the controller under test, computed when asked.
+class ValueView final : public View {
+ public:
+  explicit ValueView(const Controller& controller) : controller_(controller) {}
+  void put(const std::string& plural, const api::ObjectPtr& o) {
+    erase(plural, o->ns(), o->name());
+    objects_[plural].push_back(o);
+  }
+  void put(const std::string& plural, const char* text) { put(plural, object(text)); }
+  void erase(const std::string& plural, std::string_view ns, std::string_view name) {
+    std::erase_if(objects_[plural], [&](const auto& o) { return o->ns() == ns && o->name() == name; });
+  }
+  api::ObjectPtr get(const client::ResourceRef& r, std::string_view ns,
+                     std::string_view name) const override {
+    for (const auto& o : list(r, ns)) {
+      if (o->name() == name) return o;
+    }
+    return nullptr;
+  }
+  std::vector<api::ObjectPtr> list(const client::ResourceRef& r, std::string_view ns) const override {
+    std::vector<api::ObjectPtr> out;
+    const auto it = objects_.find(r.plural);
+    if (it == objects_.end()) return out;
+    for (const auto& o : it->second) {
+      if (ns.empty() || o->ns() == ns) out.push_back(o);
+    }
+    return out;
+  }
+  std::vector<api::ObjectPtr> by_index(const client::ResourceRef& r, const std::string& index,
+                                       std::string_view value) const override {
+    std::vector<api::ObjectPtr> out;
+    for (const Source& source : controller_.sources) {
+      if (!(source.resource == r)) continue;
+      for (const auto& [name, function] : source.indexes) {
+        if (name != index) continue;
+        for (const auto& o : list(r, "")) {
+          for (const std::string& v : function(*o)) {
+            if (v == value) out.push_back(o);
+          }
+        }
+      }
+    }
+    return out;
+  }
+
+ private:
+  const Controller& controller_;
+  std::map<std::string, std::vector<api::ObjectPtr>> objects_;
+};
+
+const base::WallTime kNow(std::chrono::seconds(1767225600));  // 2026-01-01T00:00:00Z
+
+}  // namespace
+
+TEST_CASE("aggregated cluster roles are brought up to date") {
+  const Controller c = make_cluster_role_aggregation_controller();
+  ValueView view(c);
+  view.put("clusterroles", R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole",
+    "metadata":{"name":"part","labels":{"to":"view"}},"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["a"]}]})");
+  CHECK(c.plan(view, {"", "all"}, kNow).writes.empty());
+  view.put("clusterroles", R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole",
+    "metadata":{"name":"view"},"rules":null,"aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"to":"view"}}]}})");
+  const Plan plan = c.plan(view, {"", "all"}, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  CHECK(plan.writes[0].name == "view");
+  CHECK((*plan.writes[0].body)["rules"].size() == 1);
+  view.put("clusterroles", object(*plan.writes[0].body));
+  CHECK(c.plan(view, {"", "all"}, kNow).writes.empty());
+}
+
+TEST_CASE("token secrets are filled in and go with their account") {
+  const Controller c = make_token_secret_controller(
+      [](const api::Object& account, std::string_view secret) -> base::Result<std::string> {
+        return base::cat("token of ", account.name(), " in ", secret);
+      },
+      "CA");
+  ValueView view(c);
+  view.put("serviceaccounts", simple_object("ServiceAccount", "ns", "bot", "uid-1"));
+  view.put("secrets", R"({"apiVersion":"v1","kind":"Secret","type":"kubernetes.io/service-account-token",
+    "metadata":{"name":"s","namespace":"ns","annotations":{"kubernetes.io/service-account.name":"bot"}}})");
+  view.put("secrets",
+           R"({"apiVersion":"v1","kind":"Secret","type":"Opaque","metadata":{"name":"o","namespace":"ns"}})");
+  const Plan plan = c.plan(view, {"ns", "s"}, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  const Json& secret = *plan.writes[0].body;
+  CHECK(secret["data"]["token"] == pki::base64_encode("token of bot in s"));
+  CHECK(secret["data"]["ca.crt"] == pki::base64_encode("CA"));
+  CHECK(secret["data"]["namespace"] == pki::base64_encode("ns"));
+  CHECK(secret["metadata"]["annotations"]["kubernetes.io/service-account.uid"] == "uid-1");
+  CHECK(c.plan(view, {"ns", "o"}, kNow).writes.empty());
+
+  view.put("secrets", object(secret));
+  CHECK(c.plan(view, {"ns", "s"}, kNow).writes.empty());
+  const auto account = view.get({"", "v1", "serviceaccounts"}, "ns", "bot");
+  CHECK(c.sources[1].keys(account, nullptr, view) == Keys{{"ns", "s"}});
+  view.erase("serviceaccounts", "ns", "bot");
+  const Plan gone = c.plan(view, {"ns", "s"}, kNow);
+  REQUIRE(gone.writes.size() == 1);
+  CHECK(gone.writes[0].verb == Write::Verb::kDelete);
+}
+
+TEST_CASE("bootstrap tokens go when they expire") {
+  const Controller c = make_token_cleaner_controller();
+  ValueView view(c);
+  Json secret = json(R"({"apiVersion":"v1","kind":"Secret","type":"bootstrap.kubernetes.io/token",
+                         "metadata":{"name":"bootstrap-token-abcdef","namespace":"kube-system"},"data":{}})");
+  const Key key{"kube-system", "bootstrap-token-abcdef"};
+  view.put("secrets", object(secret));
+  CHECK(c.plan(view, key, kNow).writes.empty());
+  secret["data"]["expiration"] = pki::base64_encode("2026-01-01T00:10:00Z");
+  view.put("secrets", object(secret));
+  const Plan later = c.plan(view, key, kNow);
+  CHECK(later.writes.empty());
+  CHECK(later.requeue == std::chrono::minutes(10));
+  CHECK(c.plan(view, key, kNow + std::chrono::minutes(10)).writes.size() == 1);
+}
+
+TEST_CASE("claims, volumes and classes are kept while in use") {
+  const Controller claims = make_claim_protection_controller();
+  ValueView view(claims);
+  view.put("persistentvolumeclaims",
+           R"({"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"d",
+    "namespace":"ns","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["kubernetes.io/pvc-protection"]}})");
+  const auto pod = [](const char* node) {
+    return object(Json{{"apiVersion", "v1"},
+                       {"kind", "Pod"},
+                       {"metadata", {{"name", "p"}, {"namespace", "ns"}}},
+                       {"spec",
+                        {{"nodeName", node},
+                         {"volumes", json(R"([{"name":"v","persistentVolumeClaim":{"claimName":"d"}}])")}}}});
+  };
+  view.put("pods", pod("n1"));
+  CHECK(claims.plan(view, {"ns", "d"}, kNow).writes.empty());
+  CHECK(claims.sources[1].keys(pod("n1"), nullptr, view) == Keys{{"ns", "d"}});
+  view.put("pods", pod(""));
+  const Plan unscheduled = claims.plan(view, {"ns", "d"}, kNow);
+  REQUIRE(unscheduled.writes.size() == 1);
+  CHECK_FALSE(unscheduled.writes[0].body->at("metadata").contains("finalizers"));
+
+  const Controller volumes = make_volume_protection_controller();
+  ValueView cluster(volumes);
+  for (const auto& [phase, writes] : {std::pair("Bound", 0U), {"Released", 1U}}) {
+    cluster.put("persistentvolumes",
+                object(Json{{"apiVersion", "v1"},
+                            {"kind", "PersistentVolume"},
+                            {"metadata",
+                             {{"name", "pv"},
+                              {"deletionTimestamp", "2026-01-01T00:00:00Z"},
+                              {"finalizers", Json::array({"kubernetes.io/pv-protection"})}}},
+                            {"status", {{"phase", phase}}}}));
+    CHECK(volumes.plan(cluster, {"", "pv"}, kNow).writes.size() == writes);
+  }
+
+  const Controller classes = make_attributes_class_protection_controller();
+  ValueView storage(classes);
+  storage.put("volumeattributesclasses", R"({"apiVersion":"storage.k8s.io/v1","kind":"VolumeAttributesClass",
+    "metadata":{"name":"gold","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["kubernetes.io/vac-protection"]}})");
+  storage.put("persistentvolumeclaims", R"({"apiVersion":"v1","kind":"PersistentVolumeClaim",
+    "metadata":{"name":"d","namespace":"ns"},"spec":{"volumeAttributesClassName":"gold"}})");
+  CHECK(classes.plan(storage, {"", "gold"}, kNow).writes.empty());
+  storage.erase("persistentvolumeclaims", "ns", "d");
+  CHECK(classes.plan(storage, {"", "gold"}, kNow).writes.size() == 1);
+}
+
+namespace {
+
+/// Lists deployments; the quota controller asks it for kinds it does not watch.
+class ListClient final : public client::Client {
+ public:
+  size_t count = 0;
+  base::Result<client::List> list(const client::ResourceRef& r, const client::ListOptions& o) override {
+    client::List out;
+    for (size_t i = 0; r.plural == "deployments" && i < count; ++i) {
+      out.items.push_back(simple_object("Deployment", o.ns, base::cat("d", i), "u"));
+    }
+    return out;
+  }
+  base::Result<api::ObjectPtr> get(const client::ResourceRef&, std::string_view, std::string_view) override {
+    return no();
+  }
+  base::Result<api::ObjectPtr> create(const client::ResourceRef&, std::string_view, const Json&) override {
+    return no();
+  }
+  base::Result<api::ObjectPtr> update(const client::ResourceRef&, std::string_view, const Json&,
+                                      std::string_view) override {
+    return no();
+  }
+  base::Result<api::ObjectPtr> patch(const client::ResourceRef&, std::string_view, std::string_view,
+                                     client::PatchType, const Json&, std::string_view) override {
+    return no();
+  }
+  base::Status remove(const client::ResourceRef&, std::string_view, std::string_view,
+                      const client::DeleteOptions&) override {
+    return no();
+  }
+  base::Result<Json> post(const client::ResourceRef&, std::string_view, std::string_view, std::string_view,
+                          const Json&) override {
+    return no();
+  }
+  base::Result<std::unique_ptr<client::Watch>> watch(const client::ResourceRef&, const client::ListOptions&,
+                                                     int64_t, client::WatchHandler) override {
+    return no();
+  }
+
+ private:
+  static base::Status no() { return {base::Code::kInternal, "not in this fake"}; }
+};
+
+}  // namespace
+
+TEST_CASE("quotas are counted when new, and again once they are left alone") {
+  const Controller c = make_resource_quota_controller({{"apps", "v1", "deployments"}});
+  ValueView view(c);
+  ListClient client;
+  client.count = 2;
+  const Key key{"ns", "q"};
+  Json quota = json(R"({"apiVersion":"v1","kind":"ResourceQuota",
+    "metadata":{"name":"q","namespace":"ns","uid":"u","resourceVersion":"7"},
+    "spec":{"hard":{"pods":"5","count/deployments.apps":"9"}}})");
+  view.put("resourcequotas", object(quota));
+  view.put("pods", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"ns"},"spec":{}})");
+  const Plan first = *c.observe_and_plan(client, view, key, kNow);
+  REQUIRE(first.writes.size() == 1);
+  CHECK(first.writes[0].subresource == "status");
+  CHECK(
+      first.writes[0].body->at("status") ==
+      json(
+          R"({"hard":{"count/deployments.apps":"9","pods":"5"},"used":{"count/deployments.apps":"2","pods":"1"}})"));
+
+  quota["status"] = json(
+      R"({"hard":{"pods":"5","count/deployments.apps":"9"},"used":{"pods":"4","count/deployments.apps":"2"}})");
+  view.put("resourcequotas", object(quota));
+  const Plan waiting = *c.observe_and_plan(client, view, key, kNow);
+  CHECK(waiting.writes.empty());
+  CHECK(waiting.requeue == std::chrono::seconds(1));
+  quota["metadata"]["resourceVersion"] = "8";
+  view.put("resourcequotas", object(quota));
+  CHECK(c.observe_and_plan(client, view, key, kNow + std::chrono::seconds(1))->writes.empty());
+  const Plan counted = *c.observe_and_plan(client, view, key, kNow + std::chrono::seconds(2));
+  REQUIRE(counted.writes.size() == 1);
+  CHECK(counted.writes[0].body->at("status")["used"]["pods"] == "1");
+  CHECK(counted.requeue == std::chrono::seconds(30));
+
+  const auto pod = view.get({"", "v1", "pods"}, "ns", "a");
+  CHECK(c.sources[1].keys(pod, nullptr, view) == Keys{key});
+  CHECK(c.sources[1].keys(nullptr, pod, view).empty());
+  CHECK(c.sources[1].keys(pod, pod, view).empty());
+}
