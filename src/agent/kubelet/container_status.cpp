@@ -85,9 +85,20 @@ class Builder {
     if (const auto it = input_.termination_messages.find(c.id); it != input_.termination_messages.end()) {
       message = message.empty() ? it->second : message + ": " + it->second;
     }
+    if (message.empty()) message = message_before(container_id(c));
     if (message.size() > message_limit_) message.resize(message_limit_);
     if (!message.empty()) t["message"] = message;
     return t;
+  }
+
+  /// What was reported of an ended container: its file may be gone by now.
+  std::string message_before(const std::string& id) const {
+    if (previous_ == nullptr) return {};
+    for (const char* state : {"state", "lastState"}) {
+      const Json* ended = find_path(*previous_, {state, "terminated"});
+      if (ended != nullptr && string_at(*ended, {"containerID"}) == id) return std::string(string_at(*ended, {"message"}));
+    }
+    return {};
   }
 
   static std::string container_id(const ContainerStatus& c) { return "containerd://" + c.id; }

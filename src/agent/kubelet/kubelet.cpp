@@ -44,13 +44,14 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
       volumes(config.root_dir, d.clock),
       images(d.runtime, events, d.clock),
       cgroups(config.cgroup_root, config.systemd_cgroup),
-      tokens(d.client, d.clock, config.root_dir + "/state/tokens"),
+      tokens(d.client, d.clock, files, config.root_dir + "/state/tokens"),
       statuses(d.client, d.timers),
-      state(config.root_dir + "/state/pods"),
+      state(files, config.root_dir + "/state/pods"),
       logs(d.runtime, config.log_max_bytes, config.log_max_files),
       services(d.informers.get({"", "v1", "services"})),
+      service_env(services, files, config.root_dir + "/state/services"),
       pods(d.informers.get({"", "v1", "pods"}, pods_of(config.node_name))) {
-  objects = std::make_unique<ObjectCache>(d.client, d.timers, config.root_dir + "/state/objects",
+  objects = std::make_unique<ObjectCache>(d.client, d.timers, files, config.root_dir + "/state/objects",
                                           [this](const std::string& uid) {
                                             with_worker(uid, [](PodWorker& w) { w.volumes_changed(); });
                                             notify(uid);
@@ -63,7 +64,7 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
   stops = std::make_unique<base::ThreadPool>("pod-stop", kStopThreads);
   context = std::make_unique<NodeContext>(NodeContext{
       config, d.client, d.runtime, d.clock, d.timers, events, cache, volumes, images, cgroups, *objects,
-      tokens, statuses, *prober, services, *stops, admission, 0, {}, {}, {}, {}, {}});
+      tokens, statuses, *prober, service_env, *stops, admission, 0, {}, {}, {}, {}, {}});
   const MachineInfo& machine = node->machine();
   context->memory_capacity = machine.memory_bytes;
   const Json allocatable = allocatable_of(capacity_of(machine, config.max_pods), config);

@@ -47,6 +47,7 @@ struct Kubelet::Rep {
 
   const KubeletConfig config;
   KubeletDeps deps;
+  KeptFiles files;
   EventRecorder events;
   RuntimeCache cache;
   VolumeManager volumes;
@@ -57,6 +58,7 @@ struct Kubelet::Rep {
   StateCache state;
   LogFiles logs;
   client::Informer& services;
+  ServiceEnv service_env;
   client::Informer& pods;
 
   std::mutex admission;  // see NodeContext; taken before `mutex`

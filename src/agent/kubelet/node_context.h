@@ -16,6 +16,7 @@
 #include "agent/kubelet/object_cache.h"
 #include "agent/kubelet/prober.h"
 #include "agent/kubelet/runtime_cache.h"
+#include "agent/kubelet/service_env.h"
 #include "agent/kubelet/status_writer.h"
 #include "agent/kubelet/tokens.h"
 #include "agent/kubelet/volumes.h"
@@ -23,7 +24,6 @@
 #include "base/threads.h"
 #include "base/timer.h"
 #include "client/client.h"
-#include "client/informer.h"
 
 namespace orch::agent {
 
@@ -42,7 +42,7 @@ struct NodeContext {
   Tokens& tokens;
   StatusWriter& statuses;
   Prober& prober;
-  client::Informer& services;
+  ServiceEnv& services;
   base::ThreadPool& stops;  // blocking stops of containers
   std::mutex& admission;    // held from asking for room until it is taken
   int64_t memory_capacity = 0;

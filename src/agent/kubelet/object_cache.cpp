@@ -1,10 +1,7 @@
 #include "agent/kubelet/object_cache.h"
 
-#include <unistd.h>
-
 #include "base/file.h"
 #include "base/json.h"
-#include "base/log.h"
 
 namespace orch::agent {
 
@@ -21,9 +18,9 @@ struct ObjectCache::Entry {
   std::string stored;  // what the copy on disk holds
 };
 
-ObjectCache::ObjectCache(client::Client& client, base::Timers& timers, std::string folder,
+ObjectCache::ObjectCache(client::Client& client, base::Timers& timers, KeptFiles& files, std::string folder,
                          std::function<void(const std::string&)> on_change)
-    : client_(client), timers_(timers), folder_(std::move(folder)), on_change_(std::move(on_change)) {}
+    : client_(client), timers_(timers), files_(files), folder_(std::move(folder)), on_change_(std::move(on_change)) {}
 
 ObjectCache::~ObjectCache() {
   std::map<Key, std::shared_ptr<Entry>> entries;
@@ -49,10 +46,9 @@ void ObjectCache::changed(Entry& entry, const Key& key, const api::ObjectPtr& af
     entry.stored = bytes;
   }
   if (write && after != nullptr) {
-    const Status status = base::write_file_atomic(file_of(key), after->bytes());
-    if (!status.ok()) base::log_warning("kubelet", "object not kept on disk", {{"error", status.message()}});
+    files_.write(file_of(key), std::string(after->bytes()));
   } else if (write) {
-    ::unlink(file_of(key).c_str());
+    files_.remove(file_of(key));
   }
   for (const std::string& uid : users) on_change_(uid);
 }
@@ -71,7 +67,6 @@ Result<api::ObjectPtr> ObjectCache::get(Kind kind, std::string_view ns, std::str
   {
     std::lock_guard lock(entry->starting);
     if (entry->informer == nullptr) {
-      (void)base::make_dirs(folder_);
       if (const auto text = base::read_file(file_of(key)); text.ok()) entry->stored = *text;
       client::ListOptions options;
       options.ns = ns;
@@ -123,7 +118,7 @@ void ObjectCache::release(const std::string& uid) {
   for (auto it = entries_.begin(); it != entries_.end();) {
     Entry& entry = *it->second;
     if (entry.users.erase(uid) != 0 && entry.users.empty()) {
-      ::unlink(file_of(it->first).c_str());
+      files_.remove(file_of(it->first));
       ended.push_back(std::move(it->second));
       it = entries_.erase(it);
     } else {

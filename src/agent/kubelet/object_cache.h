@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "agent/kubelet/kept_files.h"
 #include "agent/kubelet/object_source.h"
 #include "base/timer.h"
 #include "client/client.h"
@@ -20,7 +21,7 @@ class ObjectCache {
  public:
   /// `folder` holds the copies (0600). `on_change` is called with the uid of each pod that uses an object
   /// that changed; must be short.
-  ObjectCache(client::Client& client, base::Timers& timers, std::string folder,
+  ObjectCache(client::Client& client, base::Timers& timers, KeptFiles& files, std::string folder,
               std::function<void(const std::string& uid)> on_change);
   ~ObjectCache();
 
@@ -40,6 +41,7 @@ class ObjectCache {
 
   client::Client& client_;
   base::Timers& timers_;
+  KeptFiles& files_;
   const std::string folder_;
   const std::function<void(const std::string&)> on_change_;
   std::mutex mutex_;

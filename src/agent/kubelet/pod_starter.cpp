@@ -213,17 +213,9 @@ Result<ContainerConfig> PodStarter::config_of(const Pod& pod, const StartContain
   EnvInput env;
   env.addresses = {ips, host_ips};
   env.node = node_.allocatable;
-  if (!node_.services.synced() && !pod.is_static()) {
-    return Status(Code::kServiceUnavailable,
-                  "services have not yet been read at least once, cannot construct envvars");
-  }
-  const bool links = base::bool_at(pod.tree(), {"spec", "enableServiceLinks"}, true);
-  env.services = service_variables(node_.services.list_namespace(pod.ns()), pod.ns(), links);
-  if (pod.ns() != "default") {
-    for (auto& [name, value] : service_variables(node_.services.list_namespace("default"), pod.ns(), false)) {
-      env.services.emplace(name, value);
-    }
-  }
+  auto services = node_.services.variables(pod);
+  if (!services.ok()) return services.error();
+  env.services = std::move(*services);
   auto variables = container_env(pod, start.container, objects, env);
   if (!variables.ok()) return variables.error();
   ContainerInput input;

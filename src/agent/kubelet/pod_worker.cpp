@@ -202,7 +202,10 @@ void PodWorker::act(const Pod& pod) {
     }
     if (!act_once(pod, next)) break;
   }
-  if (finished && !torn_down_) torn_down_ = tear_down(pod);
+  if (finished && !torn_down_) {
+    (void)termination_messages(pod, node_.cache.pod(uid_));  // their files go with the pod's folder
+    torn_down_ = tear_down(pod);
+  }
   if (finished && !torn_down_) wake_at(node_.clock.now() + seconds(1));
   if (!finished) collect_dead(pod);
   report(pod, finished && torn_down_);
@@ -470,6 +473,7 @@ bool PodWorker::tear_down(const Pod& pod) {
   }
   node_.objects.release(uid_);
   node_.tokens.forget(uid_);
+  node_.services.forget(uid_);
   node_.images.forget(uid_);
   start_ = StartState();
   return true;

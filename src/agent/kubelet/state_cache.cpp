@@ -51,9 +51,7 @@ void StateCache::save(const api::ObjectPtr& pod) {
     if (it != saved_.end() && it->second == fingerprint) return;
     saved_[uid] = fingerprint;
   }
-  (void)base::make_dirs(folder_);
-  const base::Status status = base::write_file_atomic(file_of(uid), pod->bytes());
-  if (!status.ok()) base::log_warning("kubelet", "a pod was not saved", {{"error", status.message()}});
+  files_.write(file_of(uid), std::string(pod->bytes()));
 }
 
 void StateCache::remove(const std::string& uid) {
@@ -61,7 +59,7 @@ void StateCache::remove(const std::string& uid) {
     std::lock_guard lock(mutex_);
     saved_.erase(uid);
   }
-  ::unlink(file_of(uid).c_str());
+  files_.remove(file_of(uid));
 }
 
 }  // namespace orch::agent

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/kubelet/kept_files.h"
 #include "api/object.h"
 #include "base/status.h"
 
@@ -15,7 +16,7 @@ namespace orch::agent {
 /// is not worth wearing a flash card.
 class StateCache {
  public:
-  explicit StateCache(std::string folder) : folder_(std::move(folder)) {}
+  StateCache(KeptFiles& files, std::string folder) : files_(files), folder_(std::move(folder)) {}
   /// Pods as last saved. Broken files are removed.
   std::vector<api::ObjectPtr> load();
   void save(const api::ObjectPtr& pod);
@@ -23,6 +24,7 @@ class StateCache {
 
  private:
   std::string file_of(const std::string& uid) const { return base::cat(folder_, "/", uid, ".json"); }
+  KeptFiles& files_;
   const std::string folder_;
   std::mutex mutex_;
   std::map<std::string, size_t> saved_;  // under mutex_; uid -> fingerprint of what the file holds

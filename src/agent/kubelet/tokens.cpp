@@ -1,10 +1,7 @@
 #include "agent/kubelet/tokens.h"
 
-#include <unistd.h>
-
 #include "base/file.h"
 #include "base/json.h"
-#include "base/log.h"
 
 namespace orch::agent {
 
@@ -28,8 +25,8 @@ WallTime refresh_time(WallTime issued, WallTime expires) {
 
 }  // namespace
 
-Tokens::Tokens(client::Client& client, const base::Clock& clock, std::string folder)
-    : client_(client), clock_(clock), folder_(std::move(folder)) {}
+Tokens::Tokens(client::Client& client, const base::Clock& clock, KeptFiles& files, std::string folder)
+    : client_(client), clock_(clock), files_(files), folder_(std::move(folder)) {}
 
 void Tokens::load(const std::string& uid) {
   if (std::exchange(loaded_[uid], true)) return;
@@ -52,9 +49,7 @@ void Tokens::store(const std::string& uid) {
                               {"issued", base::format_time(it->second.issued)},
                               {"expires", base::format_time(it->second.expires)}};
   }
-  (void)base::make_dirs(folder_);
-  const Status status = base::write_file_atomic(base::cat(folder_, "/", uid, ".json"), base::dump_json(tree));
-  if (!status.ok()) base::log_warning("kubelet", "tokens not kept on disk", {{"error", status.message()}});
+  files_.write(base::cat(folder_, "/", uid, ".json"), base::dump_json(tree));
 }
 
 Result<Tokens::Held> Tokens::request(const Pod& pod, const std::string& audience, int64_t seconds) {
@@ -109,7 +104,7 @@ void Tokens::forget(const std::string& uid) {
   for (auto it = held_.lower_bound({uid, {}}); it != held_.end() && it->first.first == uid;)
     it = held_.erase(it);
   loaded_.erase(uid);
-  ::unlink(base::cat(folder_, "/", uid, ".json").c_str());
+  files_.remove(base::cat(folder_, "/", uid, ".json"));
 }
 
 }  // namespace orch::agent

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "agent/kubelet/kept_files.h"
 #include "agent/kubelet/volume_payload.h"
 #include "base/clock.h"
 #include "client/client.h"
@@ -16,7 +17,7 @@ namespace orch::agent {
 class Tokens final : public TokenSource {
  public:
   /// `folder` holds the tokens (0600), one file for each pod.
-  Tokens(client::Client& client, const base::Clock& clock, std::string folder);
+  Tokens(client::Client& client, const base::Clock& clock, KeptFiles& files, std::string folder);
   base::Result<Token> token(const Pod& pod, const std::string& audience, int64_t expiration_seconds) override;
   /// The pod is gone.
   void forget(const std::string& uid);
@@ -33,6 +34,7 @@ class Tokens final : public TokenSource {
 
   client::Client& client_;
   const base::Clock& clock_;
+  KeptFiles& files_;
   const std::string folder_;
   std::mutex mutex_;
   std::map<Key, Held> held_;            // under mutex_
