@@ -31,7 +31,7 @@ ProxyEndpoint endpoint(const char* ip, const char* node, bool ready, bool servin
 
 std::string names(const std::vector<ProxyEndpoint>& endpoints) {
   std::string out;
-  for (const auto& e : endpoints) out += e.ip.address().substr(7) + " ";
+  for (const auto& e : endpoints) out += e.ip.address().substr(8) + " ";
   return out;
 }
 
