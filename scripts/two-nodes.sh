@@ -22,6 +22,7 @@
 #   LAB_NAME       prefix of interfaces and nodes        (orch-lab)
 #   LAB_NET        first three bytes of the network      (192.168.77)
 #   LAB_DIR        where the nodes keep their data       (/var/lib/LAB_NAME)
+#   LAB_IMAGES     folder of OCI archives for each node  (build/images, see scripts/images.sh)
 #   LAB_FLAGS      more flags for `orch agent`
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -121,6 +122,8 @@ launch() {
   local number=$1 place=$dir/$1 command=$2
   shift 2
   [ -x "$orch" ] || die "$orch is missing: set ORCH to the executable"
+  mkdir -p "$place/data/agent/images"
+  find "${LAB_IMAGES:-build/images}" -name '*.tar' -exec cp -u {} "$place/data/agent/images/" \; 2>/dev/null || true
   # shellcheck disable=SC2016
   enter "$number" setsid bash -c 'echo $$ >"$1"; shift; exec "$@"' bash "$place/agent.pid" \
     "$orch" "$command" --data-dir "$place/data" --node-name "$name-$number" --node-ip "$(address "$number")" "$@" \
@@ -202,7 +205,7 @@ down() {
   ip link del "$name$number" 2>/dev/null || true
   sleep 0.2
   # What containerd mounted is seen only in there, unless the host shares its mounts.
-  grep -o " $place/[^ ]*" /proc/self/mounts | sort -r | while read -r mounted; do umount -l "$mounted" || true; done
+  { grep -o " $place/[^ ]*" /proc/self/mounts || true; } | sort -r | while read -r mounted; do umount -l "$mounted" || true; done
   rm -rf --one-file-system "$place"
   say "node $name-$number is gone"
 }
