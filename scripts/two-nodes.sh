@@ -2,11 +2,13 @@
 # More nodes on one machine, each in network and mount namespaces of its own, with its own containerd.
 #
 #   scripts/two-nodes.sh up [COUNT]    makes COUNT nodes (default 1) besides the server's own and joins them
+#   scripts/two-nodes.sh server [FLAGS]  runs the server itself as node 0, so that nothing touches this machine's
+#                                      network; prints where its kubeconfig is
 #   scripts/two-nodes.sh down [NUMBER] ends one node, or all of them with their containers and data
 #   scripts/two-nodes.sh exec NUMBER CMD...   runs CMD where that node lives
 #   scripts/two-nodes.sh status
 #
-# The server must know the address that the nodes reach it at:
+# Any other server must know the address that the nodes reach it at:
 #
 #   orch server --node-ip 192.168.77.1 --tls-san 192.168.77.1    after: scripts/two-nodes.sh net
 #
@@ -20,6 +22,7 @@
 #   LAB_NAME       prefix of interfaces and nodes        (orch-lab)
 #   LAB_NET        first three bytes of the network      (192.168.77)
 #   LAB_DIR        where the nodes keep their data       (/var/lib/LAB_NAME)
+#   LAB_IMAGES     folder of OCI archives for each node  (build/images, see scripts/images.sh)
 #   LAB_FLAGS      more flags for `orch agent`
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +31,6 @@ orch=${ORCH:-$PWD/build/release/orch}
 name=${LAB_NAME:-orch-lab}
 net=${LAB_NET:-192.168.77}
 dir=${LAB_DIR:-/var/lib/$name}
-server=${ORCH_SERVER:-https://$net.1:6443}
 flags=${LAB_FLAGS:-}
 
 say() { printf 'two-nodes: %s\n' "$*"; }
@@ -44,8 +46,16 @@ alive() {
   local pid
   pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q -- "$2" && echo "$pid"
 }
+# The address a node has, and the server that it joins: node 0 if there is one.
+address() { echo "$net.$((10 + $1))"; }
+server_url() {
+  if holder 0 >/dev/null; then echo "https://$(address 0):6443"; else echo "https://$net.1:6443"; fi
+}
+server_data() {
+  if holder 0 >/dev/null; then echo "$dir/0/data"; else echo "${ORCH_DATA_DIR:-/var/lib/orch}"; fi
+}
 holder() { alive "$dir/$1/holder.pid" "two-nodes-$name-$1"; }
-agent() { alive "$dir/$1/agent.pid" "agent --server"; }
+agent() { alive "$dir/$1/agent.pid" "--data-dir $dir/$1/data"; }
 numbers() { ls "$dir" 2>/dev/null | grep -E '^[0-9]+$' || true; }
 
 # enter NUMBER CMD...: in the node's namespaces. Cgroups stay as they are, unlike with `ip netns exec`.
@@ -102,26 +112,52 @@ make_node() {
   ip link add "$name$number" type veth peer name eth0 netns "$pid"
   ip link set dev "$name$number" master "$name" up
   nsenter --target "$pid" --net -- sh -c "
-    ip address add $net.$((10 + number))/24 dev eth0
+    ip address add $(address "$number")/24 dev eth0
     ip link set eth0 up
     ip route add default via $net.1"
 }
 
-join() {
-  local number=$1 place=$dir/$1 token
-  agent "$number" >/dev/null && return 0
-  token=${ORCH_TOKEN:-$(cat "${ORCH_DATA_DIR:-/var/lib/orch}/server/node-token" 2>/dev/null || true)}
-  [ -n "$token" ] || die "no token: set ORCH_TOKEN to the content of the server's <data-dir>/server/node-token"
+# launch NUMBER COMMAND FLAGS...: orch in the node's namespaces, in the background.
+launch() {
+  local number=$1 place=$dir/$1 command=$2
+  shift 2
   [ -x "$orch" ] || die "$orch is missing: set ORCH to the executable"
-  # By environment, so that the token does not show in the list of processes.
-  # shellcheck disable=SC2086,SC2016
-  ORCH_TOKEN=$token enter "$number" setsid bash -c 'echo $$ >"$1"; shift; exec "$@"' bash "$place/agent.pid" \
-    "$orch" agent --server "$server" --data-dir "$place/data" --node-name "$name-$number" \
-    --node-ip "$net.$((10 + number))" $flags >>"$place/agent.log" 2>&1 </dev/null &
+  mkdir -p "$place/data/agent/images"
+  find "${LAB_IMAGES:-build/images}" -name '*.tar' -exec cp -u {} "$place/data/agent/images/" \; 2>/dev/null || true
+  # shellcheck disable=SC2016
+  enter "$number" setsid bash -c 'echo $$ >"$1"; shift; exec "$@"' bash "$place/agent.pid" \
+    "$orch" "$command" --data-dir "$place/data" --node-name "$name-$number" --node-ip "$(address "$number")" "$@" \
+    >>"$place/agent.log" 2>&1 </dev/null &
   disown
   sleep 1
-  agent "$number" >/dev/null || die "the agent of node $number ended: $(tail -n 3 "$place/agent.log")"
-  say "node $name-$number at $net.$((10 + number)), log in $place/agent.log"
+  agent "$number" >/dev/null || die "orch of node $number ended: $(tail -n 3 "$place/agent.log")"
+  say "node $name-$number at $(address "$number"), log in $place/agent.log"
+}
+
+join() {
+  local number=$1 token
+  agent "$number" >/dev/null && return 0
+  token=${ORCH_TOKEN:-$(cat "$(server_data)/server/node-token" 2>/dev/null || true)}
+  [ -n "$token" ] || die "no token: set ORCH_TOKEN to the content of the server's <data-dir>/server/node-token"
+  # By environment, so that the token does not show in the list of processes.
+  # shellcheck disable=SC2086
+  ORCH_TOKEN=$token launch "$number" agent --server "${ORCH_SERVER:-$(server_url)}" $flags
+}
+
+run_server() {
+  local config=$dir/0/kubeconfig.yaml
+  make_node 0
+  if ! agent 0 >/dev/null; then
+    launch 0 server --tls-san "$(address 0)" --advertise-address "$(address 0)" --write-kubeconfig "$config" "$@"
+  fi
+  for _ in $(seq 300); do
+    [ -s "$config" ] && break
+    agent 0 >/dev/null || die "the server ended: $(tail -n 3 "$dir/0/agent.log")"
+    sleep 0.1
+  done
+  sed "s#https://127.0.0.1:#https://$(address 0):#" "$config" >"$dir/kubeconfig.yaml"
+  chmod 0600 "$dir/kubeconfig.yaml"
+  say "kubectl --kubeconfig $dir/kubeconfig.yaml get nodes"
 }
 
 # processes NUMBER: all that live in the node's network namespace (agent, containerd, shims), not its pods.
@@ -169,7 +205,7 @@ down() {
   ip link del "$name$number" 2>/dev/null || true
   sleep 0.2
   # What containerd mounted is seen only in there, unless the host shares its mounts.
-  grep -o " $place/[^ ]*" /proc/self/mounts | sort -r | while read -r mounted; do umount -l "$mounted" || true; done
+  { grep -o " $place/[^ ]*" /proc/self/mounts || true; } | sort -r | while read -r mounted; do umount -l "$mounted" || true; done
   rm -rf --one-file-system "$place"
   say "node $name-$number is gone"
 }
@@ -186,11 +222,16 @@ case ${1:-} in
       join "$number"
     done
     ;;
+  server)
+    make_net
+    run_server "${@:2}"
+    ;;
   down)
     for number in ${2:-$(numbers)}; do down "$number"; done
     if [ -z "${2:-}" ]; then
       ip link del "$name" 2>/dev/null || true
       nft delete table ip "$name" 2>/dev/null || true
+      rm -f "$dir/kubeconfig.yaml"
       rmdir "$dir" 2>/dev/null || true
     fi
     ;;
@@ -203,7 +244,7 @@ case ${1:-} in
       state=stopped
       holder "$number" >/dev/null && state="ready, no agent"
       agent "$number" >/dev/null && state=running
-      say "$name-$number $net.$((10 + number)): $state"
+      say "$name-$number $(address "$number"): $state"
     done
     ;;
   *)

@@ -168,7 +168,14 @@ std::vector<Json> parse_policy(std::string_view text) {
   return objects;
 }
 
-std::vector<Json> bootstrap_policy() { return parse_policy(embedded::bootstrap_policy()); }
+std::vector<Json> bootstrap_policy() {
+  // A node of Orch proxies services and answers DNS under its own name, where Kubernetes has pods for that.
+  constexpr std::string_view kNodes =
+      "B\t-\torch:node-proxier\tClusterRole\tsystem:node-proxier\nS\tGroup\t-\tsystem:nodes\n";
+  std::vector<Json> objects = parse_policy(embedded::bootstrap_policy());
+  for (Json& object : parse_policy(kNodes)) objects.push_back(std::move(object));
+  return objects;
+}
 
 PolicyChange reconcile_policy_object(const Json* existing, const Json& expected) {
   PolicyChange change;
