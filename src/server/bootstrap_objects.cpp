@@ -48,11 +48,15 @@ Json service(const char* name, const std::string& ip, const char* component, Jso
   return s;
 }
 
+bool is_loopback(const std::string& address) { return address.rfind("127.", 0) == 0 || address == "::1"; }
+
 Status ensure_kubernetes_service(client::Client& client, const BootstrapOptions& o) {
   Json port = {{"name", "https"}, {"port", 443}, {"protocol", "TCP"}, {"targetPort", o.port}};
   ORCH_RETURN_IF_ERROR(ensure(client, kServices, "default",
                               service("kubernetes", o.service_ip, "apiserver", Json::array({port}), nullptr),
                               false));
+  // A server without an address that others can reach (no network yet, bound to loopback) has no endpoint.
+  if (is_loopback(o.advertise_address)) return {};
   Json address_port = {{"name", "https"}, {"port", o.port}, {"protocol", "TCP"}};
   Json endpoints = {
       {"kind", "Endpoints"},

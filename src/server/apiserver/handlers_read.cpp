@@ -46,7 +46,8 @@ std::string encode_continue(const Continue& c) {
   return pki::base64url_encode(base::dump_json(tree));
 }
 
-Result<Continue> decode_continue(std::string_view token) {
+/// A token that this server did not give for this list is refused: it would lead to other namespaces' objects.
+Result<Continue> decode_continue(std::string_view token, const Filter& filter, int64_t now) {
   const Status bad(Code::kBadRequest, "continue key is not valid");
   std::string text(token);
   for (char& ch : text) ch = ch == '-' ? '+' : ch == '_' ? '/' : ch;
@@ -55,7 +56,10 @@ Result<Continue> decode_continue(std::string_view token) {
   if (!bytes.ok()) return bad;
   auto tree = base::parse_json(*bytes);
   if (!tree.ok() || !tree->is_object() || base::string_at(*tree, {"v"}) != "meta.k8s.io/v1") return bad;
-  return Continue{base::int_at(*tree, {"rv"}), std::string(base::string_at(*tree, {"start"}))};
+  Continue c{base::int_at(*tree, {"rv"}), std::string(base::string_at(*tree, {"start"}))};
+  if (c.revision == 0 || c.revision > now || c.after.empty()) return bad;
+  if (!filter.ns.empty() && c.after.rfind(filter.ns + "/", 0) != 0) return bad;
+  return c;
 }
 
 /// Pages go on at the revision of the first one only while the history is kept.
@@ -165,7 +169,7 @@ http::Response ApiServer::do_list(Call& call) {
       return http::Response::from_status(
           Status(Code::kBadRequest, "specifying resource version is not allowed when using continue"));
     }
-    auto from = decode_continue(token);
+    auto from = decode_continue(token, *filter, now);
     if (!from.ok()) return http::Response::from_status(from.error());
     if (from->revision < 0) {
       // The token of an expired list: go on with what is there now.

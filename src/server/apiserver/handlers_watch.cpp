@@ -51,7 +51,8 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   }
 
   void bookmark_tick() {
-    int64_t now = registry.revision();
+    // Not revision(): events up to there may still be on their way to this watch.
+    int64_t now = registry.delivered();
     std::lock_guard lock(mutex);
     auto body = stream.lock();
     if (!body || closed) return;

@@ -159,10 +159,9 @@ bool ensure_new_set(const View& view, Rollout& r, Plan& plan) {
   const std::string hash = api::template_hash(base::object_at(r.tree, {"spec", "template"}), count);
   const std::string name = base::cat(r.object->name(), "-", hash);
   if (view.get(kReplicaSets, r.object->ns(), name) != nullptr) {
-    // Another template has this hash, or somebody took the name: the next hash will differ.
-    Json next = r.tree;
-    next["status"]["collisionCount"] = count.value_or(0) + 1;
-    plan.update(kDeployments, std::move(next), "status");
+    // Another template has this hash, or somebody took the name: the next hash will differ. Goes out with
+    // the rest of the status.
+    r.collisions = count.value_or(0) + 1;
     return false;
   }
   Json object = new_set_object(r, hash, name, revision);
@@ -231,6 +230,7 @@ void clean_up_history(const Rollout& r, Plan& plan) {
 void write_status(Rollout& r, base::WallTime now, Plan& plan) {
   Json next = r.tree;
   next["status"] = deployment_status(r, now, plan);
+  if (r.collisions) next["status"]["collisionCount"] = *r.collisions;
   if (next["status"] == base::object_at(r.tree, {"status"})) return;
   plan.update(kDeployments, std::move(next), "status");
 }

@@ -106,15 +106,24 @@ bool is_scaling_event(const Rollout& r) {
 void scale_proportionally(Rollout& r) {
   auto sets = active_sets(r);
   if (sets.empty()) {
-    if (r.new_set) r.new_set->wanted = r.replicas;
+    if (r.new_set) {
+      r.new_set->wanted = r.replicas;
+    } else if (!r.old_sets.empty()) {
+      r.old_sets.back().wanted = r.replicas;
+    }
     return;
   }
   if (sets.size() == 1) {
     sets[0]->wanted = r.replicas;
     return;
   }
+  if (r.new_set && r.new_set->replicas == r.replicas && r.new_set->available == r.replicas &&
+      annotated(r.new_set->tree, kDesiredReplicas) == r.replicas) {
+    // The new set carries everything already.
+    for (auto& s : r.old_sets) s.wanted = 0;
+    return;
+  }
   if (r.recreate) return;
-  // A finished rollout has only the new set to scale; the others go to zero by roll_old_sets.
   const int64_t allowed = r.replicas > 0 ? r.replicas + r.max_surge : 0;
   int64_t total = 0;
   for (auto* s : sets) total += s->replicas;

@@ -36,6 +36,7 @@ struct Rollout {
   std::vector<OwnedSet> old_sets;  // oldest first
   std::optional<OwnedSet> new_set;
   int64_t max_revision = 0;  // among old sets
+  std::optional<int64_t> collisions;  // a new status.collisionCount
 
   int64_t total_wanted() const;
   int64_t total_available() const;

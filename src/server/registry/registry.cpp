@@ -41,6 +41,7 @@ std::string_view prefix_of(std::string_view key) {
 
 struct Registry::Rep {
   std::atomic<int64_t> progress{0};
+  std::atomic<int64_t> delivered{0};  // behind progress while watches are being told
   mutable std::shared_mutex mutex;
   std::unordered_map<std::string, std::unique_ptr<WatchCache>> by_resource;  // under mutex
   std::unordered_map<std::string_view, WatchCache*> by_prefix;               // under mutex
@@ -80,7 +81,9 @@ Status Registry::start() {
       rep_->by_resource[cache_key(row->group, row->plural)] = std::move(cache);
     }
   }
-  datastore::Range range = store_.range(kRoot, datastore::prefix_end(kRoot), base_revision, 0);
+  // Revision 0 is before all history, but range() takes it for now.
+  datastore::Range range;
+  if (base_revision > 0) range = store_.range(kRoot, datastore::prefix_end(kRoot), base_revision, 0);
   if (range.outcome != datastore::Outcome::kOk) {
     return Status(Code::kInternal, base::cat("reading the store: ", range.message));
   }
@@ -95,9 +98,12 @@ Status Registry::start() {
     return Status(Code::kInternal, base::cat("following the store: ", subscribed.message));
   }
   rep_->subscription = std::move(subscribed.subscription);
-  int64_t now = store_.revision();
-  int64_t seen = rep_->progress.load();
-  while (seen < now && !rep_->progress.compare_exchange_weak(seen, now)) {
+  // Nobody watches yet, so what the caches have is delivered.
+  const int64_t now = store_.revision();
+  for (auto* mark : {&rep_->progress, &rep_->delivered}) {
+    int64_t seen = mark->load();
+    while (seen < now && !mark->compare_exchange_weak(seen, now)) {
+    }
   }
   return {};
 }
@@ -112,9 +118,11 @@ void Registry::on_events(const std::vector<datastore::Event>& events) {
   }
   if (!events.empty()) rep_->progress.store(events.back().kv.mod_revision, std::memory_order_release);
   for (WatchCache* cache : touched) cache->flush();
+  if (!events.empty()) rep_->delivered.store(events.back().kv.mod_revision, std::memory_order_release);
 }
 
 int64_t Registry::revision() const { return rep_->progress.load(std::memory_order_acquire); }
+int64_t Registry::delivered() const { return rep_->delivered.load(std::memory_order_acquire); }
 
 WatchCache* Registry::cache(const Resource& resource) const { return cache(resource.group, resource.plural); }
 

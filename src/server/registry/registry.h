@@ -92,6 +92,8 @@ class Registry {
 
   /// The revision up to which all caches have been given the store's events.
   int64_t revision() const;
+  /// The revision up to which all watches of all caches have been given theirs too: what a bookmark may say.
+  int64_t delivered() const;
   datastore::Store& store() { return store_; }
   const api::Schema& schema() const { return schema_; }
   api::ResourceTable& table() { return table_; }

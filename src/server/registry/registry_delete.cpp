@@ -80,16 +80,13 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
   Json next = old;
   Json& meta = next["metadata"];
   set_propagation_finalizers(meta, params.propagation);
+  const int64_t* asked = params.grace_seconds ? &*params.grace_seconds : nullptr;
   int64_t grace = 0;
-  if (strategy.grace_seconds) {
-    grace = strategy.grace_seconds(old);
-    if (grace > 0 && params.grace_seconds) grace = std::max<int64_t>(0, *params.grace_seconds);
-  }
   if (current->deleting()) {
     // A second delete may only shorten the wait.
     const int64_t left = base::int_at(old, {"metadata", "deletionGracePeriodSeconds"});
-    const bool shorten = params.grace_seconds && grace < left;
-    if (!shorten) grace = left;
+    const bool shorten = asked != nullptr && *asked < left;
+    grace = shorten ? std::max<int64_t>(0, *asked) : left;
     if (shorten) {
       auto began = base::parse_time(base::string_at(old, {"metadata", "deletionTimestamp"}));
       if (began.ok()) {
@@ -98,6 +95,8 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
       meta["deletionGracePeriodSeconds"] = grace;
     }
   } else {
+    if (strategy.grace_seconds) grace = strategy.grace_seconds(old);
+    if (grace > 0 && asked != nullptr) grace = std::max<int64_t>(0, *asked);
     meta["deletionTimestamp"] = base::format_time(clock_.now() + std::chrono::seconds(grace));
     meta["deletionGracePeriodSeconds"] = grace;
     if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;

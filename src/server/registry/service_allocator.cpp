@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "api/field_error.h"
@@ -112,7 +113,7 @@ bool ServiceAllocator::in_range(const std::string& ip) const {
     offset = offset << 8 | diff;
     if (offset >= size_) return false;
   }
-  return offset > 0 && offset < size_;
+  return offset > 0 && offset < size_ - 1;
 }
 
 Status ServiceAllocator::take_ip(const std::string& ip, const std::string& owner) {
@@ -181,6 +182,52 @@ void clear_what_the_type_excludes(Json& spec) {
 
 }  // namespace
 
+Status ServiceAllocator::allocate_ports(Json& service, const std::string& owner, std::vector<int>& taken) {
+  Json& spec = service["spec"];
+  const bool wanted = wants_node_ports(spec);
+  const bool excluded = !wanted && base::string_at(spec, {"type"}) == "ClusterIP";
+  // Those asked for by number first, so that none of them is given out as the next free one. A service port
+  // that is there for several protocols has one node port.
+  std::map<int64_t, int64_t> by_port;
+  size_t index = 0;
+  for (auto& port : spec["ports"]) {
+    const api::FieldPath at = api::FieldPath("spec").child("ports").index(index++).child("nodePort");
+    const auto number = static_cast<int>(base::int_at(port, {"nodePort"}));
+    if (number == 0) continue;
+    if (excluded) {
+      port.erase("nodePort");
+      continue;
+    }
+    if (number < ranges_.node_port_first || number > ranges_.node_port_last) {
+      return invalid(service, [&](api::FieldErrors& e) {
+        e.invalid(at, number,
+                  base::cat("provided port is not in the valid range. The range of valid ports is ",
+                            ranges_.node_port_first, "-", ranges_.node_port_last));
+      });
+    }
+    auto [it, fresh] = ports_.emplace(number, owner);
+    if (!fresh && it->second != owner) {
+      return invalid(
+          service, [&](api::FieldErrors& e) { e.invalid(at, number, "provided port is already allocated"); });
+    }
+    if (fresh) taken.push_back(number);
+    by_port.emplace(base::int_at(port, {"port"}), number);
+  }
+  if (!wanted) return {};
+  for (auto& port : spec["ports"]) {
+    if (base::int_at(port, {"nodePort"}) != 0) continue;
+    int64_t& number = by_port[base::int_at(port, {"port"})];
+    if (number == 0) {
+      auto next = next_port(owner);
+      if (!next.ok()) return next.error();
+      number = *next;
+      taken.push_back(*next);
+    }
+    port["nodePort"] = number;
+  }
+  return {};
+}
+
 Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
   Json& spec = service["spec"];
   const std::string owner = owner_of(service);
@@ -230,37 +277,7 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
       spec["ipFamilies"] = Json::array({family_ == 4 ? "IPv4" : "IPv6"});
     if (base::string_at(spec, {"ipFamilyPolicy"}).empty()) spec["ipFamilyPolicy"] = "SingleStack";
   }
-  size_t index = 0;
-  bool node_ports = wants_node_ports(spec);
-  for (auto& port : spec["ports"]) {
-    api::FieldPath at = path.child("ports").index(index++).child("nodePort");
-    int wanted = static_cast<int>(base::int_at(port, {"nodePort"}));
-    if (wanted == 0 && node_ports) {
-      auto next = next_port(owner);
-      if (!next.ok()) return fail(next.error());
-      port["nodePort"] = *next;
-      taken_ports.push_back(*next);
-    } else if (wanted != 0) {
-      if (!node_ports && base::string_at(spec, {"type"}) == "ClusterIP") {
-        port.erase("nodePort");
-        continue;
-      }
-      if (wanted < ranges_.node_port_first || wanted > ranges_.node_port_last) {
-        return fail(invalid(service, [&](api::FieldErrors& e) {
-          e.invalid(at, wanted,
-                    base::cat("provided port is not in the valid range. The range of valid ports is ",
-                              ranges_.node_port_first, "-", ranges_.node_port_last));
-        }));
-      }
-      auto [it, fresh] = ports_.emplace(wanted, owner);
-      if (!fresh && it->second != owner) {
-        return fail(invalid(service, [&](api::FieldErrors& e) {
-          e.invalid(at, wanted, "provided port is already allocated");
-        }));
-      }
-      if (fresh) taken_ports.push_back(wanted);
-    }
-  }
+  if (Status ports = allocate_ports(service, owner, taken_ports); !ports.ok()) return fail(ports);
   if (base::string_at(spec, {"type"}) == "LoadBalancer" &&
       base::string_at(spec, {"externalTrafficPolicy"}) == "Local") {
     if (int64_t check = base::int_at(spec, {"healthCheckNodePort"}); check == 0) {
@@ -268,7 +285,11 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
       if (!next.ok()) return fail(next.error());
       spec["healthCheckNodePort"] = *next;
     } else {
-      ports_.emplace(static_cast<int>(check), owner);
+      auto [it, fresh] = ports_.emplace(static_cast<int>(check), owner);
+      if (!fresh && it->second != owner) {
+        return fail(Status(Code::kInternal, base::cat("failed to allocate requested HealthCheck NodePort ",
+                                                      check, ": provided port is already allocated")));
+      }
     }
   } else {
     spec.erase("healthCheckNodePort");

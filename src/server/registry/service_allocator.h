@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/json_fwd.h"
 #include "base/status.h"
@@ -45,6 +46,7 @@ class ServiceAllocator {
   base::Status take_ip(const std::string& ip, const std::string& owner);
   base::Result<std::string> next_ip(const std::string& owner);
   base::Result<int> next_port(const std::string& owner);
+  base::Status allocate_ports(Json& service, const std::string& owner, std::vector<int>& taken);
   bool in_range(const std::string& ip) const;
 
   ServiceRanges ranges_;

@@ -1,0 +1,229 @@
+#include "server/controllers/replicaset.h"
+
+#include "tests/unit/server/controllers/fixture.h"
+
+namespace orch::testing {
+namespace {
+
+using server::kPods;
+using server::kReplicaSets;
+using server::plan_replicaset;
+
+Json set_of(int replicas) {
+  return {{"metadata", {{"name", "rs"}, {"generation", 1}}},
+          {"spec",
+           {{"replicas", replicas},
+            {"selector", {{"matchLabels", {{"app", "x"}}}}},
+            {"template", template_x()}}}};
+}
+Json own_pod(const std::string& name, int64_t ready_for, const std::string& node = "n1") {
+  return owned_by(make_pod(name, ready_for, node), "apps/v1", "ReplicaSet", "rs");
+}
+
+Plan plan(const MapView& view) { return plan_replicaset(view, {"ns", "rs"}, kNow); }
+
+TEST_CASE("a replica set makes the pods it lacks") {
+  MapView view;
+  view.put(kReplicaSets, set_of(3));
+  view.put(kPods, own_pod("a", 10));
+  Plan p = plan(view);
+  auto made = writes(p, Verb::kCreate, "pods");
+  REQUIRE(made.size() == 2);
+  const Json& pod = *made[0].body;
+  CHECK(made[0].ns == "ns");
+  CHECK(pod["metadata"]["generateName"] == "rs-");
+  CHECK(pod["metadata"]["labels"] == Json({{"app", "x"}}));
+  CHECK(pod["spec"] == template_x()["spec"]);
+  CHECK(api::controller_of(pod).uid == "uid-rs");
+  CHECK(api::controller_of(pod).block_owner_deletion);
+  CHECK((*made[0].body)["metadata"]["name"] != (*made[1].body)["metadata"]["name"]);
+  CHECK(noted(p, "SuccessfulCreate", "Created pod: rs-"));
+  CHECK(planned_status(p, "replicasets") == json(R"({"replicas":1,"fullyLabeledReplicas":1,"readyReplicas":1,
+      "availableReplicas":1,"observedGeneration":1,"terminatingReplicas":0})"));
+}
+
+TEST_CASE("pods that have ended or are going do not count") {
+  MapView view;
+  view.put(kReplicaSets, set_of(2));
+  Json failed = own_pod("failed", -1), succeeded = own_pod("succeeded", -1), going = own_pod("going", 5);
+  failed["status"]["phase"] = "Failed";
+  succeeded["status"]["phase"] = "Succeeded";
+  going["metadata"]["deletionTimestamp"] = ago(1);
+  view.put(kPods, failed);
+  view.put(kPods, succeeded);
+  view.put(kPods, going);
+  Plan p = plan(view);
+  CHECK(writes(p, Verb::kCreate, "pods").size() == 2);
+  CHECK(removed(p, "pods").empty());
+  CHECK(planned_status(p, "replicasets")["replicas"] == 0);
+  CHECK(planned_status(p, "replicasets")["terminatingReplicas"] == 1);
+}
+
+TEST_CASE("which pods go first") {
+  // Each pod hurts less than the one after it.
+  struct Case {
+    const char* what;
+    Json first, second;
+  };
+  auto with = [](Json pod, const char* pointer, Json value) {
+    pod[Json::json_pointer(pointer)] = std::move(value);
+    return pod;
+  };
+  const char* cost = "/metadata/annotations/controller.kubernetes.io~1pod-deletion-cost";
+  const Json restarts = json(R"([{"name":"c","restartCount":3}])");
+  const std::vector<Case> cases = {
+      {"unassigned before assigned", own_pod("z", -1, ""), own_pod("a", -1, "n1")},
+      {"pending before running", with(own_pod("z", -1), "/status/phase", "Pending"), own_pod("a", -1)},
+      {"unknown before running", with(own_pod("z", -1), "/status/phase", "Unknown"), own_pod("a", -1)},
+      {"not ready before ready", own_pod("z", -1), own_pod("a", 10)},
+      {"low cost before high", with(own_pod("z", 1000), cost, "-5"), own_pod("a", 10)},
+      {"costs are numbers", with(own_pod("z", 10), cost, "9"), with(own_pod("a", 10), cost, "10")},
+      {"short ready before long", own_pod("z", 10), own_pod("a", 1000)},
+      {"more restarts before fewer", with(own_pod("z", 10), "/status/containerStatuses", restarts),
+       own_pod("a", 10)},
+      {"young before old", with(own_pod("z", 10), "/metadata/creationTimestamp", ago(20)), own_pod("a", 10)},
+      {"an order of magnitude apart is needed: by uid otherwise", own_pod("a", 1030), own_pod("z", 1025)},
+  };
+  for (const auto& c : cases) {
+    INFO(c.what);
+    MapView view;
+    view.put(kReplicaSets, set_of(1));
+    view.put(kPods, c.first);
+    view.put(kPods, c.second);
+    Plan p = plan(view);
+    CHECK(removed(p, "pods") == std::vector<std::string>{c.first["metadata"]["name"]});
+    CHECK(noted(p, "SuccessfulDelete",
+                base::cat("Deleted pod: ", c.first["metadata"]["name"].get<std::string>())));
+    REQUIRE(writes(p, Verb::kDelete, "pods").size() == 1);
+    CHECK(writes(p, Verb::kDelete, "pods")[0].remove.uid ==
+          "uid-" + c.first["metadata"]["name"].get<std::string>());
+  }
+}
+
+TEST_CASE("surplus pods leave the fullest node") {
+  MapView view;
+  view.put(kReplicaSets, set_of(2));
+  view.put(kPods, own_pod("a", 10, "n1"));
+  view.put(kPods, own_pod("b", 10, "n2"));
+  view.put(kPods, own_pod("c", 10, "n2"));
+  CHECK(removed(plan(view), "pods").size() == 1);
+  CHECK(removed(plan(view), "pods")[0] != "a");
+}
+
+TEST_CASE("orphans that match are adopted") {
+  MapView view;
+  view.put(kReplicaSets, set_of(2));
+  view.put(kPods, make_pod("orphan", 10));
+  Json other = make_pod("other-labels", 10);
+  other["metadata"]["labels"] = {{"app", "y"}};
+  view.put(kPods, other);
+  view.put(kPods, owned_by(make_pod("foreign", 10), "apps/v1", "ReplicaSet", "another"));
+  Json going = make_pod("going", 10);
+  going["metadata"]["deletionTimestamp"] = ago(1);
+  view.put(kPods, going);
+  Json ended = make_pod("ended", -1);
+  ended["status"]["phase"] = "Succeeded";
+  view.put(kPods, ended);
+  Json elsewhere = make_pod("elsewhere", 10);
+  elsewhere["metadata"]["namespace"] = "other";
+  view.put(kPods, elsewhere);
+  Plan p = plan(view);
+  auto patches = writes(p, Verb::kPatch, "pods");
+  REQUIRE(patches.size() == 1);
+  CHECK(patches[0].name == "orphan");
+  CHECK((*patches[0].body)["metadata"]["uid"] == "uid-orphan");
+  CHECK((*patches[0].body)["metadata"]["ownerReferences"][0]["uid"] == "uid-rs");
+  CHECK(writes(p, Verb::kCreate, "pods").size() == 1);
+}
+
+TEST_CASE("pods that do not match any more are let go") {
+  MapView view;
+  view.put(kReplicaSets, set_of(1));
+  Json p1 = own_pod("gone-astray", 10);
+  p1["metadata"]["labels"] = {{"app", "y"}};
+  view.put(kPods, p1);
+  Plan p = plan(view);
+  auto patches = writes(p, Verb::kPatch, "pods");
+  REQUIRE(patches.size() == 1);
+  CHECK((*patches[0].body)["metadata"]["ownerReferences"] == json(R"([{"$patch":"delete","uid":"uid-rs"}])"));
+  CHECK(writes(p, Verb::kCreate, "pods").size() == 1);
+  CHECK(removed(p, "pods").empty());
+}
+
+TEST_CASE("a replica set under deletion touches no pod") {
+  MapView view;
+  Json set = set_of(3);
+  set["metadata"]["deletionTimestamp"] = ago(1);
+  view.put(kReplicaSets, set);
+  view.put(kPods, make_pod("orphan", 10));
+  Json astray = own_pod("astray", 10);
+  astray["metadata"]["labels"] = {{"app", "y"}};
+  view.put(kPods, astray);
+  Plan p = plan(view);
+  CHECK(writes(p, Verb::kCreate, "pods").empty());
+  CHECK(writes(p, Verb::kPatch, "pods").empty());
+  CHECK(removed(p, "pods").empty());
+}
+
+TEST_CASE("a pod is available after minReadySeconds") {
+  MapView view;
+  Json set = set_of(2);
+  set["spec"]["minReadySeconds"] = 30;
+  view.put(kReplicaSets, set);
+  view.put(kPods, own_pod("a", 40));
+  view.put(kPods, own_pod("b", 10));
+  Plan p = plan(view);
+  Json status = planned_status(p, "replicasets");
+  CHECK(status["readyReplicas"] == 2);
+  CHECK(status["availableReplicas"] == 1);
+  CHECK(p.requeue == std::chrono::seconds(20));
+}
+
+TEST_CASE("pods beyond the template's labels are counted apart") {
+  MapView view;
+  Json set = set_of(2);
+  set["spec"]["template"]["metadata"]["labels"]["extra"] = "1";
+  view.put(kReplicaSets, set);
+  Json full = own_pod("a", 10);
+  full["metadata"]["labels"]["extra"] = "1";
+  view.put(kPods, full);
+  view.put(kPods, own_pod("b", 10));
+  Json status = planned_status(plan(view), "replicasets");
+  CHECK(status["replicas"] == 2);
+  CHECK(status["fullyLabeledReplicas"] == 1);
+}
+
+TEST_CASE("nothing to do is an empty plan") {
+  MapView view;
+  CHECK(plan(view).writes.empty());
+  view.put(kReplicaSets, set_of(2));
+  view.put(kPods, own_pod("a", 10));
+  view.put(kPods, own_pod("b", 10));
+  view.apply(plan(view));
+  Plan p = plan(view);
+  CHECK(p.writes.empty());
+  CHECK(p.notes.empty());
+  CHECK(p.requeue.count() == 0);
+}
+
+TEST_CASE("many pods are made in bursts") {
+  MapView view;
+  view.put(kReplicaSets, set_of(1200));
+  CHECK(writes(plan(view), Verb::kCreate, "pods").size() == 500);
+}
+
+TEST_CASE("keys of pods: their owner, or who could adopt them") {
+  MapView view;
+  view.put(kReplicaSets, set_of(2));
+  auto controller = server::make_replicaset_controller();
+  const auto& keys = controller.sources[1].keys;
+  view.put(kPods, own_pod("a", 1));
+  view.put(kPods, make_pod("orphan", 1));
+  CHECK(keys(nullptr, view.get(kPods, "ns", "a"), view) == server::Keys{{"ns", "rs"}});
+  CHECK(keys(view.get(kPods, "ns", "a"), nullptr, view) == server::Keys{{"ns", "rs"}});
+  CHECK(keys(nullptr, view.get(kPods, "ns", "orphan"), view) == server::Keys{{"ns", "rs"}});
+  CHECK(keys(view.get(kPods, "ns", "orphan"), nullptr, view).empty());
+}
+
+}  // namespace
+}  // namespace orch::testing
