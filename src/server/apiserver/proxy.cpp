@@ -95,7 +95,7 @@ http::Response pass_on(const http::Request& request, Target target) {
           error_answer(Status(Code::kServiceUnavailable, "error sending to backend: connection lost")));
       return;
     }
-    http::tunnel(client, *backend);
+    http::tunnel(*client, **backend);
   };
   return response;
 }
