@@ -129,7 +129,8 @@ class AgentImpl final : public Agent {
   Status start_api() {
     NodeServerOptions options;
     options.http.port = config_.kubelet_port;
-    options.http.tls_config = {config_.serving.certificate_pem, config_.serving.key_pem, config_.client_ca_pem};
+    options.http.tls_config = {config_.serving.certificate_pem, config_.serving.key_pem,
+                               config_.client_ca_pem};
     auto api = NodeServer::start(std::move(options), *kubelet_, metrics_, clock_);
     if (!api.ok()) return api.error();
     api_ = std::move(*api);

@@ -47,7 +47,8 @@ struct NodeNetwork::Rep {
     CniConfig cni;
     cni.pod_ranges = net.pod_ranges;
     cni.address_dir = config.cni_state_dir;
-    cni.mtu = pod_mtu(uplink_mtu(net), OverlayMode::kAuto, !net.addresses.empty() && net.addresses.front().v6);
+    cni.mtu =
+        pod_mtu(uplink_mtu(net), OverlayMode::kAuto, !net.addresses.empty() && net.addresses.front().v6);
     const std::string text = cni_conflist(cni);
     {
       std::lock_guard lock(mutex);

@@ -96,7 +96,8 @@ class Builder {
     if (previous_ == nullptr) return {};
     for (const char* state : {"state", "lastState"}) {
       const Json* ended = find_path(*previous_, {state, "terminated"});
-      if (ended != nullptr && string_at(*ended, {"containerID"}) == id) return std::string(string_at(*ended, {"message"}));
+      if (ended != nullptr && string_at(*ended, {"containerID"}) == id)
+        return std::string(string_at(*ended, {"message"}));
     }
     return {};
   }

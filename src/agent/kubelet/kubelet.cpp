@@ -62,9 +62,10 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
                                      [this] { housekeeping(); });
   turns = std::make_unique<base::ThreadPool>("pod", kTurnThreads);
   stops = std::make_unique<base::ThreadPool>("pod-stop", kStopThreads);
-  context = std::make_unique<NodeContext>(NodeContext{
-      config, d.client, d.runtime, d.clock, d.timers, events, cache, volumes, images, cgroups, *objects,
-      tokens, statuses, *prober, service_env, *stops, admission, 0, {}, {}, {}, {}, {}});
+  context = std::make_unique<NodeContext>(
+      NodeContext{config,    d.client, d.runtime, d.clock, d.timers, events,  cache,       volumes,
+                  images,    cgroups,  *objects,  tokens,  statuses, *prober, service_env, *stops,
+                  admission, 0,        {},        {},      {},       {},      {}});
   const MachineInfo& machine = node->machine();
   context->memory_capacity = machine.memory_bytes;
   const Json allocatable = allocatable_of(capacity_of(machine, config.max_pods), config);

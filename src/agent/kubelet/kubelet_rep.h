@@ -68,7 +68,7 @@ struct Kubelet::Rep {
   uint64_t next_timer = 1;                      // under mutex
   bool stopping = false, started = false;       // under mutex
   bool reconciled = false;                      // under mutex
-  std::chrono::milliseconds relist_delay{500};        // under mutex
+  std::chrono::milliseconds relist_delay{500};  // under mutex
   base::MonoTime last_image_gc;
 
   std::unique_ptr<ObjectCache> objects;

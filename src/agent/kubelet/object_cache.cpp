@@ -20,7 +20,11 @@ struct ObjectCache::Entry {
 
 ObjectCache::ObjectCache(client::Client& client, base::Timers& timers, KeptFiles& files, std::string folder,
                          std::function<void(const std::string&)> on_change)
-    : client_(client), timers_(timers), files_(files), folder_(std::move(folder)), on_change_(std::move(on_change)) {}
+    : client_(client),
+      timers_(timers),
+      files_(files),
+      folder_(std::move(folder)),
+      on_change_(std::move(on_change)) {}
 
 ObjectCache::~ObjectCache() {
   std::map<Key, std::shared_ptr<Entry>> entries;

@@ -132,7 +132,8 @@ void PodWorker::begin(const Pod& pod) {
     for (const Json& s : base::array_at(*status_, {list})) {
       const auto id = string_at(s, {"containerID"});
       const size_t at = id.find("://");
-      if (at != std::string_view::npos) ready_before_[std::string(id.substr(at + 3))] = base::bool_at(s, {"ready"});
+      if (at != std::string_view::npos)
+        ready_before_[std::string(id.substr(at + 3))] = base::bool_at(s, {"ready"});
     }
   }
   const PodRuntime runtime = node_.cache.pod(uid_);

@@ -46,7 +46,8 @@ std::string encode_continue(const Continue& c) {
   return pki::base64url_encode(base::dump_json(tree));
 }
 
-/// A token that this server did not give for this list is refused: it would lead to other namespaces' objects.
+/// A token that this server did not give for this list is refused: it would lead to other namespaces'
+/// objects.
 Result<Continue> decode_continue(std::string_view token, const Filter& filter, int64_t now) {
   const Status bad(Code::kBadRequest, "continue key is not valid");
   std::string text(token);

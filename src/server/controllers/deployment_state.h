@@ -35,7 +35,7 @@ struct Rollout {
   int64_t max_surge = 0, max_unavailable = 0;
   std::vector<OwnedSet> old_sets;  // oldest first
   std::optional<OwnedSet> new_set;
-  int64_t max_revision = 0;  // among old sets
+  int64_t max_revision = 0;           // among old sets
   std::optional<int64_t> collisions;  // a new status.collisionCount
 
   int64_t total_wanted() const;

@@ -28,7 +28,6 @@ TEST_CASE("a pod runs, reports and is removed", "[kubelet]") {
   CHECK(eventually([&] { return node.kubelet->pods().empty(); }));
 }
 
-
 Json one(Json container, Json spec = Json::object()) {
   spec["containers"] = Json::array({std::move(container)});
   if (!spec.contains("terminationGracePeriodSeconds")) spec["terminationGracePeriodSeconds"] = 1;
@@ -45,7 +44,8 @@ TEST_CASE("pods that end", "[kubelet]") {
   NEEDS_MACHINE();
   Node node(*machine);
   node.start();
-  node.create("good", one(shell("main", "echo bye > /dev/termination-log; exit 0"), {{"restartPolicy", "Never"}}));
+  node.create("good",
+              one(shell("main", "echo bye > /dev/termination-log; exit 0"), {{"restartPolicy", "Never"}}));
   Json bad = shell("main", "echo failing loudly; exit 3");
   bad["terminationMessagePolicy"] = "FallbackToLogsOnError";
   node.create("bad", one(bad, {{"restartPolicy", "Never"}}));
@@ -59,7 +59,8 @@ TEST_CASE("pods that end", "[kubelet]") {
   CHECK(base::int_at(container(node.status("bad")), {"state", "terminated", "exitCode"}) == 3);
   CHECK(string_at(container(node.status("bad")), {"state", "terminated", "message"}) == "failing loudly\n");
   CHECK(eventually([&] {
-    return string_at(container(node.status("nosuch")), {"state", "waiting", "reason"}) == "RunContainerError" ||
+    return string_at(container(node.status("nosuch")), {"state", "waiting", "reason"}) ==
+               "RunContainerError" ||
            string_at(container(node.status("nosuch")), {"state", "waiting", "reason"}) == "CrashLoopBackOff";
   }));
   CHECK(eventually([&] {
@@ -91,7 +92,8 @@ TEST_CASE("a container that crashes waits longer each time", "[kubelet]") {
   CHECK(node.kubelet->find_container("default", "crash", "main", true).ok());
   node.remove("crash");
   CHECK(eventually([&] { return node.gone("crash"); }));
-  CHECK(dump_events(node.client).find("BackOff: Back-off restarting failed container main in pod crash_default(") !=
+  CHECK(dump_events(node.client)
+            .find("BackOff: Back-off restarting failed container main in pod crash_default(") !=
         std::string::npos);
 }
 
@@ -104,17 +106,24 @@ TEST_CASE("init containers, sidecars and the order of their ends", "[kubelet]") 
     c["volumeMounts"] = share;
     return c;
   };
-  Json side = sharing(shell("side", "echo side >> /share/log; trap 'echo side-end >> /share/log; exit 0' TERM; "
-                                    "while :; do sleep 0.05; done"));
+  Json side = sharing(shell("side",
+                            "echo side >> /share/log; trap 'echo side-end >> /share/log; exit 0' TERM; "
+                            "while :; do sleep 0.05; done"));
   side["restartPolicy"] = "Always";
-  Json spec = one(sharing(shell("main", "echo main >> /share/log; cat /share/log; "
-                                        "trap 'echo main-end >> /share/log; exit 0' TERM; while :; do sleep 0.05; done")),
-                  {{"terminationGracePeriodSeconds", 10},
-                   {"volumes", Json::array({{{"name", "share"}, {"hostPath", {{"path", machine->root + "/share"}, {"type", "DirectoryOrCreate"}}}}})},
-                   {"initContainers", Json::array({sharing(shell("first", "echo first >> /share/log")), side,
-                                                   sharing(shell("second", "sleep 0.2; echo second >> /share/log"))})}});
+  Json spec = one(
+      sharing(shell("main",
+                    "echo main >> /share/log; cat /share/log; "
+                    "trap 'echo main-end >> /share/log; exit 0' TERM; while :; do sleep 0.05; done")),
+      {{"terminationGracePeriodSeconds", 10},
+       {"volumes",
+        Json::array({{{"name", "share"},
+                      {"hostPath", {{"path", machine->root + "/share"}, {"type", "DirectoryOrCreate"}}}}})},
+       {"initContainers", Json::array({sharing(shell("first", "echo first >> /share/log")), side,
+                                       sharing(shell("second", "sleep 0.2; echo second >> /share/log"))})}});
   node.create("init", spec);
-  CHECK(eventually([&] { return node.phase("init") == "Running" && base::bool_at(container(node.status("init")), {"ready"}); }));
+  CHECK(eventually([&] {
+    return node.phase("init") == "Running" && base::bool_at(container(node.status("init")), {"ready"});
+  }));
   CHECK(eventually([&] { return node.log("init", "main").find("main") != std::string::npos; }));
   CHECK(*base::read_file(machine->root + "/share/log") == "first\nside\nsecond\nmain\n");
   node.remove("init", 10);
@@ -127,43 +136,58 @@ TEST_CASE("volumes, variables and identity inside a container", "[kubelet]") {
   Node node(*machine);
   node.start();
   const auto make = [&](const char* plural, const char* kind, const char* name, Json data) {
-    REQUIRE(node.client.create({"", "v1", plural}, "default",
-                               Json{{"kind", kind}, {"apiVersion", "v1"}, {"metadata", {{"name", name}}}, {"data", std::move(data)}}).ok());
+    REQUIRE(node.client
+                .create({"", "v1", plural}, "default",
+                        Json{{"kind", kind},
+                             {"apiVersion", "v1"},
+                             {"metadata", {{"name", name}}},
+                             {"data", std::move(data)}})
+                .ok());
   };
   make("configmaps", "ConfigMap", "cm", {{"key", "one"}});
   make("secrets", "Secret", "sec", {{"pw", "aHVzaA=="}});
-  Json c = shell("main",
-                 "id; cat /cm/key; echo; cat /proj/pw; echo; cat /proj/token; echo; cat /proj/labels; echo; env; "
-                 "cat /etc/resolv.conf; cat /etc/hosts; hostname; stat -c %a /sub; touch /ro 2>&1; df /mem | tail -1; "
-                 "while :; do sleep 0.05; done");
+  Json c = shell(
+      "main",
+      "id; cat /cm/key; echo; cat /proj/pw; echo; cat /proj/token; echo; cat /proj/labels; echo; env; "
+      "cat /etc/resolv.conf; cat /etc/hosts; hostname; stat -c %a /sub; touch /ro 2>&1; df /mem | tail -1; "
+      "while :; do sleep 0.05; done");
   c["env"] = Json::array({{{"name", "NODE"}, {"valueFrom", {{"fieldRef", {{"fieldPath", "spec.nodeName"}}}}}},
                           {{"name", "IP"}, {"valueFrom", {{"fieldRef", {{"fieldPath", "status.podIP"}}}}}}});
   c["envFrom"] = Json::array({{{"configMapRef", {{"name", "cm"}}}}});
   c["securityContext"] = {{"runAsUser", 1234}, {"runAsGroup", 5678}, {"readOnlyRootFilesystem", true}};
-  c["volumeMounts"] = Json::array({{{"name", "cm"}, {"mountPath", "/cm"}},
-                                   {{"name", "proj"}, {"mountPath", "/proj"}},
-                                   {{"name", "scratch"}, {"mountPath", "/sub"}, {"subPathExpr", "dir-$(NODE)"}},
-                                   {{"name", "mem"}, {"mountPath", "/mem"}}});
-  Json projected{{"sources", Json::array({{{"secret", {{"name", "sec"}}}},
-                                          {{"serviceAccountToken", {{"path", "token"}}}},
-                                          {{"downwardAPI", {{"items", Json::array({{{"path", "labels"}, {"fieldRef", {{"fieldPath", "metadata.labels"}}}}})}}}}})}};
-  node.create("vols", one(c, {{"serviceAccountName", "sa"},
-                              {"hostname", "inside"},
-                              {"subdomain", "sub"},
-                              {"securityContext", {{"fsGroup", 4321}}},
-                              {"volumes", Json::array({{{"name", "cm"}, {"configMap", {{"name", "cm"}}}},
-                                                       {{"name", "proj"}, {"projected", projected}},
-                                                       {{"name", "scratch"}, {"emptyDir", Json::object()}},
-                                                       {{"name", "mem"}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Mi"}}}}})}}));
+  c["volumeMounts"] =
+      Json::array({{{"name", "cm"}, {"mountPath", "/cm"}},
+                   {{"name", "proj"}, {"mountPath", "/proj"}},
+                   {{"name", "scratch"}, {"mountPath", "/sub"}, {"subPathExpr", "dir-$(NODE)"}},
+                   {{"name", "mem"}, {"mountPath", "/mem"}}});
+  Json projected{
+      {"sources",
+       Json::array({{{"secret", {{"name", "sec"}}}},
+                    {{"serviceAccountToken", {{"path", "token"}}}},
+                    {{"downwardAPI",
+                      {{"items", Json::array({{{"path", "labels"},
+                                               {"fieldRef", {{"fieldPath", "metadata.labels"}}}}})}}}}})}};
+  node.create(
+      "vols",
+      one(c, {{"serviceAccountName", "sa"},
+              {"hostname", "inside"},
+              {"subdomain", "sub"},
+              {"securityContext", {{"fsGroup", 4321}}},
+              {"volumes", Json::array({{{"name", "cm"}, {"configMap", {{"name", "cm"}}}},
+                                       {{"name", "proj"}, {"projected", projected}},
+                                       {{"name", "scratch"}, {"emptyDir", Json::object()}},
+                                       {{"name", "mem"},
+                                        {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", "2Mi"}}}}})}}));
   const bool runs = eventually([&] { return node.log("vols", "main").find("tmpfs") != std::string::npos; });
   const std::string log = node.log("vols", "main");
   INFO(node.client.tree("pods", "default", "vols").dump(1) << log << dump_events(node.client));
   REQUIRE(runs);
   for (const char* expected :
-       {"uid=1234 gid=5678 groups=4321", "F one\n", "F hush\n", "F token-of-sa\n", "app=\"vols\"", "NODE=node-1", "key=one",
-        "IP=10.211.0.", "KUBERNETES_SERVICE_HOST=10.43.0.1", "nameserver 10.43.0.10",
-        "search default.svc.cluster.local svc.cluster.local cluster.local", "options ndots:5",
-        "inside.sub.default.svc.cluster.local\tinside", "Read-only file system", " 2048 "}) {
+       {"uid=1234 gid=5678 groups=4321", "F one\n", "F hush\n", "F token-of-sa\n", "app=\"vols\"",
+        "NODE=node-1", "key=one", "IP=10.211.0.", "KUBERNETES_SERVICE_HOST=10.43.0.1",
+        "nameserver 10.43.0.10", "search default.svc.cluster.local svc.cluster.local cluster.local",
+        "options ndots:5", "inside.sub.default.svc.cluster.local\tinside", "Read-only file system",
+        " 2048 "}) {
     INFO(expected);
     CHECK(log.find(expected) != std::string::npos);
   }
@@ -185,9 +209,11 @@ TEST_CASE("probes decide on readiness and restarts", "[kubelet]") {
   NEEDS_MACHINE();
   Node node(*machine);
   node.start();
-  Json c = shell("main", "touch /tmp/live; mkdir -p /www; echo ok > /www/index.html; "
-                         "(sleep 1; httpd -p 8080 -h /www) & trap 'exit 0' TERM; while :; do sleep 0.05; done");
-  c["livenessProbe"] = {{"exec", {{"command", {"cat", "/tmp/live"}}}}, {"periodSeconds", 1}, {"failureThreshold", 1}};
+  Json c = shell("main",
+                 "touch /tmp/live; mkdir -p /www; echo ok > /www/index.html; "
+                 "(sleep 1; httpd -p 8080 -h /www) & trap 'exit 0' TERM; while :; do sleep 0.05; done");
+  c["livenessProbe"] = {
+      {"exec", {{"command", {"cat", "/tmp/live"}}}}, {"periodSeconds", 1}, {"failureThreshold", 1}};
   c["readinessProbe"] = {{"httpGet", {{"port", 8080}, {"path", "/index.html"}}}, {"periodSeconds", 1}};
   node.create("probed", one(c));
   CHECK(eventually([&] { return node.phase("probed") == "Running"; }));
@@ -201,8 +227,10 @@ TEST_CASE("probes decide on readiness and restarts", "[kubelet]") {
   CHECK(eventually([&] { return base::bool_at(container(node.status("probed")), {"ready"}); }));
   CHECK(string_at(container(node.status("probed")), {"containerID"}) != before);
   INFO(dump_events(node.client));
-  CHECK(dump_events(node.client).find("Killing: Container main failed liveness probe, will be restarted") != std::string::npos);
-  CHECK(dump_events(node.client).find("Unhealthy: Readiness probe failed: Get \"http://10.211.0.") != std::string::npos);
+  CHECK(dump_events(node.client).find("Killing: Container main failed liveness probe, will be restarted") !=
+        std::string::npos);
+  CHECK(dump_events(node.client).find("Unhealthy: Readiness probe failed: Get \"http://10.211.0.") !=
+        std::string::npos);
   node.remove("probed");
   CHECK(eventually([&] { return node.gone("probed"); }));
 }
@@ -250,12 +278,24 @@ TEST_CASE("pods run again without the server", "[kubelet]") {
   NEEDS_MACHINE();
   Node node(*machine);
   node.start();
-  REQUIRE(node.client.create(kConfigMaps, "default",
-                             Json{{"kind", "ConfigMap"}, {"apiVersion", "v1"}, {"metadata", {{"name", "cm"}}}, {"data", {{"k", "v"}}}}).ok());
+  REQUIRE(node.client
+              .create(kConfigMaps, "default",
+                      Json{{"kind", "ConfigMap"},
+                           {"apiVersion", "v1"},
+                           {"metadata", {{"name", "cm"}}},
+                           {"data", {{"k", "v"}}}})
+              .ok());
   Json c = shell("main", "cat /cm/k /tok/token; while :; do sleep 0.05; done");
-  c["volumeMounts"] = Json::array({{{"name", "cm"}, {"mountPath", "/cm"}}, {{"name", "tok"}, {"mountPath", "/tok"}}});
-  node.create("lonely", one(c, {{"volumes", Json::array({{{"name", "cm"}, {"configMap", {{"name", "cm"}}}},
-                                                         {{"name", "tok"}, {"projected", {{"sources", Json::array({{{"serviceAccountToken", {{"path", "token"}}}}})}}}}})}}));
+  c["volumeMounts"] =
+      Json::array({{{"name", "cm"}, {"mountPath", "/cm"}}, {{"name", "tok"}, {"mountPath", "/tok"}}});
+  node.create(
+      "lonely",
+      one(c, {{"volumes",
+               Json::array(
+                   {{{"name", "cm"}, {"configMap", {{"name", "cm"}}}},
+                    {{"name", "tok"},
+                     {"projected",
+                      {{"sources", Json::array({{{"serviceAccountToken", {{"path", "token"}}}}})}}}}})}}));
   CHECK(eventually([&] { return node.phase("lonely") == "Running"; }));
   node.stop();
   node.client.set_away(true);
@@ -289,7 +329,11 @@ TEST_CASE("a sandbox that dies is made again, hooks run, memory is limited", "[k
   c["volumeMounts"] = Json::array({{{"name", "h"}, {"mountPath", "/h"}}});
   c["lifecycle"] = {{"postStart", {{"exec", {{"command", {"sh", "-c", "echo started >> /h/hooks"}}}}}},
                     {"preStop", {{"exec", {{"command", {"sh", "-c", "echo stopping >> /h/hooks"}}}}}}};
-  node.create("hooked", one(c, {{"volumes", Json::array({{{"name", "h"}, {"hostPath", {{"path", machine->root + "/h"}, {"type", "DirectoryOrCreate"}}}}})}}));
+  node.create("hooked",
+              one(c, {{"volumes",
+                       Json::array({{{"name", "h"},
+                                     {"hostPath",
+                                      {{"path", machine->root + "/h"}, {"type", "DirectoryOrCreate"}}}}})}}));
   Json hungry = shell("main", "head -c 200000000 /dev/zero | tail");
   hungry["resources"] = {{"limits", {{"memory", "20Mi"}}}};
   node.create("hungry", one(hungry, {{"restartPolicy", "Never"}}));

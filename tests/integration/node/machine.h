@@ -228,6 +228,5 @@ inline std::string dump_events(FakeClient& client) {
   return out;
 }
 
-
 }  // namespace node_test
 }  // namespace orch

@@ -66,7 +66,8 @@ struct Api {
 };
 
 /// Upgrades to WebSocket (v4.channel.k8s.io) and collects what each channel says until the end.
-std::map<int, std::string> websocket(const Api& api, const std::string& target, const std::string& input = {}) {
+std::map<int, std::string> websocket(const Api& api, const std::string& target,
+                                     const std::string& input = {}) {
   http::ClientRequest request;
   request.target = target;
   request.headers = {{"Connection", "Upgrade"},
@@ -102,7 +103,8 @@ std::map<int, std::string> websocket(const Api& api, const std::string& target, 
       if (raw.size() < head + length) break;
       const int opcode = raw[0] & 0x0f;
       if (opcode == 8) return out;
-      if ((opcode == 1 || opcode == 2 || opcode == 0) && length > 0) out[raw[head]] += raw.substr(head + 1, length - 1);
+      if ((opcode == 1 || opcode == 2 || opcode == 0) && length > 0)
+        out[raw[head]] += raw.substr(head + 1, length - 1);
       raw.erase(0, head + length);
     }
     const long n = stream->read(buffer.data(), buffer.size());
@@ -115,8 +117,10 @@ TEST_CASE("the node's API", "[kubelet]") {
   NEEDS_MACHINE();
   Node node(*machine);
   node.start();
-  Json spec{{"containers", Json::array({shell("main", "echo one; echo two >&2; cat; mkdir -p /www; echo page > /www/index.html; "
-                                                      "httpd -p 8080 -h /www; while :; do sleep 0.05; done")})},
+  Json spec{{"containers",
+             Json::array({shell("main",
+                                "echo one; echo two >&2; cat; mkdir -p /www; echo page > /www/index.html; "
+                                "httpd -p 8080 -h /www; while :; do sleep 0.05; done")})},
             {"terminationGracePeriodSeconds", 1}};
   spec["containers"][0]["stdin"] = true;
   spec["containers"][0]["stdinOnce"] = true;
@@ -137,7 +141,9 @@ TEST_CASE("the node's API", "[kubelet]") {
   CHECK(api.get("/containerLogs/default/web/none").status == 400);
   CHECK(api.get("/containerLogs/default/web/main?previous=true").status == 400);
 
-  auto said = websocket(api, "/exec/default/web/main?command=sh&command=-c&command=echo+out;echo+err+>%262;exit+3&output=1&error=1");
+  auto said = websocket(
+      api,
+      "/exec/default/web/main?command=sh&command=-c&command=echo+out;echo+err+>%262;exit+3&output=1&error=1");
   CHECK(said[1] == "out\n");
   CHECK(said[2] == "err\n");
   CHECK(said[3].find("\"reason\":\"NonZeroExitCode\"") != std::string::npos);
@@ -146,7 +152,8 @@ TEST_CASE("the node's API", "[kubelet]") {
   CHECK(api.get("/exec/default/none/main?command=id&output=1").status == 404);
   CHECK(api.get("/run/default/web/main?cmd=echo+hi", api.admin, "POST").body == "hi\n");
 
-  CHECK(api.get("/metrics/resource").body.find("pod_memory_working_set_bytes{namespace=\"default\",pod=\"web\"}") !=
+  CHECK(api.get("/metrics/resource")
+            .body.find("pod_memory_working_set_bytes{namespace=\"default\",pod=\"web\"}") !=
         std::string::npos);
   const auto summary = base::parse_json(api.get("/stats/summary").body);
   REQUIRE(summary.ok());

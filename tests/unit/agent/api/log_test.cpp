@@ -41,10 +41,12 @@ std::string read_all(const std::string& path, const std::string& query) {
   REQUIRE(log_options(query, kNow, options).empty());
   LogStop stop;
   std::string out;
-  const base::Status status = read_log(path, options, stop, [] { return false; }, [&](std::string piece) {
-    out += piece;
-    return true;
-  });
+  const base::Status status = read_log(
+      path, options, stop, [] { return false; },
+      [&](std::string piece) {
+        out += piece;
+        return true;
+      });
   REQUIRE(status.ok());
   return out;
 }
@@ -86,8 +88,9 @@ TEST_CASE("logs are read as the container wrote them") {
   const LogFile cut("2027-01-15T08:00:00Z stdout F no line feed");
   CHECK(read_all(cut.path(), "") == "no line feed\n");
   LogStop stop;
-  CHECK(read_log("/no/such/log", {}, stop, [] { return false; }, [](std::string) { return true; }).code() ==
-        base::Code::kNotFound);
+  CHECK(read_log(
+            "/no/such/log", {}, stop, [] { return false; }, [](std::string) { return true; })
+            .code() == base::Code::kNotFound);
 }
 
 TEST_CASE("a followed log goes on through rotation, until its container ends") {
@@ -99,11 +102,13 @@ TEST_CASE("a followed log goes on through rotation, until its container ends") {
   std::string out;
   std::atomic<bool> running{true};
   std::thread reader([&] {
-    (void)read_log(file.path(), options, stop, [&] { return running.load(); }, [&](std::string piece) {
-      std::lock_guard lock(mutex);
-      out += piece;
-      return true;
-    });
+    (void)read_log(
+        file.path(), options, stop, [&] { return running.load(); },
+        [&](std::string piece) {
+          std::lock_guard lock(mutex);
+          out += piece;
+          return true;
+        });
   });
   const auto wait_for = [&](const std::string& text) {
     for (int i = 0; i < 2000; ++i) {
@@ -135,7 +140,8 @@ TEST_CASE("URLs of streaming servers") {
   CHECK(url->port == 4242);
   CHECK(url->target == "/exec/a?b=c");
   CHECK(parse_stream_url("https://[::1]:1/x")->host == "::1");
-  for (const char* bad : {"", "ftp://a:1/", "http://a/", "http://a:x/"}) CHECK_FALSE(parse_stream_url(bad).ok());
+  for (const char* bad : {"", "ftp://a:1/", "http://a/", "http://a:x/"})
+    CHECK_FALSE(parse_stream_url(bad).ok());
 }
 
 }  // namespace
