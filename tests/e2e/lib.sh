@@ -82,5 +82,7 @@ clean_up() {
   [ $failed = 0 ] || tail -n 15 "$work/orch.log" | cut -c1-300 | sed 's/^/  # /'
 }
 trap clean_up EXIT
+# Volumes of pods in memory stay mounted when a run was cut short.
+awk -v work="$work/" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount"; done
 rm -rf "$work"
 mkdir -p "$work"
