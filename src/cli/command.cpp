@@ -80,7 +80,7 @@ int run_server(const Options& o, const sigset_t& signals) {
     a.service_cidr = o.server.service_cidr;
     a.cluster_dns = (*server)->cluster_dns();
     a.cluster_domain = o.server.cluster_domain;
-    auto credentials = (*server)->node_credentials(a.node_name, a.node_ips);
+    auto credentials = (*server)->node_credentials(a.node_name, certificate_addresses(o));
     if (!credentials.ok()) return fail(credentials.error().with_context("node certificates"));
     a.serving = credentials->serving;
     a.client_ca_pem = credentials->client_ca_pem;
@@ -99,8 +99,8 @@ int run_server(const Options& o, const sigset_t& signals) {
 
 int run_agent(const Options& o, const sigset_t& signals) {
   Base base;
-  auto joined =
-      join_cluster(o.data_dir, o.server_url, o.token, o.node.node_name, o.node.node_ips, base.clock.now());
+  auto joined = join_cluster(o.data_dir, o.server_url, o.token, o.node.node_name, certificate_addresses(o),
+                             base.clock.now());
   if (!joined.ok()) return fail(joined.error());
   agent::AgentConfig a = agent_config(o);
   a.cluster_cidr = joined->cluster_cidr;

@@ -41,11 +41,14 @@ Status check_node(Options& o) {
     if (taint.find(':') == std::string::npos)
       return bad(base::cat("--node-taint \"", taint, "\" is not KEY=VALUE:EFFECT"));
   }
-  if (o.node.node_ips.empty()) o.node.node_ips = agent::machine_addresses();
   return {};
 }
 
 }  // namespace
+
+std::vector<std::string> certificate_addresses(const Options& o) {
+  return o.node.node_ips.empty() ? agent::machine_addresses() : o.node.node_ips;
+}
 
 Status check(Command command, Options& o) {
   if (o.data_dir.empty() || o.data_dir[0] != '/')
@@ -80,8 +83,8 @@ Status check(Command command, Options& o) {
   s.data_dir = o.data_dir;
   s.token = o.token;
   s.hostname = o.node.node_name;
-  s.node_ips = o.node.node_ips;
-  if (s.advertise_address.empty() && !o.node.node_ips.empty()) s.advertise_address = o.node.node_ips[0];
+  s.node_ips = certificate_addresses(o);
+  if (s.advertise_address.empty() && !s.node_ips.empty()) s.advertise_address = s.node_ips[0];
   return {};
 }
 

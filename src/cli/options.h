@@ -37,4 +37,8 @@ enum class Command { kServer, kAgent };
 /// kBadRequest with one line for unknown, malformed or contradictory options.
 base::Status check(Command command, Options& options);
 
+/// Addresses this machine's certificates are for: --node-ip, else all it has. The node itself, when it is
+/// given none, reports the address of the default route alone: a pod has one host address per family.
+std::vector<std::string> certificate_addresses(const Options& options);
+
 }  // namespace orch::cli
