@@ -235,15 +235,13 @@ void write_status(Rollout& r, base::WallTime now, Plan& plan) {
   plan.update(kDeployments, std::move(next), "status");
 }
 
-/// The deployment carries the revision of its new set. True when that is written now: the change wakes the
-/// controller again, and status waits for it.
-bool write_revision(const Rollout& r, Plan& plan) {
-  if (!r.new_set) return false;
+/// The deployment carries the revision of its new set.
+void write_revision(const Rollout& r, Plan& plan) {
+  if (!r.new_set) return;
   std::string revision(api::annotation(r.new_set->tree, kRevision));
-  if (revision.empty() || api::annotation(r.tree, kRevision) == revision) return false;
+  if (revision.empty() || api::annotation(r.tree, kRevision) == revision) return;
   plan.patch(kDeployments, r.object->ns(), r.object->name(),
              {{"metadata", {{"annotations", {{std::string(kRevision), revision}}}}}});
-  return true;
 }
 
 void roll(const View& view, Rollout& r, Plan& plan) {
@@ -285,10 +283,12 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
     }
     for (auto& s : r.old_sets) write_set(r, s, plan);
     if (r.new_set) write_set(r, *r.new_set, plan);
-    if (write_revision(r, plan)) return plan;
     if (rollout_complete(r, base::object_at(r.tree, {"status"}))) clean_up_history(r, plan);
   }
+  // First the status, which insists on the version it was computed from; then the revision, which moves it
+  // on.
   write_status(r, now, plan);
+  if (!object->deleting()) write_revision(r, plan);
   return plan;
 }
 
