@@ -93,13 +93,14 @@ if ! cmake --preset release >build/quickstart.log 2>&1; then
 fi
 cmake --build build/release --target orch >build/quickstart.log 2>&1 &
 build=$!
-last=""
+last="" said=$SECONDS
 while kill -0 $build 2>/dev/null; do
   sleep 1
   now=$(tail -c 4000 build/quickstart.log | grep -oE '^\[[0-9]+/[0-9]+\]' | tail -n 1)
   if [ -t 1 ]; then
     [ "$now" = "$last" ] || printf '\r   %s ' "$now"
-  elif [ $((SECONDS % 20)) = 0 ] && [ "$now" != "$last" ]; then
+  elif [ $((SECONDS - said)) -ge 20 ]; then
+    said=$SECONDS
     say "$now"
   fi
   last=$now
