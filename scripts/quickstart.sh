@@ -158,11 +158,12 @@ fi
 begin "Fetching the page"
 address=$(kubectl get service hello -o 'jsonpath={.spec.clusterIP}')
 node=$(kubectl get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+node=${node%% *} # of several addresses the first
 name=hello.default.svc.cluster.local
 page() { "$@" 2>/dev/null | grep -q 'Hello from Orch'; }
 from_host() { page curl -s --noproxy '*' --max-time 3 "$1"; }
-# Debian's static busybox crashes where its C library resolves a name; its nslookup asks the DNS itself.
-from_pod() { page kubectl exec deployment/hello -- sh -c 'wget -q -T 3 -O - "http://$(nslookup "$1" | sed -n "s/^Address: //p" | tail -n 1)/"' sh "$1"; }
+# Debian's busybox crashes on wget's own time limit, -T.
+from_pod() { page kubectl exec deployment/hello -- timeout 5 wget -q -O - "$1"; }
 check() { # WHAT CMD...
   local label=$1
   shift
@@ -175,7 +176,7 @@ check() { # WHAT CMD...
 }
 check "the cluster IP, http://$address" from_host "http://$address/"
 check "the NodePort, http://$node:$node_port" from_host "http://$node:$node_port/"
-check "the DNS name, from a pod, http://$name" from_pod "$name"
+check "the DNS name, from a pod, http://$name" from_pod "http://$name/"
 
 begin "Ready after $((SECONDS - started)) seconds"
 cat <<EOF
