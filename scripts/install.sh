@@ -242,13 +242,15 @@ EOF
 # belongs to the data folder; another Orch's are left alone.
 run=$(sed -n 's|^state = "\(/run/orch-[0-9a-f]*\)/containerd"$|\1|p' "$data"/agent/*.toml 2>/dev/null | head -n 1)
 run=${run:-/run/orch-none}
+# The network namespaces of its pods: they stay, with their interfaces, when only processes end.
+spaces=$(find "$run" -name config.json -exec grep -oh '"/[a-z/]*netns/cni-[0-9a-f-]*"' {} + 2>/dev/null | tr -d '"' | sort -u)
 descendants() {
   for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do descendants "$child"; done
   echo "$1"
 }
 for directory in /proc/[0-9]*; do
   pid=${directory#/proc/}
-  line=$(tr '\0' ' ' <"$directory/cmdline" 2>/dev/null) || continue
+  { line=$(tr '\0' ' ' <"$directory/cmdline"); } 2>/dev/null || continue
   program=${line%% *}
   case ${program##*/} in
     containerd | containerd-shim*) ;;
@@ -266,6 +268,10 @@ unmount() {
 }
 unmount "$run"
 unmount "$data"
+for space in $spaces; do
+  umount -l "$space" 2>/dev/null
+  rm -f "$space"
+done
 
 # Interfaces and tables whose names Orch gave.
 for link in $(ls /sys/class/net 2>/dev/null); do
@@ -296,7 +302,9 @@ main() {
       ;;
     --uninstall-now)
       # For quickstart.sh, which installs no service.
-      bin_dir=$(mktemp -d) name=orch-quickstart config_dir=/etc/orch systemd_dir=$bin_dir
+      bin_dir=$(mktemp -d) name=orch-quickstart systemd_dir=$bin_dir
+      config_dir=${ORCH_KUBECONFIG:-/etc/orch/orch.yaml}
+      [ "$config_dir" != /etc/orch/orch.yaml ] || config_dir=/etc/orch
       write_uninstall
       sh "$bin_dir/$name-uninstall.sh"
       rm -rf "$bin_dir"

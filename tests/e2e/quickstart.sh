@@ -1,0 +1,29 @@
+#!/bin/bash
+# scripts/quickstart.sh twice, and that uninstall leaves nothing behind: no process, mount, interface or table.
+. "$(dirname "$0")/lib.sh"
+root=$(cd "$(dirname "$0")/../.." && pwd)
+export ORCH_DATA_DIR=$work/data ORCH_KUBECONFIG=$KUBECONFIG
+quickstart() { timeout 1500 "$root/scripts/quickstart.sh" "$@"; }
+flags=(-- --https-listen-port "$port" --kubelet-port $((port + 1)) --node-name e2e)
+
+left() {
+  pgrep -fa "$work/data"
+  grep -s "$work/data" /proc/mounts
+  ls -d /sys/class/net/orch* /run/netns/cni-* 2>/dev/null
+  nft list tables | grep orch
+  ls -d "$work/data" 2>/dev/null
+}
+before=$(left)
+expect "the first run" "the DNS name, from a pod, http://hello.default.svc.cluster.local: ok" quickstart "${flags[@]}"
+pods() { k get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID}{"\n"}{end}'; }
+running=$(pods)
+expect "the second run changes nothing" "runs already" quickstart "${flags[@]}"
+check "the same containers go on" [ "$(pods)" = "$running" ]
+expect "stop" "its containers go on" quickstart stop
+expect "start again" "Ready after" quickstart "${flags[@]}"
+check "still the same containers" [ "$(pods)" = "$running" ]
+expect "uninstall" "is gone" quickstart uninstall
+after=$(left)
+check "nothing is left" [ "$after" = "$before" ]
+[ "$after" = "$before" ] || diff <(echo "$before") <(echo "$after") | sed 's/^/  # /'
+exit $failed
