@@ -220,6 +220,12 @@ void SpdyStream::reset() {
     const std::lock_guard lock(session->mutex_);
     write_closed_ = read_closed_ = true;
     session->release_if_done(*this);
+    // The peer would take a reset before the answer to its opening for a refusal.
+    const bool theirs = (id_ % 2 == 1) == (session->role_ == SpdySession::Role::kServer);
+    if (theirs && !replied_) {
+      reset_after_reply_ = true;
+      return;
+    }
   }
   session->send_reset(id_, kCancel);
 }
@@ -449,9 +455,14 @@ bool SpdySession::on_syn_stream(uint8_t flags, std::string_view payload) {
     put32(frame, id);
     if (!transport_->write(frame + block)) return false;
   }
-  const std::lock_guard lock(mutex_);
-  stream->replied_ = true;
-  changed_.notify_all();
+  bool reset = false;
+  {
+    const std::lock_guard lock(mutex_);
+    stream->replied_ = true;
+    reset = stream->reset_after_reply_;
+    changed_.notify_all();
+  }
+  if (reset) send_reset(id, kCancel);
   return true;
 }
 
@@ -472,11 +483,13 @@ bool SpdySession::on_syn_reply(uint8_t flags, std::string_view payload) {
 void SpdySession::on_reset(uint32_t id) {
   const auto stream = find(id & 0x7fffffff);
   if (!stream) return;
-  stream->in_.end();
-  const std::lock_guard lock(mutex_);
-  stream->read_closed_ = stream->write_closed_ = true;
-  release_if_done(*stream);
-  changed_.notify_all();
+  {
+    const std::lock_guard lock(mutex_);
+    stream->read_closed_ = stream->write_closed_ = true;
+    release_if_done(*stream);
+    changed_.notify_all();
+  }
+  stream->in_.end();  // last: whoever has read the end finds the stream closed for writing too
 }
 
 bool SpdySession::read_data(uint32_t id, uint8_t flags, uint32_t size) {

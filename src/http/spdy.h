@@ -52,7 +52,8 @@ class SpdyStream final : public Stream, public std::enable_shared_from_this<Spdy
   const Headers headers_;
   Pipe in_;
   // Under the session's lock:
-  bool replied_ = false;  // by the peer, for a stream of ours
+  bool replied_ = false;  // by whoever did not open it
+  bool reset_after_reply_ = false;
   bool write_closed_ = false;
   bool read_closed_ = false;
 };

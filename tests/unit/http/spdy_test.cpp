@@ -25,6 +25,7 @@ struct Server {
     session = SpdySession::start(std::move(transport), SpdySession::Role::kServer,
                                  [this](const std::shared_ptr<SpdyStream>& stream) {
                                    if (stream->header("streamtype") == "unwanted") return false;
+                                   if (stream->header("streamtype") == "hasty") stream->reset();
                                    const std::lock_guard lock(mutex);
                                    streams.push_back(stream);
                                    changed.notify_all();
@@ -83,6 +84,16 @@ TEST_CASE("refused, reset and orphaned SPDY streams end") {
   client.reset();
   CHECK_FALSE(two->write("x"));
   two->close();
+}
+
+TEST_CASE("a SPDY stream reset before it was answered is opened, then ends") {
+  auto [a, b] = make_stream_pair();
+  Server server(a);
+  const auto client = SpdySession::start(b, SpdySession::Role::kClient, nullptr);
+  const auto stream = client->open({{"streamtype", "hasty"}}, kLong);
+  REQUIRE(stream.ok());
+  CHECK(read_all(**stream).empty());
+  CHECK_FALSE((*stream)->write("x"));
 }
 
 TEST_CASE("a full SPDY stream holds back the sender and comes free on close") {
