@@ -180,6 +180,9 @@ fi
 if wants integration; then
   if ! compgen -G "tests/integration/*.cpp" >/dev/null; then
     echo "no integration tests"
+  elif ! scripts/images.sh >"$logs/images.log" 2>&1; then
+    tail -n 20 "$logs/images.log"
+    fail "scripts/images.sh"
   elif build "$preset" integration integration_node; then
     say "integration tests ($preset)"
     run_catch "build/$preset/integration"
