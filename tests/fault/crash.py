@@ -17,7 +17,7 @@ from faultlib import actors, records
 from faultlib.actors import Plan, Watching, Writer
 from faultlib.api import Api, Credentials
 from faultlib.checker import Watcher, check, everything
-from faultlib.server import OlderCopy, Server, cut_log
+from faultlib.server import OlderCopy, PowerDisk, Server, cut_log
 
 WRITERS, PER_PROCESS = 16, 4
 PAUSE = 0.012  # mean, seconds between two requests of a writer
@@ -38,8 +38,8 @@ PLANS = [
 SHARED = [f"shared-{i}" for i in range(40)]
 
 
-def say(fine, name, why=""):
-    print(f"{'ok' if fine else 'not ok'} crash: {name}", flush=True)
+def say(fine, name, why="", title="crash"):
+    print(f"{'ok' if fine else 'not ok'} {title}: {name}", flush=True)
     if why and not fine:
         print("\n".join("  # " + line for line in str(why).splitlines()), flush=True)
     return fine
@@ -69,11 +69,12 @@ def run(crew):
 class Scene:
     """A server with writers and watchers in processes of their own, so that Python keeps up with it."""
 
-    def __init__(self, args, folder):
+    def __init__(self, args, folder, power=False):
         shutil.rmtree(folder, ignore_errors=True)
         self.seen = f"{folder}/seen"
         os.makedirs(self.seen)
         self.server = Server(args.orch, folder, args.port)
+        self.disk = PowerDisk(folder, self.server.data) if power else None
         self.random = random.Random(args.seed)
         context = multiprocessing.get_context("fork")
         self.stop_writing, self.stop_watching = context.Event(), context.Event()
@@ -109,6 +110,8 @@ class Scene:
     def kill_in_use(self):
         time.sleep(self.random.uniform(0.05, 2.0))
         self.server.kill()
+        if self.disk:
+            self.disk.cut()
         self.kills["in use"] += 1
 
     def start(self):
@@ -155,6 +158,8 @@ class Scene:
             if process.is_alive():
                 process.kill()
         self.server.close()
+        if self.disk:
+            self.disk.close()
 
     def judge(self):
         plans = PLANS + [Plan("final", "configmaps", "list", False, 0, 0, "")]
@@ -194,34 +199,22 @@ RULES = [
 def crash(args):
     scene = Scene(args, f"{args.dir}/crash")
     begun = time.monotonic()
-    try:
-        scene.begin()
+
+    def rounds():
         for _ in range(args.rounds):
             # A round is one kill. A quarter of them hit a server that has not come up yet.
             if scene.server.process.poll() is None:
                 scene.kill_in_use()
-            elif scene.random.random() < 0.33:
+            elif scene.random.random() < 0.25:
                 scene.start_and_kill()
                 continue
             else:
                 scene.start()
                 scene.kill_in_use()
-        scene.start()
-        time.sleep(0.5)
-        code = scene.finish()
-    except RuntimeError as error:
-        say(False, "the server comes back after every kill", error)
+
+    fine, figures = play(scene, rounds, "kill", "crash")
+    if not figures:
         return False
-    finally:
-        scene.end()
-    say(True, "the server comes back after every kill")
-    fine = say(code == 0, "the server ends in order", f"exit code {code}")
-    violations, figures = scene.judge()
-    for rule, name in RULES:
-        fine &= say(rule not in figures["violations"], name,
-                    "\n".join(v.text for v in violations if v.rule == rule))
-    odd = scene.strange()
-    fine &= say(not odd, "every answer was one to expect", "\n".join(odd[:20]))
     seconds = time.monotonic() - begun
     starts = sorted(scene.starts)
     print(f"# {args.rounds} rounds in {seconds:.0f} s: killed {scene.kills['in use']} times in use, "
@@ -231,6 +224,56 @@ def crash(args):
           f"{figures['reads']} reads; history of {figures['history']} events, {figures['events']} seen in "
           f"{figures['watches']} watches; {figures['lists']} lists, {figures['bookmarks']} bookmarks, "
           f"{figures['expired']} expired", flush=True)
+    return fine
+
+
+def play(scene, rounds, what, title):
+    """The scene from its beginning to the judgement: (whether all is well, figures or None)."""
+    try:
+        scene.begin()
+        rounds()
+        scene.start()
+        time.sleep(0.5)
+        code = scene.finish()
+    except RuntimeError as error:
+        return say(False, f"the server comes back after every {what}", error, title), None
+    finally:
+        scene.end()
+    say(True, f"the server comes back after every {what}", "", title)
+    fine = say(code == 0, "the server ends in order", f"exit code {code}", title)
+    violations, figures = scene.judge()
+    for rule, name in RULES:
+        fine &= say(rule not in figures["violations"], name,
+                    "\n".join(v.text for v in violations if v.rule == rule), title)
+    odd = scene.strange()
+    fine &= say(not odd, "every answer was one to expect", "\n".join(odd[:20]), title)
+    return fine, figures
+
+
+def power(args):
+    """The same with the power of the disk cut instead: what was not flushed is gone."""
+    if os.geteuid() != 0:
+        print("# no right to mount: power cuts not tested")
+        return True
+    scene = Scene(args, f"{args.dir}/power", power=True)
+
+    def rounds():
+        scene.kill_in_use()
+        # That it is a power cut: what nobody flushed does not survive one.
+        unflushed = f"{scene.server.data}/unflushed"
+        with open(unflushed, "w", encoding="utf-8") as file:
+            file.write("gone")
+        scene.disk.cut()
+        if os.path.exists(unflushed) and os.path.getsize(unflushed):
+            raise RuntimeError("the disk kept what was not flushed: this is no power cut")
+        for _ in range(args.power - 1):
+            scene.start()
+            scene.kill_in_use()
+
+    fine, figures = play(scene, rounds, "power cut", "power")
+    if figures:
+        print(f"# {args.power} power cuts: {figures['ok']} writes acknowledged, {figures['doubt']} in doubt; history "
+              f"of {figures['history']} events, {figures['events']} seen")
     return fine
 
 
@@ -279,6 +322,8 @@ def first_starts(args):
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
         server = Server(args.orch, folder, args.port)
+        # Every other time with the power of the disk.
+        disk = PowerDisk(folder, server.data) if number % 2 and os.geteuid() == 0 else None
         try:
             server.start()
             if number == 0:
@@ -286,6 +331,8 @@ def first_starts(args):
             else:
                 time.sleep(chance.uniform(0, usual))
             server.kill()
+            if disk:
+                disk.cut()
             server.start()
             server.wait_ready()
             Api(Credentials(server.kubeconfig, folder)).request("GET", "/api/v1/namespaces")
@@ -296,6 +343,8 @@ def first_starts(args):
             break
         finally:
             server.close()
+            if disk:
+                disk.close()
     if fine:
         say(True, f"a first start that is cut off can be repeated ({args.first_starts} times)")
     return fine
@@ -307,6 +356,7 @@ def main():
     parser.add_argument("--dir", required=True, help="a folder on a disk; what is in it is deleted")
     parser.add_argument("--port", type=int, default=17443)
     parser.add_argument("--rounds", type=int, default=0, help="kills")
+    parser.add_argument("--power", type=int, default=0, help="power cuts of the disk; as root")
     parser.add_argument("--first-starts", type=int, default=0)
     parser.add_argument("--broken", action="store_true", help="show that the checker notices a broken store")
     parser.add_argument("--seed", type=int, default=None)
@@ -322,6 +372,8 @@ def main():
         fine &= broken(args, "a log that lost its last commits", ["lost"], harm_by_cut)
     if args.first_starts:
         fine &= first_starts(args)
+    if args.power:
+        fine &= power(args)
     if args.rounds:
         fine &= crash(args)
     return 0 if fine else 1

@@ -44,10 +44,17 @@ eventually() {
   done
 }
 
-flags=(--disable-agent --bind-address 127.0.0.1 --https-listen-port "$port" --write-kubeconfig "$KUBECONFIG")
+# command FLAGS...: sets the array `command`. `data`, `port`, `KUBECONFIG` and the array `prefix` (a command to
+# run orch by) may be set for one call.
+prefix=()
+command() {
+  command=("${prefix[@]}" "$ORCH" server --data-dir "$data" --disable-agent --bind-address 127.0.0.1
+    --https-listen-port "$port" --write-kubeconfig "$KUBECONFIG" "$@")
+}
 # launch FLAGS...: the server, in the background.
 launch() {
-  "$ORCH" server --data-dir "$data" "${flags[@]}" "$@" >>"$log" 2>&1 &
+  command "$@"
+  "${command[@]}" >>"$log" 2>&1 &
   server=$!
 }
 ready() { kill -0 "$server" && api GET /readyz; }
@@ -68,20 +75,22 @@ down() {
   wait "$server" 2>/dev/null
   server=
 }
-# api METHOD PATH [BODY]: prints the answer; fails unless its code is 2xx.
+# api METHOD PATH [-]: prints the answer; fails unless its code is 2xx. With -, the body is read from stdin.
 api() { timeout 30 python3 "$here/request.py" "$KUBECONFIG" "$work" "$@"; }
 maps=/api/v1/namespaces/default/configmaps
 # make NAME [KILOBYTES]: a config map.
 make() {
-  api POST "$maps" "{\"metadata\":{\"name\":\"$1\"},\"data\":{\"v\":\"$(head -c "$((${2:-0} * 750))" /dev/urandom | base64 -w0)\"}}"
+  printf '{"metadata":{"name":"%s"},"data":{"v":"%s"}}' "$1" \
+    "$(head -c $((${2:-0} * 750)) /dev/urandom | base64 -w0)" | api POST "$maps" -
 }
 has() { api GET "$maps/$1"; }
 
-# refuses WHAT TEXT CMD...: orch says one line with the text on stderr and ends with exit code 1.
+# refuses WHAT TEXT [FLAGS...]: orch says one line with the text on stderr and ends with exit code 1.
 refuses() {
   local what=$1 text=$2 out status lines
   shift 2
-  out=$(timeout 60 "$@" 2>&1 >/dev/null)
+  command "$@"
+  out=$(timeout 60 "${command[@]}" 2>&1 >/dev/null)
   status=$?
   # Lines of the log may come before; the last line is the reason, and the only one of its kind.
   lines=$(grep -c '^orch: ' <<<"$out")
@@ -92,8 +101,6 @@ refuses() {
     not_ok "$what" "wanted exit code 1 and one line with: $text" "exit code $status" "$out"
   fi
 }
-serve() { "$ORCH" server --data-dir "$data" "${flags[@]}" "$@"; }
-
 mounts=()
 # mounted FOLDER: is unmounted at the end.
 mounted() { mounts+=("$1"); }

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""request.py KUBECONFIG FOLDER METHOD PATH [BODY]: one request as the administrator. Prints the answer; exit
-code 0 if its code is 2xx, 22 if it is another, 1 if there is none."""
+"""request.py KUBECONFIG FOLDER METHOD PATH [-]: one request as the administrator, with the body from stdin if
+there is a -. Prints the answer; exit code 0 if its code is 2xx, 22 if it is another, 1 if there is none."""
 import http.client
 import sys
 
 from faultlib.api import Credentials
+
+_TYPES = {"PATCH": "application/merge-patch+json"}
 
 
 def main():
@@ -13,8 +15,8 @@ def main():
         credentials = Credentials(kubeconfig, folder)
         connection = http.client.HTTPSConnection(credentials.host, credentials.port, timeout=20,
                                                  context=credentials.context())
-        connection.request(method, path, body[0].encode() if body else None,
-                           {"Content-Type": "application/json"} if body else {})
+        connection.request(method, path, sys.stdin.buffer.read() if body else None,
+                           {"Content-Type": _TYPES.get(method, "application/json")} if body else {})
         answer = connection.getresponse()
         print(answer.read().decode())
     except (OSError, ValueError, http.client.HTTPException) as error:
