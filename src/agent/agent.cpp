@@ -122,8 +122,9 @@ class AgentImpl final : public Agent {
     n.cluster_dns = config_.cluster_dns;
     n.cluster_domain = config_.cluster_domain;
     n.resolv_conf = config_.resolv_conf;
-    network_ =
-        std::make_unique<NodeNetwork>(*informers_, std::move(n), [this] { kubelet_->network_changed(); });
+    n.on_ready = [this] { kubelet_->network_changed(); };
+    n.on_services = [this](const Status& status) { kubelet_->services_changed(status); };
+    network_ = std::make_unique<NodeNetwork>(*informers_, std::move(n));
   }
 
   Status start_api() {

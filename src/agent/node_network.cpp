@@ -31,7 +31,6 @@ int uplink_mtu(const NodeNet& node) {
 
 struct NodeNetwork::Rep {
   NodeNetworkConfig config;
-  std::function<void()> on_ready;
   HostFeatures features;
   std::unique_ptr<Routes> routes;
   std::unique_ptr<Proxy> proxy;
@@ -62,16 +61,14 @@ struct NodeNetwork::Rep {
         base::log_error("network", "no CNI configuration", {{"error", s.message()}});
         return;
       }
-      on_ready();
+      config.on_ready();
     });
   }
 };
 
-NodeNetwork::NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config,
-                         std::function<void()> on_ready)
+NodeNetwork::NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config)
     : rep_(std::make_unique<Rep>()) {
   rep_->config = std::move(config);
-  rep_->on_ready = std::move(on_ready);
   auto features = prepare_host(rep_->config.cluster_cidr.find(':') != std::string::npos);
   if (features.ok()) {
     rep_->features = *features;
@@ -85,6 +82,7 @@ NodeNetwork::NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig c
   proxy.node_name = rep_->config.node_name;
   proxy.ipv6 = rep_->config.cluster_cidr.find(':') != std::string::npos;
   proxy.ipv4 = !proxy.ipv6;
+  proxy.on_status = rep_->config.on_services;
   proxy.masquerade_local = !rep_->features.bridge_netfilter;
   if (auto ip = parse_ip(rep_->config.cluster_dns)) {
     proxy.own_ips.push_back(*ip);
@@ -117,7 +115,5 @@ void NodeNetwork::stop() {
   rep_->proxy.reset();
   rep_->routes.reset();
 }
-
-Status NodeNetwork::proxy_status() const { return rep_->proxy ? rep_->proxy->status() : Status(); }
 
 }  // namespace orch::agent

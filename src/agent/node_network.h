@@ -18,20 +18,21 @@ struct NodeNetworkConfig {
   std::string cluster_cidr;
   std::string cluster_dns, cluster_domain;
   std::string resolv_conf;
+  /// Called on some thread: containers can be connected now.
+  std::function<void()> on_ready;
+  /// Called on some thread when services cease to work on this node, and when they work again.
+  std::function<void(const base::Status&)> on_services;
 };
 
 /// Construct before the informers start. Once the node's pod range is known, containers can be connected.
 class NodeNetwork {
  public:
-  /// `on_ready` is called (on some thread) when the network was configured.
-  NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config, std::function<void()> on_ready);
+  NodeNetwork(client::InformerFactory& informers, NodeNetworkConfig config);
   ~NodeNetwork();
   /// What cannot be started is logged; the node goes on without it.
   base::Status start();
   /// Ends the threads that read the informers, which may end after this. Rules, routes and addresses stay.
   void stop();
-  /// Of the service proxy: see Proxy::status().
-  base::Status proxy_status() const;
 
  private:
   struct Rep;

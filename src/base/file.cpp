@@ -160,11 +160,11 @@ Result<std::unique_ptr<FileLock>> FileLock::acquire(const std::string& path) {
     while (!pid.empty() && pid.back() == '\n') pid.pop_back();
     return Status(Code::kConflict, cat(path, " is in use by process ", pid.empty() ? "(unknown)" : pid));
   }
+  // For people only: on a full disk the lock is held without it.
   const std::string pid = cat(::getpid(), "\n");
-  if (::ftruncate(fd.get(), 0) != 0) return failed("truncate", path, errno);
-  if (::pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    return failed("write", path, errno);
-  }
+  const bool noted = ::ftruncate(fd.get(), 0) == 0 &&
+                     ::pwrite(fd.get(), pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size());
+  if (!noted && ::ftruncate(fd.get(), 0) != 0) return failed("write", path, errno);
   return std::unique_ptr<FileLock>(new FileLock(fd.release()));
 }
 

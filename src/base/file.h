@@ -25,7 +25,8 @@ bool file_exists(const std::string& path);
 /// Names (not paths) sorted, without . and ..
 Result<std::vector<std::string>> list_dir(const std::string& path);
 
-/// An exclusive flock on a file, held until destroyed; its content is the holder's process id.
+/// An exclusive flock on a file, held until destroyed; its content is the holder's process id, if the disk
+/// has space for it.
 class FileLock {
  public:
   /// kConflict with the holder's process id in the message when another process holds it.

@@ -9,6 +9,7 @@
 
 #include "agent/agent.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/timer.h"
@@ -50,6 +51,19 @@ int fail(const base::Status& status) {
   return 1;
 }
 
+/// One node per data folder: two would share a containerd and undo each other's work.
+base::Result<std::unique_ptr<base::FileLock>> lock_node(const std::string& data_dir) {
+  const std::string folder = data_dir + "/agent";
+  ORCH_RETURN_IF_ERROR(base::make_dirs(folder, 0755));
+  auto lock = base::FileLock::acquire(folder + "/lock");
+  if (lock.ok()) return lock;
+  const bool taken = lock.error().code() == base::Code::kConflict;
+  return base::Status(
+      lock.error().code(),
+      base::cat("the data folder ", data_dir,
+                taken ? " is in use by another orch: " : " cannot be used: ", lock.error().message()));
+}
+
 agent::AgentConfig agent_config(const Options& o) {
   agent::AgentConfig a;
   a.data_dir = o.data_dir;
@@ -72,9 +86,13 @@ int run_server(const Options& o, const sigset_t& signals) {
   if (!server.ok()) return fail(server.error());
   base::log_info("server", "ready",
                  {{"port", std::to_string((*server)->port())}, {"version", std::string(base::version())}});
+  std::unique_ptr<base::FileLock> lock;
   std::unique_ptr<client::Client> client;
   std::unique_ptr<agent::Agent> node;
   if (!o.disable_agent) {
+    auto locked = lock_node(o.data_dir);
+    if (!locked.ok()) return fail(locked.error());
+    lock = std::move(*locked);
     agent::AgentConfig a = agent_config(o);
     a.cluster_cidr = o.server.cluster_cidr;
     a.service_cidr = o.server.service_cidr;
@@ -99,6 +117,8 @@ int run_server(const Options& o, const sigset_t& signals) {
 
 int run_agent(const Options& o, const sigset_t& signals) {
   Base base;
+  const auto lock = lock_node(o.data_dir);
+  if (!lock.ok()) return fail(lock.error());
   auto joined = join_cluster(o.data_dir, o.server_url, o.token, o.node.node_name, certificate_addresses(o),
                              base.clock.now());
   if (!joined.ok()) return fail(joined.error());

@@ -100,6 +100,10 @@ class Store {
   virtual Revision revision() const = 0;
   /// History before this revision is gone.
   virtual Revision compacted() const = 0;
+  /// What is known of keys with this prefix is known from this revision on: compacted(), or later where some
+  /// of them live in memory only, so that what they were before a restart is not known. Who followed them
+  /// from before it has to look at the whole again.
+  virtual Revision history_begins(std::string_view prefix) const = 0;
 
   /// Keys in [start, end) as of `at` (0: now). `end` empty: only the key `start`; `end` one NUL byte: no
   /// upper bound (what prefix_end("") gives). limit 0: all.

@@ -151,8 +151,11 @@ class ServerImpl final : public Server {
     ORCH_RETURN_IF_ERROR(base::make_dirs(folder, 0700));
     auto lock = base::FileLock::acquire(config_.data_dir + "/server/lock");
     if (!lock.ok()) {
-      return Status(Code::kConflict, base::cat("the data folder ", config_.data_dir,
-                                               " is in use by another orch: ", lock.error().message()));
+      const bool taken = lock.error().code() == Code::kConflict;
+      return Status(
+          lock.error().code(),
+          base::cat("the data folder ", config_.data_dir,
+                    taken ? " is in use by another orch: " : " cannot be used: ", lock.error().message()));
     }
     lock_ = std::move(*lock);
     datastore::SqliteOptions options;

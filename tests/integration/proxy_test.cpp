@@ -1,6 +1,7 @@
 // The service proxy with real nftables and real connections, in network namespaces of the test's own.
 #include "agent/proxy/proxy.h"
 
+#include <future>
 #include <map>
 #include <random>
 
@@ -317,7 +318,10 @@ TEST_CASE("A flushed ruleset is written again with the next change; no nft is a 
   SECTION("missing") {
     ProxyConfig config;
     config.nft = "nft-that-is-not-there";
+    std::promise<std::string> told;
+    config.on_status = [&told](const base::Status& status) { told.set_value(status.message()); };
     w.start(config);
+    CHECK(told.get_future().get().find("install the package nftables") != std::string::npos);
     CHECK(w.proxy->status().code() == base::Code::kNotFound);
     CHECK(w.proxy->status().message().find("nft-that-is-not-there") != std::string::npos);
   }

@@ -90,11 +90,13 @@ bool runs_with_argument(pid_t pid, const std::string& word) {
 
 int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
-/// The last lines of a log, for error messages.
-std::string tail(const std::string& path) {
-  const auto content = base::read_file(path);
+/// The last line of a log, for error messages, which are one line themselves.
+std::string last_line(const std::string& path) {
+  auto content = base::read_file(path);
   if (!content.ok()) return {};
-  return content->size() > 1500 ? content->substr(content->size() - 1500) : *content;
+  while (!content->empty() && content->back() == '\n') content->pop_back();
+  const size_t begin = content->rfind('\n');
+  return begin == std::string::npos ? *content : content->substr(begin + 1);
 }
 
 }  // namespace
@@ -194,7 +196,12 @@ Status Containerd::Rep::spawn() {
   }
   auto started = base::spawn_process({options.binary, "--config", config_path}, options.environment, log_path,
                                      /*die_with_parent=*/false);
-  if (!started.ok()) return started.error();
+  if (!started.ok()) {
+    if (started.error().code() != Code::kNotFound) return started.error();
+    return {Code::kNotFound,
+            base::cat(started.error().message(), " (install the package containerd, or name another runtime ",
+                      "with --container-runtime-endpoint)")};
+  }
   {
     std::lock_guard lock(mutex);
     pid = *started;
@@ -217,11 +224,11 @@ Status Containerd::Rep::wait_ready(milliseconds timeout) const {
     const bool gone = ours ? ::waitpid(current, nullptr, WNOHANG) == current : ::kill(current, 0) != 0;
     if (gone) {
       return {Code::kServiceUnavailable,
-              base::cat("containerd ended at once; its log says:\n", tail(log_path))};
+              base::cat("containerd ended at once; its log ", log_path, " ends with: ", last_line(log_path))};
     }
     if (std::chrono::steady_clock::now() > deadline) {
-      return {Code::kTimeout,
-              base::cat("containerd does not answer on ", socket_path, "; its log says:\n", tail(log_path))};
+      return {Code::kTimeout, base::cat("containerd does not answer on ", socket_path, "; its log ", log_path,
+                                        " ends with: ", last_line(log_path))};
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, milliseconds(100));

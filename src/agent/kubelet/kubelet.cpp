@@ -403,6 +403,7 @@ void Kubelet::stop() {
 }
 
 void Kubelet::network_changed() { rep_->node->poke(); }
+void Kubelet::services_changed(const base::Status& status) { rep_->node->services_changed(status); }
 bool Kubelet::node_ready() const { return rep_->node->ready(); }
 const KubeletConfig& Kubelet::config() const { return rep_->config; }
 Runtime& Kubelet::runtime() const { return rep_->deps.runtime; }

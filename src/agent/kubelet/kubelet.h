@@ -56,6 +56,8 @@ class Kubelet {
 
   /// The network is set up (or is not any more): the node's readiness is looked at now.
   void network_changed();
+  /// Services work on this node, or why not; shown in the node's status.
+  void services_changed(const base::Status& status);
   bool node_ready() const;
   const KubeletConfig& config() const;
 

@@ -83,6 +83,14 @@ void NodeAgent::poke() {
   pool_.post([this] { work(); });
 }
 
+void NodeAgent::services_changed(const base::Status& status) {
+  {
+    std::lock_guard lock(mutex_);
+    services_error_ = status.message();
+  }
+  poke();
+}
+
 void NodeAgent::schedule(base::Duration delay) {
   base::Timers::Id old = 0;
   {
@@ -137,6 +145,10 @@ NodeStatusInput NodeAgent::collect(bool with_images) {
   input.pressure = machine_pressure(config_.root_dir);
   input.orch_version = base::version();
   input.addresses = addresses();
+  {
+    std::lock_guard lock(mutex_);
+    input.services_error = services_error_;
+  }
   auto info = runtime_.info();
   if (info.ok()) {
     input.runtime = std::move(*info);

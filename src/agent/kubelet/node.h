@@ -12,6 +12,7 @@
 #include "agent/kubelet/event_recorder.h"
 #include "agent/kubelet/node_status.h"
 #include "base/clock.h"
+#include "base/status.h"
 #include "base/threads.h"
 #include "base/timer.h"
 #include "client/client.h"
@@ -29,6 +30,8 @@ class NodeAgent {
   void stop();
   /// Something that the status shows may have changed (network, images): look now.
   void poke();
+  /// Of the service proxy, for the node's NetworkUnavailable condition.
+  void services_changed(const base::Status& status);
 
   const MachineInfo& machine() const { return machine_; }
   std::vector<std::string> addresses() const;
@@ -59,6 +62,7 @@ class NodeAgent {
   std::vector<std::string> addresses_;  // under mutex_
   bool registered_ = false;             // under mutex_
   bool ready_ = false;                  // under mutex_
+  std::string services_error_;          // under mutex_
   bool stopping_ = false;               // under mutex_
   bool queued_ = false;                 // under mutex_
   std::string uid_;                     // under mutex_

@@ -72,8 +72,24 @@ void add_pressure(Json& conditions, const Json& previous, const NodeStatusInput&
                                         "kubelet has sufficient PID available", previous, input.now));
 }
 
+/// Pods that are there go on, but no new ones come. A node whose services always worked does not mention it.
+void add_network(Json& conditions, const Json& previous, const NodeStatusInput& input) {
+  const auto before = array_at(previous, {"conditions"});
+  const bool mentioned = std::any_of(before.begin(), before.end(), [](const Json& c) {
+    return string_at(c, {"type"}) == "NetworkUnavailable";
+  });
+  if (!input.services_error.empty()) {
+    conditions.push_back(condition("NetworkUnavailable", true, "ServiceRulesNotWritten", input.services_error,
+                                   previous, input.now));
+  } else if (mentioned) {
+    conditions.push_back(condition("NetworkUnavailable", false, "ServiceRulesWritten",
+                                   "the rules of all services are in place", previous, input.now));
+  }
+}
+
 bool is_own_condition(std::string_view type) {
-  return type == "Ready" || type == "MemoryPressure" || type == "DiskPressure" || type == "PIDPressure";
+  return type == "Ready" || type == "NetworkUnavailable" || type == "MemoryPressure" ||
+         type == "DiskPressure" || type == "PIDPressure";
 }
 
 Json image_list(std::vector<ImageInfo> images) {
@@ -156,6 +172,7 @@ Json node_status(const Json& previous, const KubeletConfig& config, const NodeSt
   out["allocatable"] = std::move(allocatable);
 
   Json conditions = Json::array();
+  add_network(conditions, previous, input);
   add_pressure(conditions, previous, input);
   conditions.push_back(ready_condition(previous, input));
   Json kept = Json::array();

@@ -42,7 +42,8 @@ struct NodeStatusInput {
   MachineInfo machine;
   Pressure pressure;
   RuntimeInfo runtime;
-  std::string runtime_error;  // why info() failed
+  std::string runtime_error;   // why info() failed
+  std::string services_error;  // why the service proxy could not do its work
   std::vector<std::string> addresses;
   std::vector<ImageInfo> images;  // the 50 largest are shown
   std::string orch_version;

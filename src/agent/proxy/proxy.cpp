@@ -113,12 +113,15 @@ void Proxy::run() {
     }
     for (const auto& key : keys) update(key);
     const Status done = write();
+    bool turned = false;
     {
       std::lock_guard lock(mutex_);
+      turned = done.ok() != status_.ok();
       status_ = done;
       tried_ = true;
       tried_changed_.notify_all();
     }
+    if (turned && config_.on_status) config_.on_status(done);
     if (done.ok()) {
       if (delay.count() != 0) base::log_info("proxy", "nftables written again");
       delay = base::Duration{0};

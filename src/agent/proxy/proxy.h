@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,6 +33,8 @@ struct ProxyConfig {
   uint32_t masquerade_mark = 0x4000;
   std::string table = "orch-proxy";
   std::string nft = "nft";
+  /// Called on the proxy's thread when services cease to work on this node, and when they work again.
+  std::function<void(const base::Status&)> on_status;
 };
 
 /// Thread-safe. Construct before the informers start; the factory must outlive this. One thread of its own,
@@ -42,8 +45,7 @@ class Proxy {
   /// Stops; the rules stay.
   ~Proxy();
   void start();
-  /// OK once the kernel holds what the API says; else why not (kNotFound when nft is not installed). Suited
-  /// for the node's NetworkUnavailable condition.
+  /// OK once the kernel holds what the API says; else why not (kNotFound when nft is not installed).
   base::Status status() const;
   /// Waits until the first full write was tried; false on timeout.
   bool wait_first(std::chrono::milliseconds timeout) const;

@@ -49,6 +49,7 @@ class SqliteStore final : public Store {
 
   Revision revision() const override { return fanout_.revision(); }
   Revision compacted() const override { return compacted_.load(std::memory_order_acquire); }
+  Revision history_begins(std::string_view prefix) const override;
   Range range(std::string_view start, std::string_view end, Revision at, int64_t limit) const override;
   void write(Write write, std::function<void(const WriteResult&)> done) override;
   SubscribeResult subscribe(std::string_view prefix, Revision after, Listener listener) override;
@@ -167,7 +168,10 @@ SqliteStore::~SqliteStore() {
   wake_.notify_all();
   writer_.join();
   checkpointer_.reset();
-  if (const int code = table_.mark_clean(issued_); code != SQLITE_OK) {
+  // Keys in memory end with this; so that nobody who has seen the last of them takes that for the present,
+  // their end is a revision of its own.
+  const Revision last = volatile_.used() ? issued_ + 1 : issued_;
+  if (const int code = table_.mark_clean(last); code != SQLITE_OK) {
     base::log_warning("store", "could not be marked as closed in order; it will be checked when it is opened",
                       {{"error", table_.connection().failure(code).message}});
   }
@@ -237,7 +241,8 @@ void SqliteStore::run_batch(std::vector<Pending> pending) {
 
 bool SqliteStore::ensure_reserved(size_t writes, Failure& failure) {
   const Revision needed = issued_ + static_cast<Revision>(writes);
-  if (needed <= reserved_) return true;
+  // The last one reserved is what the store stands at after a crash; it is not given to a write.
+  if (needed < reserved_) return true;
   const Revision reserved = needed + std::max<Revision>(options_.revision_block, 1);
   const int code = table_.reserve(reserved);
   if (code != SQLITE_OK) {
@@ -401,6 +406,11 @@ Outcome SqliteStore::compact(Revision at) {
 }
 
 // --- Reads ----------------------------------------------------------------------------------------
+
+Revision SqliteStore::history_begins(std::string_view prefix) const {
+  if (!volatile_.overlaps_prefix(prefix)) return compacted();
+  return std::max({compacted(), opened_at_, volatile_.floor()});
+}
 
 Range SqliteStore::range(std::string_view start, std::string_view end, Revision at, int64_t limit) const {
   // A compaction may overtake a read of the present; the next try is beyond it.

@@ -33,6 +33,11 @@ bool VolatileKeys::overlaps_prefix(std::string_view prefix) const {
 
 bool VolatileKeys::contains_prefix(std::string_view prefix) const { return covers(prefix); }
 
+bool VolatileKeys::used() const {
+  const std::lock_guard lock(mutex_);
+  return !keys_.empty() || floor_ > 0;
+}
+
 Head VolatileKeys::head(std::string_view key) const {
   const std::lock_guard lock(mutex_);
   const auto it = keys_.find(key);

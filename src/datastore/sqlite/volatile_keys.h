@@ -34,6 +34,8 @@ class VolatileKeys {
   bool overlaps_prefix(std::string_view prefix) const;
   bool contains_prefix(std::string_view prefix) const;
 
+  /// Whether anything was ever applied.
+  bool used() const;
   Head head(std::string_view key) const;
   /// Adds a committed write; revisions ascend.
   void apply(const Event& event);

@@ -117,6 +117,7 @@ http::Response ApiServer::do_get(Call& call) {
 Result<Page> ApiServer::list_at(const api::Resource& row, const Filter& filter, int64_t revision,
                                 std::string_view after, int64_t limit) {
   std::string start = row.key_prefix(), end;
+  if (revision < registry_.store().history_begins(start)) return continue_expired();
   if (row.namespaced && !filter.ns.empty()) start += filter.ns + "/";
   end = datastore::prefix_end(start);
   if (!after.empty()) start = row.key_prefix() + std::string(after) + '\0';

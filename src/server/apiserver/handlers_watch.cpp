@@ -1,5 +1,6 @@
 // watch: a cache watch joined to an endless response body. No thread belongs to a watch: the store's writer
 // queues frames, the HTTP pump sends them, and one timer per watch ends it after its time.
+#include <algorithm>
 #include <charconv>
 #include <mutex>
 #include <random>
@@ -14,7 +15,10 @@ using base::Status;
 
 namespace {
 
-constexpr std::chrono::minutes kBookmarkPeriod{1};
+constexpr std::chrono::seconds kBookmarkPeriod{60};
+/// The last bookmark comes so long before the end that the server has set for the watch: so a quiet watch
+/// resumes from the present, not from where it began.
+constexpr std::chrono::seconds kBookmarkBeforeEnd{2};
 /// A watch without timeoutSeconds ends after 30 to 60 minutes, so that clients spread over servers.
 constexpr int kDefaultSeconds = 1800;
 
@@ -63,7 +67,10 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
     arm_bookmark();
   }
   void arm_bookmark() {  // under mutex
-    bookmark_timer = timers.after(kBookmarkPeriod, [weak = weak_from_this()] {
+    const std::chrono::seconds wait = std::min(kBookmarkPeriod, left - kBookmarkBeforeEnd);
+    if (wait.count() <= 0) return;
+    left -= wait;
+    bookmark_timer = timers.after(wait, [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->bookmark_tick();
     });
   }
@@ -75,6 +82,7 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   std::weak_ptr<http::StreamBody> stream;  // set before the body starts
   bool closed = false;                     // under mutex
   int64_t sent = 0;                        // under mutex: revision of the last frame
+  std::chrono::seconds left{0};            // under mutex: from the next bookmark, or now, to the end
   base::Timers::Id bookmark_timer = 0, end_timer = 0;
   std::unique_ptr<CacheWatch> watch;
 };
@@ -122,6 +130,7 @@ http::Response ApiServer::do_watch(Call& call) {
   http::Response response;
   response.content_type = session->encoder.content_type();
   const auto lasts = duration_of(query);
+  session->left = lasts;
 
   auto on_start = [session, cache, filter = *filter, since, from_state, send_initial, bookmarks, lasts,
                    this](http::StreamBody& body) {

@@ -76,7 +76,8 @@ Status Registry::start() {
     for (const auto& row : *rows) {
       if (!row->stored || !row->storage_version) continue;
       auto cache = std::make_unique<WatchCache>(row, rep_->progress);
-      cache->set_oldest(base_revision);
+      // Node leases are gone after a restart, and no event says so: their watches begin anew.
+      cache->set_oldest(store_.history_begins(cache->resource().key_prefix()));
       rep_->by_prefix[cache->resource().key_prefix()] = cache.get();
       rep_->by_resource[cache_key(row->group, row->plural)] = std::move(cache);
     }

@@ -233,6 +233,13 @@ TEST_CASE("watches") {
     }
     CHECK(b);
   }
+  SECTION("a bookmark before the end, for a watch that saw nothing") {
+    const auto events = frames(c.get(kMaps + "?watch=1&timeoutSeconds=3&allowWatchBookmarks=true" +
+                                     "&fieldSelector=metadata.name%3Dnone&resourceVersion=" + since));
+    REQUIRE(events.size() == 1);
+    CHECK(events[0]["type"] == "BOOKMARK");
+    CHECK(std::stoll(version_of(events[0]["object"])) > std::stoll(since));
+  }
   SECTION("too old") {
     const auto events = frames(c.get(watch + "&resourceVersion=1"));
     // The history of a young server goes back to its beginning.

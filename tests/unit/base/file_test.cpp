@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,6 +91,22 @@ TEST_CASE("a lock is exclusive and names its holder") {
              orch::testing::contains("in use by process " + std::to_string(::getpid())));
   lock.value().reset();
   CHECK(FileLock::acquire(dir / "lock").ok());
+}
+
+TEST_CASE("a lock needs no space on the disk") {
+  const Folder dir;
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const rlimit none{0, 0};
+    ::signal(SIGXFSZ, SIG_IGN);
+    ::setrlimit(RLIMIT_FSIZE, &none);
+    auto lock = FileLock::acquire(dir / "lock");
+    ::_exit(lock.ok() && FileLock::acquire(dir / "lock").error().code() == Code::kConflict ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
 }
 
 TEST_CASE("a process gets its input and gives its output and exit code") {

@@ -351,7 +351,11 @@ inline void check_volatile(const StoreFactory& make) {
     Store& s = test->store();
     CHECK(s.range(kVolatile, datastore::prefix_end(kVolatile), 0, 0).items.empty());
     Ledger ledger;
-    CHECK(s.subscribe(kVolatile, before - 1, ledger.listener()).outcome == Outcome::kCompacted);
+    CHECK(s.revision() > before);
+    CHECK(s.subscribe(kVolatile, before, ledger.listener()).outcome == Outcome::kCompacted);
+    CHECK(s.history_begins(kVolatile) == s.revision());
+    CHECK(s.history_begins("/") == s.revision());
+    CHECK(s.history_begins("/a") == s.compacted());
     CHECK(s.subscribe(kVolatile, s.revision(), ledger.listener()).outcome == Outcome::kOk);
     CHECK(s.write_sync(put(kVolatile + "n1", "new", 0)).revision > before);
     before = s.revision();

@@ -491,6 +491,23 @@ TEST_CASE("node status") {
   CHECK(node_status_changed(first, second));
   in.now += std::chrono::seconds(60);
   CHECK_FALSE(node_status_changed(second, node_status(second, config, in)));
+  // Mentioned only where services have failed once.
+  const auto network = [](const Json& s) {
+    for (const Json& c : s["conditions"]) {
+      if (c["type"] == "NetworkUnavailable")
+        return base::cat(c["status"].get<std::string>(), " ", c["message"].get<std::string>());
+    }
+    return std::string();
+  };
+  CHECK(network(second).empty());
+  in.services_error = "services do not work on this node: no nft";
+  const Json without = node_status(second, config, in);
+  CHECK(network(without) == "True services do not work on this node: no nft");
+  CHECK(ready(without) == "True kubelet is posting ready status");
+  in.services_error.clear();
+  const Json again = node_status(without, config, in);
+  CHECK(network(again) == "False the rules of all services are in place");
+  CHECK(again["conditions"].size() == without["conditions"].size());
   const Json node = new_node(config, in.machine, second);
   CHECK(node["spec"]["taints"][0] == Json{{"key", "dedicated"}, {"value", "gpu"}, {"effect", "NoSchedule"}});
   CHECK(node["spec"]["taints"][1] == Json{{"key", "cold"}, {"effect", "NoExecute"}});

@@ -122,6 +122,7 @@ class RegistryFixture {
     datastore::SqliteOptions options;
     options.path = folder_ + "/store.db";
     options.clock = &clock;
+    options.volatile_prefixes = {"/registry/coordination.k8s.io/leases/kube-node-lease/"};
     auto opened = datastore::open_sqlite(options);
     INFO(opened.status().message());
     REQUIRE(opened.ok());

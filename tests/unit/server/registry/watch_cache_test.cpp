@@ -145,6 +145,25 @@ TEST_CASE("a restart keeps the history for watches") {
   CHECK(names(f.cache("configmaps").list({})) == "ns/b");
 }
 
+TEST_CASE("a restart ends the watches of what lived in memory only") {
+  RegistryFixture f;
+  f.create("leases.coordination.k8s.io", {{"metadata", {{"name", "node"}}}}, "kube-node-lease");
+  const auto since = f.registry().revision();
+  f.reopen();
+  Recorder got;
+  auto watch = f.cache("leases.coordination.k8s.io").watch({}, since, nullptr, got.sink());
+  REQUIRE_FALSE(watch.ok());
+  CHECK(watch.error().code() == Code::kExpired);
+  CHECK(f.cache("configmaps").watch({}, since, nullptr, got.sink()).ok());
+
+  const auto now = f.cache("leases.coordination.k8s.io").list({}).revision;
+  CHECK(now > since);
+  auto fresh = f.cache("leases.coordination.k8s.io").watch({}, now, nullptr, got.sink());
+  REQUIRE(fresh.ok());
+  f.create("leases.coordination.k8s.io", {{"metadata", {{"name", "node"}}}}, "kube-node-lease");
+  CHECK(got.text() == "+node");
+}
+
 TEST_CASE("objects enter and leave a selection") {
   RegistryFixture f;
   Recorder red;
