@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <sstream>
 
@@ -85,6 +86,16 @@ std::string page_size(const std::string& folder) {
   return base::cat(kib, "Ki");
 }
 
+/// Of the file system that a folder lies on, or will lie on once it is made.
+bool file_system_of(std::string folder, struct statvfs& out) {
+  while (::statvfs(folder.c_str(), &out) != 0) {
+    const size_t slash = folder.rfind('/');
+    if (errno != ENOENT || folder.size() <= 1 || slash == std::string::npos) return false;
+    folder.resize(std::max<size_t>(slash, 1));
+  }
+  return true;
+}
+
 }  // namespace
 
 MachineInfo machine_info(const std::string& root) {
@@ -92,7 +103,7 @@ MachineInfo machine_info(const std::string& root) {
   out.cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
   out.memory_bytes = meminfo("MemTotal");
   struct statvfs fs {};
-  if (::statvfs(root.c_str(), &fs) == 0) {
+  if (file_system_of(root, fs)) {
     out.disk_bytes = static_cast<int64_t>(fs.f_blocks) * static_cast<int64_t>(fs.f_frsize);
     out.disk_inodes = static_cast<int64_t>(fs.f_files);
   }
@@ -120,7 +131,7 @@ Pressure machine_pressure(const std::string& root) {
   Pressure out;
   out.memory_available = meminfo("MemAvailable");
   struct statvfs fs {};
-  if (::statvfs(root.c_str(), &fs) == 0) {
+  if (file_system_of(root, fs)) {
     out.disk_available = static_cast<int64_t>(fs.f_bavail) * static_cast<int64_t>(fs.f_frsize);
     out.inodes_available = static_cast<int64_t>(fs.f_favail);
   }

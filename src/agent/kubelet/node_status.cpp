@@ -129,9 +129,14 @@ std::string kubelet_version(std::string_view orch_version) {
 }
 
 Json capacity_of(const MachineInfo& machine, int64_t max_pods) {
+  // In the form the API stores: what differs only in form would be reported as changed, again and again.
+  const auto kibibytes = [](int64_t bytes) {
+    const auto amount = api::Quantity::parse(base::cat(bytes / 1024, "Ki"));
+    return amount.ok() ? amount->text() : std::string("0");
+  };
   Json out{{"cpu", std::to_string(machine.cpus)},
-           {"memory", base::cat(machine.memory_bytes / 1024, "Ki")},
-           {"ephemeral-storage", base::cat(machine.disk_bytes / 1024, "Ki")},
+           {"memory", kibibytes(machine.memory_bytes)},
+           {"ephemeral-storage", kibibytes(machine.disk_bytes)},
            {"pods", std::to_string(max_pods)}};
   for (const std::string& size : machine.hugepage_sizes) out["hugepages-" + size] = "0";
   return out;

@@ -515,5 +515,24 @@ TEST_CASE("node status") {
   CHECK(kubelet_version("v0.1-3-gabc") == "v1.35.4+orch.v0.1-3-gabc");
 }
 
+TEST_CASE("node capacity is in the API's form, so that reading it back is no change") {
+  MachineInfo machine;
+  machine.cpus = 4;
+  machine.memory_bytes = int64_t{8} << 30;
+  machine.disk_bytes = 0;
+  const Json capacity = capacity_of(machine, 110);
+  CHECK(capacity["memory"] == "8Gi");
+  CHECK(capacity["ephemeral-storage"] == "0");
+  machine.memory_bytes = (int64_t{8} << 30) + 1024;
+  CHECK(capacity_of(machine, 110)["memory"] == "8388609Ki");
+}
+
+TEST_CASE("the disk of a folder that is yet to be made is known") {
+  const MachineInfo here = machine_info("/");
+  CHECK(here.disk_bytes > 0);
+  CHECK(machine_info("/no-such-folder/of/a/node").disk_bytes == here.disk_bytes);
+  CHECK(machine_pressure("/no-such-folder/of/a/node").disk_available > 0);
+}
+
 }  // namespace
 }  // namespace orch::agent
