@@ -180,10 +180,11 @@ fi
 if wants integration; then
   if ! compgen -G "tests/integration/*.cpp" >/dev/null; then
     echo "no integration tests"
-  elif build "$preset" integration integration_node; then
+  elif build "$preset" integration integration_node integration_server; then
     say "integration tests ($preset)"
     run_catch "build/$preset/integration"
     run_catch "build/$preset/integration_node"
+    run_catch "build/$preset/integration_server"
   else
     fail "building the integration tests"
   fi

@@ -66,7 +66,8 @@ Attributes RequestInfo::attributes(const UserInfo& user) const {
   a.name = name;
   if (name.empty() && (verb == "list" || verb == "watch" || verb == "deletecollection")) {
     // A list or watch of one name is authorized as that name.
-    auto selector = api::FieldSelector::parse(query.get("fieldSelector"));
+    a.field_selector = query.get("fieldSelector");
+    auto selector = api::FieldSelector::parse(a.field_selector);
     if (selector.ok()) a.name = std::string(selector->exact("metadata.name"));
   }
   a.path = path;
