@@ -44,9 +44,9 @@ class Scanner {
     } else {
       // The byte as a code point of its own.
       const auto u = static_cast<unsigned char>(c);
-      const std::string rune = u < 0x80 ? std::string(1, c)
-                                        : std::string{static_cast<char>(0xC0 | (u >> 6)),
-                                                      static_cast<char>(0x80 | (u & 0x3F))};
+      const std::string rune =
+          u < 0x80 ? std::string(1, c)
+                   : std::string{static_cast<char>(0xC0 | (u >> 6)), static_cast<char>(0x80 | (u & 0x3F))};
       quoted = go_quote(rune);
       quoted.front() = quoted.back() = '\'';
     }
@@ -131,7 +131,8 @@ class Scanner {
           ++at_;
           if (at_ >= text_.size() || !is_hex(text_[at_])) return wrong("in \\u hexadecimal character escape");
         }
-      } else if (at_ >= text_.size() || std::string_view("bfnrt\\/\"").find(text_[at_]) == std::string_view::npos) {
+      } else if (at_ >= text_.size() ||
+                 std::string_view("bfnrt\\/\"").find(text_[at_]) == std::string_view::npos) {
         return wrong("in string escape code");
       }
     }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "api/resources/object_meta.h"
 #include "api/go_text.h"
+#include "api/resources/object_meta.h"
 #include "api/schema/schema.h"
 #include "http/gzip.h"
 #include "server/apiserver/call.h"
@@ -91,8 +91,7 @@ http::Response ApiServer::handle(http::Request& request) {
   }
   requests_->answered(call.info, request.method, known, call.dry_run, response.status,
                       registry_.clock().mono() - began);
-  if (response.status == 200 && http::accepts_gzip(request))
-    http::compress(response, kCompressedFrom);
+  if (response.status == 200 && http::accepts_gzip(request)) http::compress(response, kCompressedFrom);
   return response;
 }
 
@@ -160,13 +159,13 @@ Status check_path_name(std::string_view name) {
   return {Code::kBadRequest, base::cat("Name parameter invalid: ", api::go_quote(name), ": ", why)};
 }
 
-Status check_table(const ApiServer::Call& call) {
-  const std::string_view part = call.info.query.get("includeObject");
-  if (call.want.form != Form::kTable || part.empty() || part == "Metadata" || part == "None" ||
-      part == "Object")
+Status check_table(const Negotiated& want, const http::Query& query) {
+  const std::string_view part = query.get("includeObject");
+  if (want.form != Form::kTable || part.empty() || part == "Metadata" || part == "None" || part == "Object")
     return {};
-  return {Code::kBadRequest, base::cat("Unable to convert to Table as requested: includeObject: Invalid value: ",
-                                       api::go_quote(part), ": must be 'Metadata', 'Object', 'None', or empty")};
+  return {Code::kBadRequest,
+          base::cat("Unable to convert to Table as requested: includeObject: Invalid value: ",
+                    api::go_quote(part), ": must be 'Metadata', 'Object', 'None', or empty")};
 }
 
 }  // namespace
@@ -189,7 +188,8 @@ http::Response ApiServer::resource_request(Call& call) {
   if (call.request.method == "HEAD" && info.subresource != "proxy") return method_not_allowed();
   if (r.namespaced && info.ns.empty() && info.verb == "create") return method_not_allowed();
   if (Status name = check_path_name(info.name); !name.ok()) return http::Response::from_status(name);
-  if (Status table = check_table(call); !table.ok()) return http::Response::from_status(table);
+  if (Status table = check_table(call.want, info.query); !table.ok())
+    return http::Response::from_status(table);
   if (!info.subresource.empty()) {
     const api::Subresource* sub = r.subresource(info.subresource);
     if (sub == nullptr || (!info.rest.empty() && info.subresource != "proxy")) return no_such_resource();

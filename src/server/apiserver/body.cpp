@@ -57,8 +57,8 @@ std::string_view json_kind(const Json& json) {
 
 /// Not even kind and version could be read.
 Status unrecognized(std::string_view kind, std::string_view why, std::string_view body) {
-  return {Code::kBadRequest, base::cat("the object provided is unrecognized (must be of type ", kind, "): ", why,
-                                       " (", summary(body), ")")};
+  return {Code::kBadRequest, base::cat("the object provided is unrecognized (must be of type ", kind,
+                                       "): ", why, " (", summary(body), ")")};
 }
 
 std::string no_version(std::string_view why) {
@@ -106,7 +106,8 @@ Result<RawBody> parse_body(const http::Request& request, const std::string& medi
     base::JsonParseOptions options;
     options.duplicates = &out.duplicates;
     auto tree = base::parse_json(request.body, options);
-    if (!tree.ok()) return Status(Code::kBadRequest, no_version(json_syntax_error(request.body, tree.error())));
+    if (!tree.ok())
+      return Status(Code::kBadRequest, no_version(json_syntax_error(request.body, tree.error())));
     out.tree = std::move(*tree);
   }
   return out;
@@ -181,8 +182,9 @@ Result<DecodedBody> decode_body(const http::Request& request, FieldValidation va
   if (out.api_version != api_version) {
     if (schema.kind(own_group, own_version, out.kind) == nullptr)
       return refused(other_kind(schema, out.tree, group, kind));
-    return Status(Code::kBadRequest, base::cat("the API version in the data (", out.api_version,
-                                               ") does not match the expected API version (", api_version, ")"));
+    return Status(Code::kBadRequest,
+                  base::cat("the API version in the data (", out.api_version,
+                            ") does not match the expected API version (", api_version, ")"));
   }
   std::vector<std::string> problems;
   for (const auto& path : raw->duplicates) problems.push_back(base::cat("duplicate field \"", path, "\""));
@@ -241,7 +243,8 @@ Result<DeleteOptions> parse_delete_options(const http::Request& request, const h
   propagation = base::string_at(*tree, {"propagationPolicy"});
   const api::FieldPath path("propagationPolicy");
   if (tree->contains("orphanDependents")) {
-    if (given) errors.invalid(path, propagation, "orphanDependents and deletionPropagation cannot be both set");
+    if (given)
+      errors.invalid(path, propagation, "orphanDependents and deletionPropagation cannot be both set");
     if (!given) propagation = base::bool_at(*tree, {"orphanDependents"}) ? "Orphan" : "Background";
   }
   if (given && propagation != "Orphan" && propagation != "Background" && propagation != "Foreground")
@@ -262,8 +265,8 @@ Result<DeleteOptions> parse_delete_options(const http::Request& request, const h
 }
 
 http::Response method_not_allowed() {
-  return http::Response::from_status(Status(
-      Code::kMethodNotAllowed, "the server does not allow this method on the requested resource", {}));
+  return http::Response::from_status(
+      Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource", {}));
 }
 
 http::Response no_such_resource() {

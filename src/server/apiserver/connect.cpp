@@ -50,29 +50,20 @@ Result<std::string> log_query(const http::Query& query, const std::string& pod) 
   }
   api::FieldErrors errors;
   const std::string_view since = query.get("sinceTime");
-  const struct {
-    const char* name;
-    int64_t least;
-    const char* problem;
-  } numbers[] = {{"sinceSeconds", 1, "must be greater than 0"},
-                 {"tailLines", 0, "must be greater than or equal to 0"},
-                 {"limitBytes", 1, "must be greater than 0"}};
-  for (const char* name : {"tailLines", "limitBytes", "", "sinceSeconds"}) {
-    if (*name == 0) {
-      if (!since.empty() && query.has("sinceSeconds")) {
-        errors.forbidden(api::FieldPath("[]"), "at most one of `sinceTime` or `sinceSeconds` may be specified");
-        break;
-      }
-      continue;
-    }
+  const auto number = [&](const char* name, int64_t least, const char* problem) -> Status {
     auto value = query_int(query, name);
     if (!value.ok()) return value.error();
-    if (!*value) continue;
-    for (const auto& number : numbers) {
-      if (std::string_view(number.name) == name && **value < number.least)
-        errors.invalid(api::FieldPath(name), **value, number.problem);
-    }
+    if (!*value) return {};
+    if (**value < least) errors.invalid(api::FieldPath(name), **value, problem);
     add(name, std::to_string(**value));
+    return {};
+  };
+  ORCH_RETURN_IF_ERROR(number("tailLines", 0, "must be greater than or equal to 0"));
+  ORCH_RETURN_IF_ERROR(number("limitBytes", 1, "must be greater than 0"));
+  if (!since.empty() && query.has("sinceSeconds")) {
+    errors.forbidden(api::FieldPath("[]"), "at most one of `sinceTime` or `sinceSeconds` may be specified");
+  } else {
+    ORCH_RETURN_IF_ERROR(number("sinceSeconds", 1, "must be greater than 0"));
   }
   if (!since.empty()) {
     if (!base::parse_time(since).ok()) {
@@ -82,13 +73,8 @@ Result<std::string> log_query(const http::Query& query, const std::string& pod) 
     }
     add("sinceTime", since);
   }
-  const std::string_view stream = query.has("stream") ? query.get("stream") : "All";
-  if (stream != "All" && stream != "Stdout" && stream != "Stderr")
-    errors.not_supported(api::FieldPath("stream"), stream, {"All", "Stdout", "Stderr"});
-  if (stream != "All" && query.has("tailLines"))
-    errors.forbidden(api::FieldPath("[]"), "`tailLines` and specific `stream` are mutually exclusive for now");
+  if (query.has("stream")) errors.forbidden(api::FieldPath("stream"), "may not be specified");
   ORCH_RETURN_IF_ERROR(errors.to_status("", "PodLogOptions", pod));
-  add("stream", stream);
   return out;
 }
 
@@ -107,7 +93,8 @@ Result<ForwardTarget> kubelet_target(Registry& registry, const KubeletAccess& ac
       if (base::string_at(a, {"type"}) != type) continue;
       known += base::cat(known.empty() ? "" : " ", type, "=", base::string_at(a, {"address"}));
       // Nodes are reached by address: their names need not be known to any resolver.
-      if (t.dial.host.empty() && (std::string_view(type) == "InternalIP" || std::string_view(type) == "ExternalIP"))
+      if (t.dial.host.empty() &&
+          (std::string_view(type) == "InternalIP" || std::string_view(type) == "ExternalIP"))
         t.dial.host = base::string_at(a, {"address"});
     }
   }

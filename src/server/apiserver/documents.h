@@ -36,14 +36,14 @@ struct ApiServer::DocumentCache {
   DocumentPtr openapi(std::string_view path, bool protobuf = false);
 
  private:
-  void refresh();  // under mutex_
+  void refresh();                                               // under mutex_
   DocumentPtr keep(const std::string& key, std::string bytes);  // under mutex_
   std::string build_openapi(std::string_view path);
 
   const api::Schema& schema_;
   api::ResourceTable& table_;
   std::mutex mutex_;
-  uint64_t generation_ = ~uint64_t{0};                      // under mutex_
+  uint64_t generation_ = ~uint64_t{0};                     // under mutex_
   std::map<std::string, DocumentPtr, std::less<>> built_;  // under mutex_
 };
 

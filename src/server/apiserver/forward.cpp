@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cstdio>
 #include <thread>
 
 #include "base/threads.h"
@@ -53,12 +55,12 @@ void add_forwarded_for(const http::Request& request, http::Headers& headers) {
 
 void answer(http::Stream& client, const Status& status) {
   const std::string body = status.to_json();
-  client.write(http::format_response_head(status.http_code(),
-                                          {{"Content-Type", "application/json"},
-                                           {"Cache-Control", "no-cache, private"},
-                                           {"Content-Length", std::to_string(body.size())},
-                                           {"Connection", "close"}}) +
-               body);
+  client.write(
+      http::format_response_head(status.http_code(), {{"Content-Type", "application/json"},
+                                                      {"Cache-Control", "no-cache, private"},
+                                                      {"Content-Length", std::to_string(body.size())},
+                                                      {"Connection", "close"}}) +
+      body);
   client.close_write();
 }
 
@@ -134,7 +136,8 @@ bool copy_answer(const http::Request& request, http::Stream& client, http::Clien
       continue;
     }
     if (!target.prefix.empty() && http::equal_fold(name, "Location")) {
-      headers.emplace_back(name, proxied_location(value, host_of(target.dial), request.header("Host"), target.prefix));
+      headers.emplace_back(
+          name, proxied_location(value, host_of(target.dial), request.header("Host"), target.prefix));
     } else {
       headers.emplace_back(name, value);
     }
@@ -167,7 +170,9 @@ void forward_plain(const http::Request& request, const std::shared_ptr<http::Str
                    const ForwardTarget& target) {
   const auto unreachable = [&](const Status& error) {
     if (target.prefix.empty()) {
-      answer(*client, Status(Code::kUnknown, base::cat("error dialing backend: ", error.message())));
+      // As Go's HTTP client words it.
+      answer(*client, Status(Code::kUnknown, base::cat("Get \"https://", host_of(target.dial), target.path,
+                                                       "\": ", error.message())));
     } else {
       answer(*client, Status(Code::kServiceUnavailable,
                              base::cat("error trying to reach service: ", error.message())));
@@ -188,8 +193,7 @@ void forward_plain(const http::Request& request, const std::shared_ptr<http::Str
   out.headers = request_headers(request, target);
   out.body = request.body;
   // Pods and services see the name the client asked for; a kubelet its own.
-  const std::string host =
-      target.prefix.empty() ? host_of(target.dial) : std::string(request.header("Host"));
+  const std::string host = target.prefix.empty() ? host_of(target.dial) : std::string(request.header("Host"));
   auto exchange = http::ClientExchange::start_on(*backend, host, out, kPlainTimeout);
   if (!exchange.ok()) {
     unreachable(exchange.error());

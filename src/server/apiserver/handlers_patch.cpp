@@ -99,7 +99,8 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
   if (!unknown.ok()) return invalid(unknown.error().message());
   std::vector<std::string> problems = std::move(patch->problems);
   for (auto& p : *unknown) problems.push_back(std::move(p));
-  if (call.validation == FieldValidation::kStrict && !problems.empty()) return invalid(strict_error(problems));
+  if (call.validation == FieldValidation::kStrict && !problems.empty())
+    return invalid(strict_error(problems));
   if (call.validation == FieldValidation::kWarn) {
     for (auto& p : problems) warnings.push_back(std::move(p));
   }
@@ -124,8 +125,8 @@ http::Response ApiServer::do_patch(Call& call) {
   bool warned = false;
   auto change = [&](const Json& stored) -> Result<Json> {
     std::vector<std::string> repeated;  // of a retry after a lost race: reported once
-    auto next = apply_patch(call, r.type, from_storage(r, *call.storage, stored),
-                            warned ? repeated : call.warnings);
+    auto next =
+        apply_patch(call, r.type, from_storage(r, *call.storage, stored), warned ? repeated : call.warnings);
     if (!next.ok()) return next;
     warned = true;
     ORCH_RETURN_IF_ERROR(check_name(call, *next));

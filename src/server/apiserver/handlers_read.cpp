@@ -15,8 +15,8 @@ Status too_large_revision(int64_t wanted, int64_t current, int retry_seconds) {
   base::StatusDetails details;
   details.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
   details.retry_after_seconds = retry_seconds;
-  return Status(Code::kTimeout, base::cat("Timeout: Too large resource version: ", wanted, ", current: ", current),
-                details);
+  return Status(Code::kTimeout,
+                base::cat("Timeout: Too large resource version: ", wanted, ", current: ", current), details);
 }
 
 namespace {
@@ -52,8 +52,7 @@ Status bad_token(std::string_view why) {
 /// objects.
 Result<Continue> decode_continue(std::string_view token, const Filter& filter, int64_t now) {
   constexpr std::string_view kVersion = "meta.k8s.io/v1";
-  constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   const size_t wrong = token.find_first_not_of(kAlphabet);
   std::string text(token);
   for (char& ch : text) ch = ch == '-' ? '+' : ch == '_' ? '/' : ch;

@@ -135,9 +135,8 @@ http::Response ApiServer::health(Call& call, std::string_view root) {
     if ((readyz ? c.ready : c.live) && (one.empty() || one == c.name)) checks.emplace_back(c.name, c.check());
   }
   if (readyz) {
-    checks.emplace_back("startup", ready_
-                                       ? Status()
-                                       : Status(Code::kServiceUnavailable, "not started, or shutting down"));
+    checks.emplace_back(
+        "startup", ready_ ? Status() : Status(Code::kServiceUnavailable, "not started, or shutting down"));
   }
   return one.empty() ? all_checks(call.info.query, root.substr(1), checks) : one_check(one, checks);
 }
@@ -170,7 +169,8 @@ namespace {
 
 /// With and without the version in its name; "@" came when "." turned out to be no media type.
 bool wants_openapi_protobuf(std::string_view accept) {
-  return accept.find("application/com.github.proto-openapi.spec.v2@v1.0+protobuf") != std::string_view::npos ||
+  return accept.find("application/com.github.proto-openapi.spec.v2@v1.0+protobuf") !=
+             std::string_view::npos ||
          accept.find("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") != std::string_view::npos;
 }
 

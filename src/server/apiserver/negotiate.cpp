@@ -143,7 +143,8 @@ Result<Negotiated> negotiate(const http::Request& request, const http::Query& qu
   } else {
     // People who look with their own eyes.
     const std::string_view agent = request.header("User-Agent");
-    out.pretty = agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0 || agent.rfind("Mozilla/5.0", 0) == 0;
+    out.pretty =
+        agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0 || agent.rfind("Mozilla/5.0", 0) == 0;
   }
   return out;
 }

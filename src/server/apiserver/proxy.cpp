@@ -7,10 +7,10 @@
 #include "api/go_text.h"
 #include "api/resources/ip.h"
 #include "base/json.h"
+#include "http/tunnel.h"
 #include "server/apiserver/call.h"
 #include "server/apiserver/forward.h"
 #include "server/apiserver/kubelet_location.h"
-#include "http/tunnel.h"
 
 namespace orch::server {
 
@@ -81,9 +81,10 @@ void add_pod_endpoints(const Json& slice, const std::string& ns, const std::stri
       if (pod == nullptr) continue;
       const Json tree = pod->tree();
       const Json& ips = base::array_at(tree, {"status", "podIPs"});
-      const bool its_own =
-          std::any_of(ips.begin(), ips.end(), [&](const Json& ip) { return ip.value("ip", "") == addresses[0]; });
-      if (its_own) out.push_back({addresses[0], static_cast<uint16_t>(base::int_at(port, {"port"}))});
+      const std::string address = addresses[0].get<std::string>();
+      const bool its_own = std::any_of(
+          ips.begin(), ips.end(), [&](const Json& ip) { return base::string_at(ip, {"ip"}) == address; });
+      if (its_own) out.push_back({address, static_cast<uint16_t>(base::int_at(port, {"port"}))});
     }
   }
 }
@@ -120,8 +121,8 @@ Result<ForwardTarget> ApiServer::service_target(const std::string& ns, const std
     add_pod_endpoints(tree, ns, port_name, pods, endpoints);
   }
   if (endpoints.empty()) {
-    return Status(Code::kServiceUnavailable, base::cat("no endpoints available for service ",
-                                                       api::go_quote(any ? id : wanted->name)));
+    return Status(Code::kServiceUnavailable,
+                  base::cat("no endpoints available for service ", api::go_quote(any ? id : wanted->name)));
   }
   static thread_local std::minstd_rand random{std::random_device{}()};
   const Endpoint& chosen = endpoints[random() % endpoints.size()];

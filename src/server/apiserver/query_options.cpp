@@ -82,10 +82,9 @@ Result<int64_t> get_revision(std::string_view text) {
   if (error == std::errc() && end == text.data() + text.size() && n <= INT64_MAX)
     return static_cast<int64_t>(n);
   const bool range = error == std::errc::result_out_of_range || (error == std::errc() && n > INT64_MAX);
-  return Status(Code::kUnknown,
-                base::cat("resourceVersion: Invalid value: ", api::go_quote(text),
-                          ": strconv.ParseUint: parsing ", api::go_quote(text),
-                          range ? ": value out of range" : ": invalid syntax"));
+  return Status(Code::kUnknown, base::cat("resourceVersion: Invalid value: ", api::go_quote(text),
+                                          ": strconv.ParseUint: parsing ", api::go_quote(text),
+                                          range ? ": value out of range" : ": invalid syntax"));
 }
 
 void check_dry_run(const std::vector<std::string_view>& values, bool& dry_run, FieldErrors& errors) {
@@ -105,9 +104,9 @@ Result<std::optional<int64_t>> query_int(const http::Query& query, std::string_v
   const std::string* text = first_value(query, name);
   if (text == nullptr) return std::optional<int64_t>();
   int64_t n = 0;
-  const std::string_view digits =
-      text->size() > 1 && text->front() == '+' && (*text)[1] != '-' ? std::string_view(*text).substr(1)
-                                                                    : std::string_view(*text);
+  const std::string_view digits = text->size() > 1 && text->front() == '+' && (*text)[1] != '-'
+                                      ? std::string_view(*text).substr(1)
+                                      : std::string_view(*text);
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
   if (error == std::errc() && end == digits.data() + digits.size()) return std::optional<int64_t>(n);
   return Status(Code::kBadRequest,

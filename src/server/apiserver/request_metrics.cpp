@@ -68,7 +68,7 @@ RequestMetrics::~RequestMetrics() = default;
 
 RequestMetrics::InFlight::InFlight(RequestMetrics& metrics, const RequestInfo& info)
     : gauge_(info.verb == "get" || info.verb == "list" || info.verb == "watch" ? *metrics.rep_->reading
-                                                                                : *metrics.rep_->mutating) {
+                                                                               : *metrics.rep_->mutating) {
   gauge_.add(1);
 }
 
@@ -100,9 +100,9 @@ void RequestMetrics::answered(const RequestInfo& info, std::string_view method, 
     what = &unknown;
   }
   const std::string_view verb = verb_label(*what, method), scope = scope_label(*what);
-  const std::string key =
-      base::cat(verb, " ", what->group, "/", what->version, "/", what->resource, "/",
-                what->resource_request ? what->subresource : what->path, " ", scope, dry_run ? " All " : " ", code);
+  const std::string key = base::cat(verb, " ", what->group, "/", what->version, "/", what->resource, "/",
+                                    what->resource_request ? what->subresource : what->path, " ", scope,
+                                    dry_run ? " All " : " ", code);
   Rep::Series series;
   {
     std::shared_lock lock(rep_->mutex);

@@ -71,7 +71,8 @@ http::Response ApiServer::do_scale(Call& call) {
     return method_not_allowed();
   }
   const api::Type* type = schema_.type("io.k8s.api.autoscaling.v1.Scale");
-  if (auto options = write_options(call, info.verb == "update" ? "UpdateOptions" : "PatchOptions"); !options.ok())
+  if (auto options = write_options(call, info.verb == "update" ? "UpdateOptions" : "PatchOptions");
+      !options.ok())
     return http::Response::from_status(options);
   Json wanted;
   if (info.verb == "update") {

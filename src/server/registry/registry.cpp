@@ -147,7 +147,8 @@ Status Registry::not_found(const Resource& resource, std::string_view name) {
   details.name = name;
   details.group = resource.group;
   details.kind = resource.plural;
-  return Status(Code::kNotFound, base::cat(resource.group_resource(), " ", api::go_quote(name), " not found"), details);
+  return Status(Code::kNotFound, base::cat(resource.group_resource(), " ", api::go_quote(name), " not found"),
+                details);
 }
 
 Result<ObjectPtr> Registry::get(const Resource& resource, std::string_view ns, std::string_view name) const {

@@ -1,6 +1,6 @@
 // Registry::update: optimistic read-change-write.
-#include "api/resources/object_meta.h"
 #include "api/go_text.h"
+#include "api/resources/object_meta.h"
 #include "base/json.h"
 #include "server/registry/registry.h"
 #include "server/registry/registry_internal.h"

@@ -21,7 +21,8 @@ std::string joined(const Json& parts) {
     if (part.is_string()) {
       out += part.get<std::string>();
     } else if (part.contains("repeat")) {
-      for (int64_t i = 0; i < part["repeat"][1].get<int64_t>(); ++i) out += part["repeat"][0].get<std::string>();
+      for (int64_t i = 0; i < part["repeat"][1].get<int64_t>(); ++i)
+        out += part["repeat"][0].get<std::string>();
     } else {
       out += *pki::base64_decode(part["base64"].get<std::string>());
     }
@@ -39,7 +40,8 @@ std::string body_of(const Json& body) {
 /// patched object; of long texts both ends are compared.
 std::string shortened(std::string text) {
   RE2::GlobalReplace(&text, R"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", "UID");
-  RE2::GlobalReplace(&text, R"((current|resourceVersion|ResourceVersion in object meta)(\W+)\d+)", R"(\1\2N)");
+  RE2::GlobalReplace(&text, R"((current|resourceVersion|ResourceVersion in object meta)(\W+)\d+)",
+                     R"(\1\2N)");
   RE2::GlobalReplace(&text, R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", "TIME");
   RE2::GlobalReplace(&text, R"((patch: Invalid value: |^Invalid value: )\"\{(?:\\.|[^\"\\])*\})", R"(\1"{})");
   if (text.size() <= 500) return text;
@@ -95,7 +97,8 @@ Answer ask(const Control& c, const Json& sample) {
   options.content_type = sample.value("type", "application/json");
   if (sample.contains("accept")) options.headers.push_back("Accept: " + sample["accept"].get<std::string>());
   const std::string body = sample.contains("body") ? body_of(sample["body"]) : std::string();
-  if (sample.contains("body") && body.empty()) options.headers.push_back("Content-Type: " + options.content_type);
+  if (sample.contains("body") && body.empty())
+    options.headers.push_back("Content-Type: " + options.content_type);
   Credentials who = c.admin();
   if (const std::string as = sample.value("as", "admin"); as != "admin")
     who = {{}, as == "garbage" ? "garbage" : ""};
