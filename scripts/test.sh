@@ -183,10 +183,11 @@ if wants integration; then
   elif ! scripts/images.sh >"$logs/images.log" 2>&1; then
     tail -n 20 "$logs/images.log"
     fail "scripts/images.sh"
-  elif build "$preset" integration integration_node; then
+  elif build "$preset" integration integration_node integration_server; then
     say "integration tests ($preset)"
     run_catch "build/$preset/integration"
     run_catch "build/$preset/integration_node"
+    run_catch "build/$preset/integration_server"
   else
     fail "building the integration tests"
   fi

@@ -56,7 +56,7 @@ void answer_status(Stream& client, int http_code, const Status& status) {
 }
 
 void answer_unreachable(Stream& client, const Status& error) {
-  answer_status(client, 502, Status(Code::kInternal, base::cat("error dialing backend: ", error.message())));
+  answer_status(client, 500, Status(Code::kUnknown, base::cat("error dialing backend: ", error.message())));
 }
 
 /// Passes an answer that is no upgrade on to the client.

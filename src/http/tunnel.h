@@ -30,7 +30,7 @@ struct UpgradeBackend {
 };
 
 /// Asks the backend for the same upgrade and joins the connections. An answer other than 101 is passed on to
-/// the client; a backend that does not answer becomes 502 with a metav1.Status. Runs until the end of the
+/// the client; a backend that does not answer becomes 500 with a metav1.Status. Runs until the end of the
 /// connection: for a Takeover. What kube-apiserver's upgrade-aware proxy does.
 void proxy_upgrade(const Request& request, const std::shared_ptr<Stream>& client,
                    const UpgradeBackend& backend);

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "api/go_text.h"
 #include "api/resources/object_meta.h"
 #include "api/schema/schema.h"
-#include "base/log.h"
+#include "http/gzip.h"
 #include "server/apiserver/call.h"
 #include "server/apiserver/documents.h"
+#include "server/apiserver/request_metrics.h"
 #include "server/auth/forbidden.h"
 
 namespace orch::server {
@@ -20,9 +22,8 @@ ApiServer::ApiServer(ApiServerOptions options)
       registry_(*o_.registry),
       schema_(*o_.schema),
       reaper_("watch-end", 1),
-      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table())) {
-  requests_total_ = &o_.metrics->counter("apiserver_request_total", "Requests answered or taken over.");
-}
+      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table())),
+      requests_(std::make_unique<RequestMetrics>(*o_.metrics)) {}
 
 ApiServer::~ApiServer() = default;
 
@@ -47,6 +48,18 @@ WriteContext ApiServer::Call::write_context() {
 
 namespace {
 
+/// Larger answers are compressed for clients that take it, as kube-apiserver does.
+constexpr size_t kCompressedFrom = 128U << 10;
+
+/// Errors go in the form that was asked for, too.
+void encode_error(const Negotiated& want, const api::Schema& schema, http::Response& response) {
+  auto tree = base::parse_json(response.body);
+  if (!tree.ok() || base::string_at(*tree, {"kind"}) != "Status") return;
+  http::Response encoded = encode_tree(want, schema, *tree, response.status);
+  encoded.headers = std::move(response.headers);
+  response = std::move(encoded);
+}
+
 /// RFC 7234 warning header value as the API sends them: code 299, no agent.
 std::string warning_header(const std::string& text) {
   std::string out = "299 - \"";
@@ -60,10 +73,30 @@ std::string warning_header(const std::string& text) {
 }  // namespace
 
 http::Response ApiServer::handle(http::Request& request) {
-  requests_total_->add();
   auto info = parse_request(request);
   if (!info.ok()) return http::Response::from_status(info.error());
   Call call{request, std::move(*info), {}, {}, nullptr, nullptr, {}, false};
+  const auto began = registry_.clock().mono();
+  RequestMetrics::InFlight in_flight(*requests_, call.info);
+  http::Response response = answer(call);
+  const bool known = call.resource != nullptr || !call.info.resource_request;
+  if (response.takeover) {
+    response.takeover = [inner = std::move(response.takeover),
+                         &running = requests_->long_running(call.info, request.method)](
+                            std::shared_ptr<http::Stream> stream) {
+      running.add(1);
+      inner(std::move(stream));
+      running.add(-1);
+    };
+  }
+  requests_->answered(call.info, request.method, known, call.dry_run, response.status,
+                      registry_.clock().mono() - began);
+  if (response.status == 200 && http::accepts_gzip(request)) http::compress(response, kCompressedFrom);
+  return response;
+}
+
+http::Response ApiServer::answer(Call& call) {
+  http::Request& request = call.request;
   if (auto open = o_.open_paths.find(call.info.path); open != o_.open_paths.end())
     return open->second(request, call.user);
   auto authenticated = o_.authenticator->authenticate(request);
@@ -83,6 +116,9 @@ http::Response ApiServer::handle(http::Request& request) {
     return http::Response::from_status(forbidden_status(attributes, verdict.reason));
   }
   http::Response response = dispatch(call);
+  if (call.info.resource_request && !response.takeover)
+    response.headers.emplace_back("Cache-Control", "no-cache, private");
+  if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
   for (const auto& w : call.warnings) response.headers.emplace_back("Warning", warning_header(w));
   return response;
 }
@@ -95,38 +131,68 @@ http::Response ApiServer::dispatch(Call& call) {
     // Proxied requests and logs pass any Accept on.
     const bool passes =
         call.info.subresource == "proxy" || call.info.subresource == "log" || !call.info.resource_request;
-    if (!want.ok() && !passes) return http::Response::from_status(want.error());
+    if (!want.ok() && !passes) {
+      // A watch knows fewer forms than its errors do.
+      if (auto errors = negotiate(call.request, call.info.query, false); errors.ok())
+        call.want.format = errors->format;
+      return http::Response::from_status(want.error());
+    }
     if (want.ok()) call.want = std::move(*want);
   }
   return call.info.resource_request ? resource_request(call) : plain_path(call);
 }
 
+namespace {
+
+/// Names are parts of storage keys: whatever a kind allows, it may not lead out of its folder.
+Status check_path_name(std::string_view name) {
+  std::string_view why;
+  if (name == "." || name == "..") {
+    why = name == "." ? "may not be '.'" : "may not be '..'";
+  } else if (name.find('/') != std::string_view::npos) {
+    why = "may not contain '/'";
+  } else if (name.find('%') != std::string_view::npos) {
+    why = "may not contain '%'";
+  } else {
+    return {};
+  }
+  return {Code::kBadRequest, base::cat("Name parameter invalid: ", api::go_quote(name), ": ", why)};
+}
+
+Status check_table(const Negotiated& want, const http::Query& query) {
+  const std::string_view part = query.get("includeObject");
+  if (want.form != Form::kTable || part.empty() || part == "Metadata" || part == "None" || part == "Object")
+    return {};
+  return {Code::kBadRequest,
+          base::cat("Unable to convert to Table as requested: includeObject: Invalid value: ",
+                    api::go_quote(part), ": must be 'Metadata', 'Object', 'None', or empty")};
+}
+
+}  // namespace
+
 http::Response ApiServer::resource_request(Call& call) {
   RequestInfo& info = call.info;
   call.resource = registry_.table().find(info.group, info.version, info.resource);
   if (call.resource == nullptr) {
-    return http::Response::from_status(
-        Status(Code::kNotFound, "the server could not find the requested resource"));
+    return serves_group(registry_.table(), info.group) ? no_such_resource() : no_such_page();
   }
   const api::Resource& r = *call.resource;
   // A namespace is authorized as of itself, but stored in none.
+  const bool in_namespace = !info.ns.empty() && r.plural != "namespaces";
   if (!r.namespaced) call.info.ns.clear();
   call.storage =
       r.stored ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural) : nullptr;
-  if (r.namespaced && info.ns.empty() && (!info.name.empty() || info.verb == "create")) {
-    return http::Response::from_status(
-        Status(Code::kNotFound, "the server could not find the requested resource"));
-  }
-  auto dry_run = parse_dry_run(info.query);
-  if (!dry_run.ok()) return http::Response::from_status(dry_run.error());
-  call.dry_run = *dry_run;
-
+  if (r.namespaced && info.ns.empty() && !info.name.empty()) return no_such_resource();
+  if (!r.namespaced && in_namespace) return no_such_resource();
+  // Even where GET is, HEAD is no method of resources.
+  if (call.request.method == "HEAD" && info.subresource != "proxy") return method_not_allowed();
+  if (r.namespaced && info.ns.empty() && info.verb == "create") return method_not_allowed();
+  if (Status name = check_path_name(info.name); !name.ok()) return http::Response::from_status(name);
+  if (Status table = check_table(call.want, info.query); !table.ok())
+    return http::Response::from_status(table);
   if (!info.subresource.empty()) {
     const api::Subresource* sub = r.subresource(info.subresource);
-    if (sub == nullptr) {
-      return http::Response::from_status(
-          Status(Code::kNotFound, "the server could not find the requested resource"));
-    }
+    if (sub == nullptr || (!info.rest.empty() && info.subresource != "proxy")) return no_such_resource();
     if (info.subresource == "log") return do_log(call);
     if (info.subresource == "exec" || info.subresource == "attach" || info.subresource == "portforward") {
       return do_connect(call);
@@ -145,8 +211,7 @@ http::Response ApiServer::resource_request(Call& call) {
   if (info.verb == "patch") return do_patch(call);
   if (info.verb == "delete") return do_delete(call);
   if (info.verb == "deletecollection") return do_delete_collection(call);
-  return http::Response::from_status(
-      Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+  return method_not_allowed();
 }
 
 }  // namespace orch::server

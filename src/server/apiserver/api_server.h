@@ -22,6 +22,9 @@
 
 namespace orch::server {
 
+struct ForwardTarget;
+class RequestMetrics;
+
 /// Where and how the API server reaches a kubelet.
 struct KubeletAccess {
   std::string ca_pem;           // that signed the kubelets' serving certificates
@@ -83,6 +86,7 @@ class ApiServer {
  private:
   struct Call;
   friend struct Call;
+  http::Response answer(Call& call);
   http::Response dispatch(Call& call);
   http::Response resource_request(Call& call);
   http::Response plain_path(Call& call);
@@ -98,18 +102,23 @@ class ApiServer {
   http::Response do_patch(Call& call);
   http::Response do_delete(Call& call);
   http::Response do_delete_collection(Call& call);
-  base::Result<Json> apply_patch(Call& call, const api::Type* type, const Json& current);
+  base::Result<Json> apply_patch(Call& call, const api::Type* type, const Json& current,
+                                 std::vector<std::string>& warnings);
   http::Response do_scale(Call& call);
   http::Response do_post_subresource(Call& call);
   http::Response do_virtual(Call& call);
   http::Response do_log(Call& call);
   http::Response do_connect(Call& call);
+  /// A GET that becomes exec, attach or port-forward needs what the POST needs.
+  base::Status may_connect(const Call& call) const;
   http::Response do_proxy(Call& call);
-  base::Result<std::pair<std::string, uint16_t>> service_endpoint(const std::string& ns,
-                                                                  const std::string& name,
-                                                                  const std::string& port);
-  base::Status check_patched(const Call& call, const api::Resource& r, Json& tree,
-                             std::vector<std::string>& warnings) const;
+  base::Result<ForwardTarget> service_target(const std::string& ns, const std::string& id);
+  base::Result<ForwardTarget> pod_target(const std::string& ns, const std::string& id);
+  base::Result<ForwardTarget> node_target(const std::string& id);
+  /// Reads dryRun and fieldValidation; `kind` is CreateOptions, UpdateOptions or PatchOptions.
+  static base::Status write_options(Call& call, std::string_view kind);
+  /// The object's name and namespace are those of the path.
+  static base::Status check_name(const Call& call, const Json& tree);
   http::Response delete_response(Call& call, const DeleteOutcome& outcome);
   base::Result<DeleteParams> delete_params(Call& call);
   http::Response finish_write(Call& call, base::Result<api::ObjectPtr> result, int status);
@@ -133,7 +142,7 @@ class ApiServer {
   std::atomic<bool> ready_{false};
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;
-  base::Counter* requests_total_ = nullptr;
+  std::unique_ptr<RequestMetrics> requests_;
 };
 
 }  // namespace orch::server

@@ -1,8 +1,13 @@
-// Request bodies and the query options shared by handlers.
+// Request bodies: parsed, decoded and checked as kube-apiserver's serializers do, in their words.
+#include <algorithm>
+
+#include "api/go_json.h"
+#include "api/go_text.h"
 #include "api/schema/decode.h"
 #include "api/schema/protobuf.h"
 #include "api/schema/schema.h"
 #include "api/yaml.h"
+#include "base/json.h"
 #include "server/apiserver/call.h"
 
 namespace orch::server {
@@ -13,152 +18,262 @@ using base::Status;
 
 namespace {
 
-enum class FieldValidation { kIgnore, kWarn, kStrict };
-
-Result<FieldValidation> field_validation(const http::Query& query) {
-  std::string_view v = query.get("fieldValidation");
-  if (v.empty() || v == "Warn") return FieldValidation::kWarn;
-  if (v == "Ignore") return FieldValidation::kIgnore;
-  if (v == "Strict") return FieldValidation::kStrict;
-  return Status(Code::kInvalid,
-                base::cat("CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"",
-                          v, "\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""));
-}
-
-Status unsupported_media(std::string_view got) {
-  return Status(Code::kUnsupportedMediaType,
-                base::cat("the body of the request was in an unknown format - accepted media types include: "
-                          "application/json, application/yaml, application/vnd.kubernetes.protobuf (got \"",
-                          got, "\")"));
-}
+/// The scheme that knows the kinds of kube-apiserver, as its errors call it.
+constexpr std::string_view kScheme = "pkg/runtime/scheme.go:111";
+/// The type the version and kind of any object are read into.
+constexpr std::string_view kTypeMeta =
+    "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
+    "\"json:\\\"kind,omitempty\\\"\" }";
 
 struct RawBody {
   Json tree;
-  std::vector<std::string> strict_errors;
+  std::vector<std::string> duplicates;
 };
 
-Result<RawBody> parse_body(const http::Request& request, const api::Schema& schema, const api::Type* type) {
-  RawBody out;
-  std::string type_header = media_type(request.header("Content-Type"));
-  std::vector<std::string> duplicates;
-  base::JsonParseOptions options;
-  options.duplicates = &duplicates;
-  if (type_header.empty() || type_header == "application/json" || type_header == "*/*") {
-    auto tree = base::parse_json(request.body, options);
-    if (!tree.ok()) {
-      return Status(Code::kBadRequest, base::cat("the object provided is unrecognized (must be of type ",
-                                                 "a JSON object", "): ", tree.error().message()));
+/// What an error shows of a body.
+std::string summary(std::string_view body) {
+  constexpr size_t kShown = 30;
+  if (body.empty()) return "<empty>";
+  const std::string_view shown = body.substr(0, kShown);
+  std::string out;
+  if (body.front() == '{') {
+    out = shown;
+  } else {
+    constexpr char kHex[] = "0123456789abcdef";
+    for (const char c : shown) {
+      out += kHex[static_cast<unsigned char>(c) >> 4];
+      out += kHex[static_cast<unsigned char>(c) & 15];
     }
-    out.tree = std::move(*tree);
-  } else if (type_header == "application/yaml") {
-    auto tree = api::parse_yaml(request.body, &duplicates);
+  }
+  return body.size() > kShown ? out + " ..." : out;
+}
+
+std::string_view json_kind(const Json& json) {
+  if (json.is_string()) return "string";
+  if (json.is_boolean()) return "bool";
+  if (json.is_number()) return "number";
+  return json.is_array() ? "array" : "object";
+}
+
+/// Not even kind and version could be read.
+Status unrecognized(std::string_view kind, std::string_view why, std::string_view body) {
+  return {Code::kBadRequest, base::cat("the object provided is unrecognized (must be of type ", kind,
+                                       "): ", why, " (", summary(body), ")")};
+}
+
+std::string no_version(std::string_view why) {
+  return base::cat("couldn't get version/kind; json parse error: ", why);
+}
+
+/// What kind and apiVersion of the body say; "" where it is silent.
+Result<DecodedBody> kind_of(Json tree) {
+  DecodedBody out;
+  if (tree.is_null()) tree = Json::object();
+  if (!tree.is_object()) {
+    return Status(Code::kBadRequest, no_version(base::cat("json: cannot unmarshal ", json_kind(tree),
+                                                          " into Go value of type ", kTypeMeta)));
+  }
+  for (const char* key : {"apiVersion", "kind"}) {
+    const auto member = tree.find(key);
+    if (member == tree.end() || member->is_null()) continue;
+    if (!member->is_string()) {
+      return Status(Code::kBadRequest,
+                    no_version(base::cat("json: cannot unmarshal ", json_kind(*member),
+                                         " into Go struct field .", key, " of type string")));
+    }
+    (key == std::string_view("kind") ? out.kind : out.api_version) = member->get<std::string>();
+  }
+  if (std::count(out.api_version.begin(), out.api_version.end(), '/') > 1) {
+    return Status(Code::kBadRequest, base::cat("unexpected GroupVersion string: ", out.api_version));
+  }
+  out.tree = std::move(tree);
+  return out;
+}
+
+/// Errors are the bare texts of the serializers.
+Result<RawBody> parse_body(const http::Request& request, const std::string& media, const api::Schema& schema,
+                           const api::Type* type) {
+  RawBody out;
+  if (media == "application/yaml") {
+    auto tree = api::parse_yaml(request.body, &out.duplicates);
     if (!tree.ok()) return tree.error();
     out.tree = std::move(*tree);
-  } else if (type_header == "application/vnd.kubernetes.protobuf") {
+  } else if (media == "application/vnd.kubernetes.protobuf") {
     auto tree = api::schema::decode_protobuf(schema, type, request.body);
     if (!tree.ok()) return tree.error();
     out.tree = std::move(*tree);
   } else {
-    return unsupported_media(type_header);
+    base::JsonParseOptions options;
+    options.duplicates = &out.duplicates;
+    auto tree = base::parse_json(request.body, options);
+    if (!tree.ok())
+      return Status(Code::kBadRequest, no_version(json_syntax_error(request.body, tree.error())));
+    out.tree = std::move(*tree);
   }
-  for (const auto& path : duplicates)
-    out.strict_errors.push_back(base::cat("duplicate field \"", path, "\""));
   return out;
 }
 
-/// Types and unknown fields; `problems` are the strict errors found before.
-Status check_tree(const api::Schema& schema, const api::Type* type, std::string_view kind,
-                  std::string_view version, FieldValidation validation, std::vector<std::string> problems,
-                  Json& tree, std::vector<std::string>& warnings) {
-  auto refused = [&](std::string_view why) {
-    return Status(Code::kBadRequest,
-                  base::cat(kind, " in version \"", version, "\" cannot be handled as a ", kind, ": ", why));
-  };
-  if (type != nullptr) {
-    auto found = api::schema::decode(schema, *type, tree);
-    if (!found.ok()) return refused(found.error().message());
-    for (auto& p : *found) problems.push_back(std::move(p));
-  }
-  if (problems.empty() || validation == FieldValidation::kIgnore) return {};
-  if (validation == FieldValidation::kWarn) {
-    for (auto& p : problems) warnings.push_back(std::move(p));
-    return {};
-  }
-  std::string all;
-  for (const auto& p : problems) all += (all.empty() ? "" : ", ") + p;
-  return refused(base::cat("strict decoding error: ", all));
+Status unsupported_media() {
+  return {Code::kUnsupportedMediaType,
+          "the body of the request was in an unknown format - accepted media types include: "
+          "application/json, application/yaml, application/vnd.kubernetes.protobuf"};
+}
+
+std::string unregistered(std::string_view kind, std::string_view api_version) {
+  return base::cat("no kind ", api::go_quote(kind), " is registered for version ", api::go_quote(api_version),
+                   " in scheme ", api::go_quote(kScheme));
 }
 
 }  // namespace
 
-Result<DecodedBody> decode_body(const http::Request& request, const http::Query& query,
+std::string other_kind(const api::Schema& schema, Json tree, std::string_view group, std::string_view kind) {
+  const std::string own_kind(base::string_at(tree, {"kind"})), own(base::string_at(tree, {"apiVersion"}));
+  const auto [own_group, own_version] = api::split_api_version(own);
+  const api::Type* type = schema.kind(own_group, own_version, own_kind);
+  if (type == nullptr) return unregistered(own_kind, own);
+  // It is made the object it says it is first.
+  if (auto decoded = decode_tree(schema, type, tree); !decoded.ok()) return decoded.error().message();
+  // Go's packages of internal types are called as the first part of their group.
+  const std::string_view package = group.empty() ? "core" : group.substr(0, group.find('.'));
+  return base::cat("converting (", type->go_name(), ") to (", package, ".", kind, "): unknown conversion");
+}
+
+std::string json_syntax_error(std::string_view text, const Status& found) {
+  const std::string go = api::go_json_error(text);
+  return go.empty() ? found.message() : go;
+}
+
+Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Type* type, Json& tree) {
+  if (type == nullptr) return std::vector<std::string>();
+  return api::schema::decode(schema, *type, tree);
+}
+
+std::string strict_error(const std::vector<std::string>& problems) {
+  std::string all;
+  for (const auto& p : problems) all += (all.empty() ? "" : ", ") + p;
+  return base::cat("strict decoding error: ", all);
+}
+
+Result<DecodedBody> decode_body(const http::Request& request, FieldValidation validation,
                                 const api::Schema& schema, const api::Type* type, std::string_view kind,
                                 std::string_view api_version, std::vector<std::string>& warnings) {
-  auto validation = field_validation(query);
-  if (!validation.ok()) return validation.error();
-  auto raw = parse_body(request, schema, type);
-  if (!raw.ok()) return raw.error();
-  DecodedBody out;
-  out.tree = std::move(raw->tree);
-  if (!out.tree.is_object()) return Status(Code::kBadRequest, "the body of the request is not an object");
-  out.kind = base::string_at(out.tree, {"kind"});
-  out.api_version = base::string_at(out.tree, {"apiVersion"});
-  if (!kind.empty()) {
-    // Typed clients may leave both out; the path says what is meant.
-    if (out.kind.empty()) out.tree["kind"] = std::string(kind);
-    if (out.api_version.empty()) out.tree["apiVersion"] = std::string(api_version);
-    if ((!out.kind.empty() && out.kind != kind) ||
-        (!out.api_version.empty() && out.api_version != api_version)) {
-      auto [group, version] = api::split_api_version(out.api_version.empty() ? api_version : out.api_version);
-      auto [want_group, want_version] = api::split_api_version(api_version);
-      return Status(Code::kBadRequest,
-                    base::cat(out.kind.empty() ? std::string(kind) : out.kind, " in version \"", version,
-                              "\" cannot be handled as a ", kind, ": converting (", group, ".", out.kind,
-                              ") to (", want_group, ".", kind, "): unknown conversion"));
-    }
+  std::string media = media_type(request.header("Content-Type"));
+  if (media.empty() || media == "*/*") media = "application/json";
+  if (media != "application/json" && media != "application/yaml" &&
+      media != "application/vnd.kubernetes.protobuf")
+    return unsupported_media();
+  auto raw = parse_body(request, media, schema, type);
+  if (!raw.ok()) return unrecognized(kind, raw.error().message(), request.body);
+  auto body = kind_of(std::move(raw->tree));
+  if (!body.ok()) return unrecognized(kind, body.error().message(), request.body);
+  DecodedBody& out = *body;
+  // Typed clients may leave both out; the path says what is meant.
+  if (out.kind.empty()) out.kind = kind;
+  if (out.api_version.empty()) out.api_version = api_version;
+  const auto [own_group, own_version] = api::split_api_version(out.api_version);
+  const auto [group, version] = api::split_api_version(api_version);
+  const auto refused = [&, &own_version = own_version](std::string_view why) {
+    return Status(Code::kBadRequest, base::cat(out.kind, " in version ", api::go_quote(own_version),
+                                               " cannot be handled as a ", kind, ": ", why));
+  };
+  out.tree["kind"] = out.kind;
+  out.tree["apiVersion"] = out.api_version;
+  if (out.kind != kind || own_group != group) return refused(other_kind(schema, out.tree, group, kind));
+  if (out.api_version != api_version) {
+    if (schema.kind(own_group, own_version, out.kind) == nullptr)
+      return refused(other_kind(schema, out.tree, group, kind));
+    return Status(Code::kBadRequest,
+                  base::cat("the API version in the data (", out.api_version,
+                            ") does not match the expected API version (", api_version, ")"));
   }
-  auto [group, version] = api::split_api_version(api_version);
-  ORCH_RETURN_IF_ERROR(check_tree(schema, type, kind, version, *validation, std::move(raw->strict_errors),
-                                  out.tree, warnings));
+  std::vector<std::string> problems;
+  for (const auto& path : raw->duplicates) problems.push_back(base::cat("duplicate field \"", path, "\""));
+  auto unknown = decode_tree(schema, type, out.tree);
+  if (!unknown.ok()) return refused(unknown.error().message());
+  for (auto& p : *unknown) problems.push_back(std::move(p));
+  if (problems.empty() || validation == FieldValidation::kIgnore) return body;
+  if (validation == FieldValidation::kStrict) return refused(strict_error(problems));
+  for (auto& p : problems) warnings.push_back(std::move(p));
+  return body;
+}
+
+namespace {
+
+/// The options of the body as a tree, those of the query alike.
+Result<Json> delete_options_tree(const http::Request& request, const http::Query& query,
+                                 const api::Schema& schema) {
+  const api::Type* type = schema.type("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+  if (!request.body.empty()) {
+    std::string media = media_type(request.header("Content-Type"));
+    if (media.empty() || media == "*/*") media = "application/json";
+    if (media != "application/json" && media != "application/yaml" &&
+        media != "application/vnd.kubernetes.protobuf")
+      return unsupported_media();
+    auto raw = parse_body(request, media, schema, type);
+    if (!raw.ok()) return raw.error();
+    auto body = kind_of(std::move(raw->tree));
+    if (!body.ok()) return body.error();
+    if (!body->kind.empty() && body->kind != "DeleteOptions") {
+      return Status(Code::kBadRequest, unregistered(body->kind, body->api_version));
+    }
+    auto decoded = decode_tree(schema, type, body->tree);
+    if (!decoded.ok()) return decoded.error();
+    return std::move(body->tree);
+  }
+  Json tree = Json::object();
+  auto grace = query_int(query, "gracePeriodSeconds");
+  if (!grace.ok()) return grace.error();
+  if (*grace) tree["gracePeriodSeconds"] = **grace;
+  if (auto orphan = query_bool(query, "orphanDependents")) tree["orphanDependents"] = *orphan;
+  if (query.has("propagationPolicy")) tree["propagationPolicy"] = query.get("propagationPolicy");
+  for (std::string_view v : query.all("dryRun")) tree["dryRun"].push_back(v);
+  return tree;
+}
+
+}  // namespace
+
+Result<DeleteOptions> parse_delete_options(const http::Request& request, const http::Query& query,
+                                           const api::Schema& schema) {
+  auto tree = delete_options_tree(request, query, schema);
+  if (!tree.ok()) return tree.error();
+  DeleteOptions out;
+  api::FieldErrors errors;
+  std::string& propagation = out.params.propagation;
+  const bool given = tree->contains("propagationPolicy");
+  propagation = base::string_at(*tree, {"propagationPolicy"});
+  const api::FieldPath path("propagationPolicy");
+  if (tree->contains("orphanDependents")) {
+    if (given)
+      errors.invalid(path, propagation, "orphanDependents and deletionPropagation cannot be both set");
+    if (!given) propagation = base::bool_at(*tree, {"orphanDependents"}) ? "Orphan" : "Background";
+  }
+  if (given && propagation != "Orphan" && propagation != "Background" && propagation != "Foreground")
+    errors.not_supported(path, propagation, {"Foreground", "Background", "Orphan", "nil"});
+  std::vector<std::string_view> dry_runs;
+  for (const auto& v : base::array_at(*tree, {"dryRun"})) dry_runs.push_back(v.get_ref<const std::string&>());
+  check_dry_run(dry_runs, out.dry_run, errors);
+  ORCH_RETURN_IF_ERROR(errors.to_status("meta.k8s.io", "DeleteOptions", ""));
+  const auto grace = tree->find("gracePeriodSeconds");
+  // Negative means one second.
+  if (grace != tree->end()) {
+    const auto seconds = grace->get<int64_t>();
+    out.params.grace_seconds = seconds < 0 ? 1 : seconds;
+  }
+  out.params.uid = base::string_at(*tree, {"preconditions", "uid"});
+  out.params.resource_version = base::string_at(*tree, {"preconditions", "resourceVersion"});
   return out;
 }
 
-Status prune_tree(const api::Schema& schema, const api::Type* type, std::string_view kind,
-                  std::string_view version, const http::Query& query, Json& tree,
-                  std::vector<std::string>& warnings) {
-  auto validation = field_validation(query);
-  if (!validation.ok()) return validation.error();
-  return check_tree(schema, type, kind, version, *validation, {}, tree, warnings);
+http::Response method_not_allowed() {
+  return http::Response::from_status(
+      Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource", {}));
 }
 
-Result<bool> parse_dry_run(const http::Query& query) {
-  bool dry = false;
-  for (std::string_view v : query.all("dryRun")) {
-    if (v != "All") {
-      return Status(Code::kInvalid,
-                    base::cat("dryRun: Unsupported value: \"", v, "\": supported values: \"All\""));
-    }
-    dry = true;
-  }
-  return dry;
+http::Response no_such_resource() {
+  return http::Response::from_status(
+      Status(Code::kNotFound, "the server could not find the requested resource", {}));
 }
 
-Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource, std::string_view ns) {
-  Filter filter;
-  filter.ns = ns;
-  auto labels = api::LabelSelector::parse(query.get("labelSelector"));
-  if (!labels.ok()) {
-    return Status(Code::kBadRequest, base::cat("unable to parse requirement: ", labels.error().message()));
-  }
-  auto fields = api::FieldSelector::parse(query.get("fieldSelector"));
-  if (!fields.ok()) return fields.error();
-  std::string unknown = fields->unknown_path(resource.selectable_fields);
-  if (!unknown.empty()) {
-    return Status(Code::kBadRequest, base::cat("field label not supported: ", unknown));
-  }
-  filter.labels = std::move(*labels);
-  filter.fields = std::move(*fields);
-  return filter;
-}
+http::Response no_such_page() { return http::Response::text("404 page not found\n", 404); }
 
 }  // namespace orch::server

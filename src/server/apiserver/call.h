@@ -11,6 +11,7 @@
 #include "server/apiserver/api_server.h"
 #include "server/apiserver/encode.h"
 #include "server/apiserver/negotiate.h"
+#include "server/apiserver/query_options.h"
 #include "server/apiserver/request_info.h"
 
 namespace orch::server {
@@ -24,6 +25,7 @@ struct ApiServer::Call {
   api::ResourcePtr storage;   // the row it is stored as; null for virtual kinds
   std::vector<std::string> warnings;
   bool dry_run = false;
+  FieldValidation validation = FieldValidation::kWarn;
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();
@@ -36,20 +38,42 @@ struct DecodedBody {
   std::string kind, api_version;
 };
 
-/// Reads a JSON, YAML or protobuf body. Checks field validation (Strict, Warn, Ignore of `fieldValidation`),
+/// Reads a JSON, YAML or protobuf body. Checks field validation (unknown and repeated fields),
 /// kind and apiVersion against `kind`/`api_version` when given. Errors as kube-apiserver words them.
-base::Result<DecodedBody> decode_body(const http::Request& request, const http::Query& query,
+base::Result<DecodedBody> decode_body(const http::Request& request, FieldValidation validation,
                                       const api::Schema& schema, const api::Type* type, std::string_view kind,
                                       std::string_view api_version, std::vector<std::string>& warnings);
 
-/// Checks a tree (of a patch's result) against its type, pruning and reporting as decode_body does.
-base::Status prune_tree(const api::Schema& schema, const api::Type* type, std::string_view kind,
-                        std::string_view version, const http::Query& query, Json& tree,
-                        std::vector<std::string>& warnings);
+/// Makes a tree an object of its type, which may be null: then anything is right. What strict decoding finds,
+/// or the bare text of why not.
+base::Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Type* type,
+                                                   Json& tree);
+/// Why an object of another kind or version is none of `kind` in `group`.
+std::string other_kind(const api::Schema& schema, Json tree, std::string_view group, std::string_view kind);
+/// "strict decoding error: unknown field "a", unknown field "b"".
+std::string strict_error(const std::vector<std::string>& problems);
+/// Go's words for a text that base::parse_json refused as `found`.
+std::string json_syntax_error(std::string_view text, const base::Status& found);
 
-/// dryRun=All -> true; anything else present is refused.
-base::Result<bool> parse_dry_run(const http::Query& query);
-base::Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource,
-                                  std::string_view ns);
+struct DeleteOptions {
+  DeleteParams params;
+  bool dry_run = false;
+};
+/// From the body, or without one from the query.
+base::Result<DeleteOptions> parse_delete_options(const http::Request& request, const http::Query& query,
+                                                 const api::Schema& schema);
+
+/// A resource version from the future: the client is ahead (of another server, or of a restored store).
+base::Status too_large_revision(int64_t wanted, int64_t current, int retry_seconds = 1);
+
+/// Between the row that was asked for and the one that is stored.
+Json to_storage(const api::Resource& asked, const api::Resource& storage, Json tree);
+Json from_storage(const api::Resource& asked, const api::Resource& storage, Json tree);
+
+/// The answer to a method that the path does not know.
+http::Response method_not_allowed();
+/// The answer to a path that leads to no resource, and to one that leads nowhere at all.
+http::Response no_such_resource();
+http::Response no_such_page();
 
 }  // namespace orch::server

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "pki/pki.h"
 #include "server/apiserver/documents.h"
 
 namespace orch::server {
@@ -21,19 +22,30 @@ int version_rank(const std::string& v) {
   return stability * 1000 + std::atoi(v.c_str() + 1);
 }
 
-/// Groups in the order clients list them: as rows come, which is the order of registration.
-std::vector<GroupVersions> groups_of(const Rows& rows) {
+/// Groups in the order clients list them: the built-in ones by their priority, then those of custom resources
+/// by name. Core is none of them.
+std::vector<GroupVersions> groups_of(const api::ResourceTable& table, const Rows& rows) {
   std::vector<GroupVersions> out;
+  const auto group_of = [&out](const std::string& name) {
+    auto it = std::find_if(out.begin(), out.end(), [&](const auto& g) { return g.group == name; });
+    return it != out.end() ? it : out.insert(out.end(), {name, {}});
+  };
+  for (const auto& known : table.group_versions()) {
+    const bool served = std::any_of(rows.begin(), rows.end(), [&](const auto& r) {
+      return r->group == known.group && r->version == known.version;
+    });
+    if (served && !known.group.empty()) group_of(known.group)->versions.push_back(known.version);
+  }
+  const auto builtin = static_cast<std::ptrdiff_t>(out.size());
   for (const auto& r : rows) {
     if (r->group.empty()) continue;
-    auto it = std::find_if(out.begin(), out.end(), [&](const auto& g) { return g.group == r->group; });
-    if (it == out.end()) it = out.insert(out.end(), {r->group, {}});
-    if (std::find(it->versions.begin(), it->versions.end(), r->version) == it->versions.end()) {
-      it->versions.push_back(r->version);
-    }
+    auto& versions = group_of(r->group)->versions;
+    if (std::find(versions.begin(), versions.end(), r->version) == versions.end())
+      versions.push_back(r->version);
   }
-  for (auto& g : out) {
-    std::stable_sort(g.versions.begin(), g.versions.end(),
+  std::sort(out.begin() + builtin, out.end(), [](const auto& a, const auto& b) { return a.group < b.group; });
+  for (auto g = out.begin() + builtin; g != out.end(); ++g) {
+    std::stable_sort(g->versions.begin(), g->versions.end(),
                      [](const auto& a, const auto& b) { return version_rank(a) > version_rank(b); });
   }
   return out;
@@ -85,8 +97,11 @@ Json resource_list(const Rows& rows, const std::string& group, const std::string
           {"resources", list}};
 }
 
-Json kind_json(const std::string& group, const std::string& version, const std::string& kind) {
-  return {{"group", group}, {"version", version}, {"kind", kind}};
+/// Group and version are only said where they are not the resource's own.
+Json kind_json(const api::Resource& r, const std::string& group, const std::string& version,
+               const std::string& kind) {
+  const bool own = group == r.group && version == r.version;
+  return {{"group", own ? "" : group}, {"version", own ? "" : version}, {"kind", kind}};
 }
 
 Json version_discovery(const Rows& rows, const std::string& group, const std::string& version) {
@@ -94,7 +109,7 @@ Json version_discovery(const Rows& rows, const std::string& group, const std::st
   for (const auto& r : rows) {
     if (r->group != group || r->version != version) continue;
     Json j = {{"resource", r->plural},
-              {"responseKind", kind_json(r->group, r->version, r->kind)},
+              {"responseKind", kind_json(*r, r->group, r->version, r->kind)},
               {"scope", r->namespaced ? "Namespaced" : "Cluster"},
               {"singularResource", r->singular},
               {"verbs", r->verbs}};
@@ -102,7 +117,7 @@ Json version_discovery(const Rows& rows, const std::string& group, const std::st
     if (!r->categories.empty()) j["categories"] = r->categories;
     for (const auto& s : r->subresources) {
       j["subresources"].push_back({{"subresource", s.name},
-                                   {"responseKind", kind_json(s.group, s.version, s.kind)},
+                                   {"responseKind", kind_json(*r, s.group, s.version, s.kind)},
                                    {"verbs", s.verbs}});
     }
     resources.push_back(std::move(j));
@@ -122,6 +137,32 @@ void ApiServer::DocumentCache::refresh() {
   built_.clear();
 }
 
+bool serves_group(const api::ResourceTable& table, std::string_view group) {
+  const auto rows = table.all();
+  return std::any_of(rows->begin(), rows->end(), [&](const auto& r) { return r->group == group; });
+}
+
+DocumentPtr ApiServer::DocumentCache::keep(const std::string& key, std::string bytes) {
+  auto document = std::make_shared<Document>();
+  document->tag = base::cat("\"", pki::sha256_hex(bytes), "\"");
+  document->bytes = std::move(bytes);
+  built_[key] = document;
+  return document;
+}
+
+http::Response document_response(const http::Request& request, const DocumentPtr& document) {
+  http::Response r;
+  r.headers.emplace_back("Vary", "Accept");
+  r.headers.emplace_back("Etag", document->tag);
+  if (request.header("If-None-Match") == document->tag) {
+    r.status = 304;
+    return r;
+  }
+  r.headers.emplace_back("Cache-Control", "public");
+  r.pieces.push_back({document->bytes, document});
+  return r;
+}
+
 std::string ApiServer::DocumentCache::discovery(std::string_view path, const std::string& advertise_address) {
   auto rows = table_.all();
   Json document;
@@ -131,7 +172,7 @@ std::string ApiServer::DocumentCache::discovery(std::string_view path, const std
                 {"serverAddressByClientCIDRs", server_address(advertise_address)}};
   } else if (path == "/apis") {
     Json groups = Json::array();
-    for (const auto& g : groups_of(*rows)) groups.push_back(group_json(g));
+    for (const auto& g : groups_of(table_, *rows)) groups.push_back(group_json(g));
     document = {{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", groups}};
   } else if (path.substr(0, 5) == "/api/") {
     document = resource_list(*rows, "", std::string(path.substr(5)));
@@ -141,7 +182,7 @@ std::string ApiServer::DocumentCache::discovery(std::string_view path, const std
     if (slash != std::string::npos) {
       document = resource_list(*rows, rest.substr(0, slash), rest.substr(slash + 1));
     } else {
-      for (const auto& g : groups_of(*rows)) {
+      for (const auto& g : groups_of(table_, *rows)) {
         if (g.group != rest) continue;
         document = group_json(g);
         document["kind"] = "APIGroup";
@@ -152,11 +193,11 @@ std::string ApiServer::DocumentCache::discovery(std::string_view path, const std
   return document.is_null() ? std::string() : base::dump_json(document);
 }
 
-std::string ApiServer::DocumentCache::aggregated(std::string_view path, std::string_view version) {
+DocumentPtr ApiServer::DocumentCache::aggregated(std::string_view path, std::string_view version) {
   std::lock_guard lock(mutex_);
   refresh();
   std::string key = base::cat("aggregated ", path, " ", version);
-  if (auto it = built_.find(key); it != built_.end()) return *it->second;
+  if (auto it = built_.find(key); it != built_.end()) return it->second;
   auto rows = table_.all();
   Json items = Json::array();
   auto add = [&](const std::string& group, const std::vector<std::string>& versions) {
@@ -169,15 +210,13 @@ std::string ApiServer::DocumentCache::aggregated(std::string_view path, std::str
   if (path == "/api") {
     add("", {"v1"});
   } else {
-    for (const auto& g : groups_of(*rows)) add(g.group, g.versions);
+    for (const auto& g : groups_of(table_, *rows)) add(g.group, g.versions);
   }
   Json document = {{"kind", "APIGroupDiscoveryList"},
                    {"apiVersion", base::cat("apidiscovery.k8s.io/", version)},
                    {"metadata", Json::object()},
                    {"items", items}};
-  auto text = std::make_shared<const std::string>(base::dump_json(document));
-  built_[key] = text;
-  return *text;
+  return keep(key, base::dump_json(document));
 }
 
 }  // namespace orch::server

@@ -1,5 +1,5 @@
 // get, list and watch of stored resources: answered from the watch cache's own bytes.
-#include <charconv>
+#include <algorithm>
 
 #include "base/json.h"
 #include "pki/pki.h"
@@ -11,29 +11,15 @@ using base::Code;
 using base::Result;
 using base::Status;
 
-namespace {
-
-Status bad_version(std::string_view text) {
-  return Status(Code::kBadRequest, base::cat("invalid resourceVersion: \"", text, "\""));
-}
-
-/// Absent: -1.
-Result<int64_t> parse_revision(std::string_view text) {
-  if (text.empty()) return int64_t{-1};
-  int64_t n = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (error != std::errc() || end != text.data() + text.size() || n < 0) return bad_version(text);
-  return n;
-}
-
-/// A resource version from the future: the client is ahead (of another server, or of a restored store).
-Status too_large(int64_t wanted, int64_t current) {
+Status too_large_revision(int64_t wanted, int64_t current, int retry_seconds) {
   base::StatusDetails details;
   details.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
-  details.retry_after_seconds = 1;
-  return Status(Code::kTimeout, base::cat("Too large resource version: ", wanted, ", current: ", current),
-                details);
+  details.retry_after_seconds = retry_seconds;
+  return Status(Code::kTimeout,
+                base::cat("Timeout: Too large resource version: ", wanted, ", current: ", current), details);
 }
+
+namespace {
 
 /// What a continue token carries: the revision the first page was exact at, and the last object given.
 struct Continue {
@@ -46,20 +32,50 @@ std::string encode_continue(const Continue& c) {
   return pki::base64url_encode(base::dump_json(tree));
 }
 
+/// As a path within the list, cleaned it would be the same.
+bool clean_path(std::string_view path) {
+  size_t at = path.substr(0, 1) == "/" ? 1 : 0;
+  while (true) {
+    const size_t end = std::min(path.find('/', at), path.size());
+    const std::string_view step = path.substr(at, end - at);
+    if (step.empty() || step == "." || step == "..") return false;
+    if (end == path.size()) return true;
+    at = end + 1;
+  }
+}
+
+Status bad_token(std::string_view why) {
+  return {Code::kBadRequest, base::cat("invalid continue token: continue key is not valid", why)};
+}
+
 /// A token that this server did not give for this list is refused: it would lead to other namespaces'
 /// objects.
 Result<Continue> decode_continue(std::string_view token, const Filter& filter, int64_t now) {
-  const Status bad(Code::kBadRequest, "continue key is not valid");
+  constexpr std::string_view kVersion = "meta.k8s.io/v1";
+  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const size_t wrong = token.find_first_not_of(kAlphabet);
   std::string text(token);
   for (char& ch : text) ch = ch == '-' ? '+' : ch == '_' ? '/' : ch;
   while (text.size() % 4 != 0) text += '=';
   auto bytes = pki::base64_decode(text);
-  if (!bytes.ok()) return bad;
+  if (wrong != std::string_view::npos || !bytes.ok()) {
+    return bad_token(base::cat(": illegal base64 data at input byte ",
+                               wrong != std::string_view::npos ? wrong : token.size()));
+  }
   auto tree = base::parse_json(*bytes);
-  if (!tree.ok() || !tree->is_object() || base::string_at(*tree, {"v"}) != "meta.k8s.io/v1") return bad;
+  if (!tree.ok()) return bad_token(base::cat(": ", json_syntax_error(*bytes, tree.error())));
+  if (!tree->is_object()) return bad_token({});
+  if (base::string_at(*tree, {"v"}) != kVersion) {
+    return bad_token(
+        base::cat(": server does not recognize this encoded version ", base::string_at(*tree, {"v"})));
+  }
   Continue c{base::int_at(*tree, {"rv"}), std::string(base::string_at(*tree, {"start"}))};
-  if (c.revision == 0 || c.revision > now || c.after.empty()) return bad;
-  if (!filter.ns.empty() && c.after.rfind(filter.ns + "/", 0) != 0) return bad;
+  if (c.revision == 0)
+    return bad_token(base::cat(": incorrect encoded start resourceVersion (version ", kVersion, ")"));
+  if (c.after.empty()) return bad_token(base::cat(": encoded start key empty (version ", kVersion, ")"));
+  if (!clean_path(c.after)) return bad_token(base::cat(": ", c.after));
+  if (c.revision > now) return bad_token({});
+  if (!filter.ns.empty() && c.after.rfind(filter.ns + "/", 0) != 0) return bad_token({});
   return c;
 }
 
@@ -74,41 +90,15 @@ Status continue_expired() {
       "and now may show up in the list.");
 }
 
-int64_t parse_limit(std::string_view text) {
-  int64_t n = 0;
-  std::from_chars(text.data(), text.data() + text.size(), n);
-  return n > 0 ? n : 0;
-}
-
-Status check_match(const http::Query& query, int64_t wanted, bool watch) {
-  std::string_view match = query.get("resourceVersionMatch");
-  if (match.empty()) return {};
-  if (match != "Exact" && match != "NotOlderThan") {
-    return Status(Code::kInvalid, base::cat("resourceVersionMatch: Unsupported value: \"", match,
-                                            "\": supported values: \"Exact\", \"NotOlderThan\", \"\""));
-  }
-  if (wanted < 0 && !watch) {
-    return Status(Code::kInvalid,
-                  "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion "
-                  "is provided");
-  }
-  if (match == "Exact" && wanted == 0) {
-    return Status(Code::kInvalid,
-                  "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for "
-                  "resourceVersion \"0\"");
-  }
-  return {};
-}
-
 }  // namespace
 
 http::Response ApiServer::do_get(Call& call) {
-  auto wanted = parse_revision(call.info.query.get("resourceVersion"));
+  auto wanted = get_revision(call.info.query.get("resourceVersion"));
   if (!wanted.ok()) return http::Response::from_status(wanted.error());
   auto object = registry_.get(*call.storage, call.info.ns, call.info.name);
   if (!object.ok()) return http::Response::from_status(object.error());
   if (int64_t now = registry_.revision(); *wanted > now) {
-    return http::Response::from_status(too_large(*wanted, now));
+    return http::Response::from_status(too_large_revision(*wanted, now));
   }
   return encode_object(call.encoding(*this), *object);
 }
@@ -153,21 +143,18 @@ Result<Page> ApiServer::list_at(const api::Resource& row, const Filter& filter, 
 
 http::Response ApiServer::do_list(Call& call) {
   const http::Query& query = call.info.query;
+  auto options = parse_list_options(query, false);
+  if (!options.ok()) return http::Response::from_status(options.error());
   auto filter = parse_filter(query, *call.storage, call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
-  auto wanted = parse_revision(query.get("resourceVersion"));
-  if (!wanted.ok()) return http::Response::from_status(wanted.error());
-  Status match = check_match(query, *wanted, false);
-  if (!match.ok()) return http::Response::from_status(match);
-  const int64_t limit = parse_limit(query.get("limit"));
+  const int64_t limit = options->limit, wanted = options->revision;
   WatchCache* cache = registry_.cache(*call.storage);
   const int64_t now = registry_.revision();
 
   Page page;
-  std::string_view token = query.get("continue");
-  const bool exact = query.get("resourceVersionMatch") == "Exact";
+  const std::string_view token = options->token;
   if (!token.empty()) {
-    if (*wanted > 0) {
+    if (wanted > 0) {
       return http::Response::from_status(
           Status(Code::kBadRequest, "specifying resource version is not allowed when using continue"));
     }
@@ -184,9 +171,9 @@ http::Response ApiServer::do_list(Call& call) {
       }
       page = std::move(*older);
     }
-  } else if (exact || (*wanted > 0 && limit > 0 && query.get("resourceVersionMatch").empty())) {
-    if (*wanted > now) return http::Response::from_status(too_large(*wanted, now));
-    auto older = list_at(*call.storage, *filter, *wanted, {}, limit);
+  } else if (options->match == "Exact" || (wanted > 0 && limit > 0 && options->match.empty())) {
+    if (wanted > now) return http::Response::from_status(too_large_revision(wanted, now, 0));
+    auto older = list_at(*call.storage, *filter, wanted, {}, limit);
     if (!older.ok()) {
       Status status = older.error();
       if (status.code() == Code::kExpired) {
@@ -196,7 +183,7 @@ http::Response ApiServer::do_list(Call& call) {
     }
     page = std::move(*older);
   } else {
-    if (*wanted > now) return http::Response::from_status(too_large(*wanted, now));
+    if (wanted > now) return http::Response::from_status(too_large_revision(wanted, now));
     page = cache->list(*filter, {}, limit);
   }
   ListMeta meta{page.revision, {}, page.remaining};

@@ -1,12 +1,12 @@
 // watch: a cache watch joined to an endless response body. No thread belongs to a watch: the store's writer
 // queues frames, the HTTP pump sends them, and one timer per watch ends it after its time.
 #include <algorithm>
-#include <charconv>
 #include <mutex>
 #include <random>
 
 #include "base/json.h"
 #include "server/apiserver/call.h"
+#include "server/apiserver/request_metrics.h"
 
 namespace orch::server {
 
@@ -34,15 +34,15 @@ std::string_view type_name(CacheEvent::Type type) {
   return "DELETED";
 }
 
-bool flag(const http::Query& query, std::string_view name) {
-  std::string_view v = query.get(name);
-  return query.has(name) && v != "false" && v != "0";
-}
-
 /// What one watch holds while it lasts; shared by the body's callbacks and the timers.
 struct WatchSession : std::enable_shared_from_this<WatchSession> {
-  WatchSession(Encoding encoding, base::Timers& timers, Registry& registry)
-      : encoder(std::move(encoding)), timers(timers), registry(registry) {}
+  WatchSession(Encoding encoding, base::Timers& timers, Registry& registry, base::Counter& events,
+               base::Gauge& running)
+      : encoder(std::move(encoding)), timers(timers), registry(registry), events(events), running(running) {
+    running.add(1);
+  }
+  ~WatchSession() { running.add(-1); }
+  WatchSession(const WatchSession&) = delete;
 
   void send(const std::vector<Delivery>& deliveries) {
     std::lock_guard lock(mutex);
@@ -52,6 +52,7 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
       body->write(encoder.event(type_name(d.type), d.object));
       sent = d.revision;
     }
+    events.add(deliveries.size());
   }
 
   void bookmark_tick() {
@@ -78,6 +79,8 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   WatchEncoder encoder;  // under mutex
   base::Timers& timers;
   Registry& registry;
+  base::Counter& events;
+  base::Gauge& running;
   std::recursive_mutex mutex;
   std::weak_ptr<http::StreamBody> stream;  // set before the body starts
   bool closed = false;                     // under mutex
@@ -87,11 +90,8 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   std::unique_ptr<CacheWatch> watch;
 };
 
-std::chrono::seconds duration_of(const http::Query& query) {
-  std::string_view text = query.get("timeoutSeconds");
-  int64_t n = 0;
-  std::from_chars(text.data(), text.data() + text.size(), n);
-  if (n > 0) return std::chrono::seconds(n);
+std::chrono::seconds duration_of(const ListOptions& options) {
+  if (options.timeout_seconds.value_or(0) > 0) return std::chrono::seconds(*options.timeout_seconds);
   static thread_local std::minstd_rand random{std::random_device{}()};
   return std::chrono::seconds(kDefaultSeconds + static_cast<int>(random() % kDefaultSeconds));
 }
@@ -101,42 +101,36 @@ std::chrono::seconds duration_of(const http::Query& query) {
 http::Response ApiServer::do_watch(Call& call) {
   const http::Query& query = call.info.query;
   if (!call.resource->has_verb("watch")) {
-    return http::Response::from_status(
-        Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+    return method_not_allowed();
   }
+  auto options = parse_list_options(query, true);
+  if (!options.ok()) return http::Response::from_status(options.error());
   auto filter = parse_filter(query, *call.storage, call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
-  std::string_view version = query.get("resourceVersion");
-  int64_t since = 0;
-  auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), since);
-  if (!version.empty() && (error != std::errc() || end != version.data() + version.size() || since < 0)) {
-    return http::Response::from_status(
-        Status(Code::kBadRequest, base::cat("invalid resourceVersion: \"", version, "\"")));
-  }
-  const bool send_initial = flag(query, "sendInitialEvents");
-  const bool bookmarks = flag(query, "allowWatchBookmarks");
-  if (send_initial && query.get("resourceVersionMatch") != "NotOlderThan") {
-    return http::Response::from_status(
-        Status(Code::kInvalid,
-               "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents "
-               "requires setting resourceVersionMatch to NotOlderThan"));
-  }
-  const bool from_state = send_initial || (since == 0 && !query.has("sendInitialEvents"));
+  const bool bookmarks = options->bookmarks;
+  int64_t since = std::max<int64_t>(0, options->revision);
+  // A watch from nowhere in particular begins with what there is.
+  const bool from_state = options->initial_events.value_or(since == 0);
+  if (from_state && since > registry_.revision())
+    return http::Response::from_status(too_large_revision(since, registry_.revision()));
   if (since == 0 && !from_state) since = registry_.revision();
 
-  auto session = std::make_shared<WatchSession>(call.encoding(*this), *o_.timers, registry_);
+  auto session = std::make_shared<WatchSession>(call.encoding(*this), *o_.timers, registry_,
+                                                requests_->watch_events(call.info),
+                                                requests_->long_running(call.info, call.request.method));
   session->sent = since;
   WatchCache* cache = registry_.cache(*call.storage);
   http::Response response;
   response.content_type = session->encoder.content_type();
-  const auto lasts = duration_of(query);
+  const auto lasts = duration_of(*options);
   session->left = lasts;
 
-  auto on_start = [session, cache, filter = *filter, since, from_state, send_initial, bookmarks, lasts,
+  auto on_start = [session, cache, filter = *filter, since, from_state, bookmarks, lasts,
                    this](http::StreamBody& body) {
     auto initial = [&](const Page& page) {
       for (const auto& object : page.items) body.write(session->encoder.event("ADDED", object));
-      if (send_initial && bookmarks) body.write(session->encoder.bookmark(page.revision, true));
+      session->events.add(page.items.size());
+      if (bookmarks) body.write(session->encoder.bookmark(page.revision, true));
       session->sent = page.revision;
     };
     auto watch = cache->watch(filter, since, from_state ? std::function<void(const Page&)>(initial) : nullptr,

@@ -1,5 +1,4 @@
-// create, update, patch, delete and deletecollection of stored resources.
-#include "api/patch/patch.h"
+// create, update, delete and deletecollection of stored resources.
 #include "api/schema/schema.h"
 #include "server/apiserver/call.h"
 
@@ -9,11 +8,6 @@ using api::ObjectPtr;
 using base::Code;
 using base::Result;
 using base::Status;
-
-namespace {
-
-/// Json patches larger than this are refused before they are applied, as in kube-apiserver.
-constexpr size_t kMaxPatchOperations = 10000;
 
 Json to_storage(const api::Resource& asked, const api::Resource& storage, Json tree) {
   if (&asked == &storage || asked.storage_version) return tree;
@@ -31,13 +25,6 @@ Json from_storage(const api::Resource& asked, const api::Resource& storage, Json
   return tree;
 }
 
-std::string_view option(const http::Query& query, const Json& body, const char* name) {
-  if (query.has(name)) return query.get(name);
-  return base::string_at(body, {name});
-}
-
-}  // namespace
-
 http::Response ApiServer::finish_write(Call& call, Result<ObjectPtr> result, int status) {
   if (!result.ok()) return http::Response::from_status(result.error());
   return encode_object(call.encoding(*this), *result, status);
@@ -45,8 +32,10 @@ http::Response ApiServer::finish_write(Call& call, Result<ObjectPtr> result, int
 
 http::Response ApiServer::do_create(Call& call) {
   const api::Resource& r = *call.resource;
+  if (auto options = write_options(call, "CreateOptions"); !options.ok())
+    return http::Response::from_status(options);
   auto body =
-      decode_body(call.request, call.info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
+      decode_body(call.request, call.validation, schema_, r.type, r.kind, r.api_version(), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   return finish_write(
       call,
@@ -58,21 +47,13 @@ http::Response ApiServer::do_create(Call& call) {
 http::Response ApiServer::do_update(Call& call) {
   const api::Resource& r = *call.resource;
   const RequestInfo& info = call.info;
-  auto body = decode_body(call.request, info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
+  if (auto options = write_options(call, "UpdateOptions"); !options.ok())
+    return http::Response::from_status(options);
+  auto body =
+      decode_body(call.request, call.validation, schema_, r.type, r.kind, r.api_version(), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   Json tree = to_storage(r, *call.storage, std::move(body->tree));
-  std::string_view name = base::string_at(tree, {"metadata", "name"});
-  if (!name.empty() && name != info.name) {
-    return http::Response::from_status(
-        Status(Code::kBadRequest, base::cat("the name of the object (", name,
-                                            ") does not match the name on the URL (", info.name, ")")));
-  }
-  std::string_view ns = base::string_at(tree, {"metadata", "namespace"});
-  if (!ns.empty() && ns != info.ns && r.namespaced) {
-    return http::Response::from_status(
-        Status(Code::kBadRequest, base::cat("the namespace of the object (", ns,
-                                            ") does not match the namespace on the URL (", info.ns, ")")));
-  }
+  if (Status named = check_name(call, tree); !named.ok()) return http::Response::from_status(named);
   if (!tree["metadata"].is_object()) tree["metadata"] = Json::object();
   tree["metadata"]["name"] = info.name;
   const bool versioned = !base::string_at(tree, {"metadata", "resourceVersion"}).empty();
@@ -92,64 +73,30 @@ http::Response ApiServer::do_update(Call& call) {
   return finish_write(call, std::move(result), 200);
 }
 
-Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Json& current) {
-  const std::string media = media_type(call.request.header("Content-Type"));
-  const bool json_patch = media == "application/json-patch+json";
-  const bool strategic = media == "application/strategic-merge-patch+json";
-  if ((!json_patch && !strategic && media != "application/merge-patch+json") ||
-      (strategic && type == nullptr)) {
-    return Status(Code::kUnsupportedMediaType,
-                  "the body of the request was in an unknown format - accepted media types include: "
-                  "application/json-patch+json, application/merge-patch+json, "
-                  "application/strategic-merge-patch+json");
-  }
-  auto patch = base::parse_json(call.request.body);
-  if (!patch.ok()) return Status(Code::kBadRequest, patch.error().message());
-  if (json_patch && patch->is_array() && patch->size() > kMaxPatchOperations) {
-    return Status(Code::kRequestEntityTooLarge,
-                  base::cat("The allowed maximum operations in a JSON patch is ", kMaxPatchOperations,
-                            ", got ", patch->size()));
-  }
-  Result<Json> next = json_patch  ? api::json_patch(current, *patch)
-                      : strategic ? api::strategic_merge_patch(current, *patch, type)
-                                  : api::merge_patch(current, *patch);
-  if (!next.ok()) return next;
-  if (!next->is_object() || !(*next)["metadata"].is_object()) {
-    return Status(Code::kInvalid, "the patch leaves no object with metadata");
-  }
-  // A patch that does not speak of the version does not insist on one.
-  if (json_patch ? base::string_at(*next, {"metadata", "resourceVersion"}) ==
-                       base::string_at(current, {"metadata", "resourceVersion"})
-                 : base::string_at(*patch, {"metadata", "resourceVersion"}).empty()) {
-    (*next)["metadata"].erase("resourceVersion");
-  }
-  return next;
+Status ApiServer::write_options(Call& call, std::string_view kind) {
+  auto options = parse_write_options(call.info.query, kind);
+  if (!options.ok()) return options.error();
+  call.dry_run = options->dry_run;
+  call.validation = options->validation;
+  return {};
 }
 
-http::Response ApiServer::do_patch(Call& call) {
-  const api::Resource& r = *call.resource;
-  const RequestInfo& info = call.info;
-  bool warned = false;
-  auto change = [&](const Json& stored) -> Result<Json> {
-    auto next = apply_patch(call, r.type, from_storage(r, *call.storage, stored));
-    if (!next.ok()) return next;
-    std::vector<std::string> repeated;  // of a retry after a lost race: reported once
-    ORCH_RETURN_IF_ERROR(check_patched(call, r, *next, warned ? repeated : call.warnings));
-    warned = true;
-    return to_storage(r, *call.storage, std::move(*next));
-  };
-  return finish_write(
-      call,
-      registry_.update(*call.storage, info.ns, info.name, info.subresource, change, call.write_context()),
-      200);
-}
-
-Status ApiServer::check_patched(const Call& call, const api::Resource& r, Json& tree,
-                                std::vector<std::string>& warnings) const {
-  if (base::string_at(tree, {"kind"}) != r.kind || base::string_at(tree, {"apiVersion"}) != r.api_version()) {
-    return Status(Code::kBadRequest, "the patch may not change kind or apiVersion");
+Status ApiServer::check_name(const Call& call, const Json& tree) {
+  const std::string_view ns = base::string_at(tree, {"metadata", "namespace"});
+  if (call.resource->namespaced && !ns.empty() && ns != call.info.ns) {
+    return {Code::kBadRequest,
+            "the namespace of the provided object does not match the namespace sent on the request"};
   }
-  return prune_tree(schema_, r.type, r.kind, r.version, call.info.query, tree, warnings);
+  const std::string_view name = base::string_at(tree, {"metadata", "name"});
+  if (name.empty()) {
+    return {Code::kBadRequest, base::cat("the name of the object (", call.info.name,
+                                         " based on URL) was undeterminable: name must be provided")};
+  }
+  if (name != call.info.name) {
+    return {Code::kBadRequest, base::cat("the name of the object (", name,
+                                         ") does not match the name on the URL (", call.info.name, ")")};
+  }
+  return {};
 }
 
 http::Response ApiServer::delete_response(Call& call, const DeleteOutcome& outcome) {
@@ -168,51 +115,10 @@ http::Response ApiServer::delete_response(Call& call, const DeleteOutcome& outco
 }
 
 Result<DeleteParams> ApiServer::delete_params(Call& call) {
-  Json body = Json::object();
-  const http::Query& query = call.info.query;
-  if (!call.request.body.empty()) {
-    const api::Type* type = schema_.type("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
-    auto decoded = decode_body(call.request, query, schema_, type, "", "v1", call.warnings);
-    if (!decoded.ok()) return decoded.error();
-    body = std::move(decoded->tree);
-  }
-  DeleteParams p;
-  if (query.has("gracePeriodSeconds")) {
-    std::string text(query.get("gracePeriodSeconds"));
-    char* end = nullptr;
-    long long n = std::strtoll(text.c_str(), &end, 10);
-    if (text.empty() || *end != 0) return Status(Code::kBadRequest, "gracePeriodSeconds is not a number");
-    p.grace_seconds = n;
-  } else if (body.contains("gracePeriodSeconds") && body["gracePeriodSeconds"].is_number_integer()) {
-    p.grace_seconds = body["gracePeriodSeconds"].get<int64_t>();
-  }
-  if (p.grace_seconds && *p.grace_seconds < 0) p.grace_seconds = 1;  // as Kubernetes: negative means 1 second
-  p.propagation = option(query, body, "propagationPolicy");
-  const bool orphan_set = body.contains("orphanDependents") || query.has("orphanDependents");
-  if (orphan_set) {
-    if (!p.propagation.empty()) {
-      return Status(Code::kInvalid,
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"" +
-                        p.propagation + "\": orphanDependents and deletionPropagation cannot be both set");
-    }
-    bool orphan = query.has("orphanDependents") ? query.get("orphanDependents") == "true"
-                                                : base::bool_at(body, {"orphanDependents"});
-    p.propagation = orphan ? "Orphan" : "Background";
-  }
-  if (!p.propagation.empty() && p.propagation != "Orphan" && p.propagation != "Background" &&
-      p.propagation != "Foreground") {
-    return Status(
-        Code::kInvalid,
-        base::cat("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"",
-                  p.propagation, "\": supported values: \"Background\", \"Foreground\", \"Orphan\""));
-  }
-  p.uid = base::string_at(body, {"preconditions", "uid"});
-  p.resource_version = base::string_at(body, {"preconditions", "resourceVersion"});
-  for (const auto& v : base::array_at(body, {"dryRun"})) {
-    if (v != "All") return Status(Code::kInvalid, "dryRun: Unsupported value: supported values: \"All\"");
-    call.dry_run = true;
-  }
-  return p;
+  auto options = parse_delete_options(call.request, call.info.query, schema_);
+  if (!options.ok()) return options.error();
+  call.dry_run = options->dry_run;
+  return options->params;
 }
 
 http::Response ApiServer::do_delete(Call& call) {
@@ -224,10 +130,12 @@ http::Response ApiServer::do_delete(Call& call) {
 }
 
 http::Response ApiServer::do_delete_collection(Call& call) {
-  auto params = delete_params(call);
-  if (!params.ok()) return http::Response::from_status(params.error());
+  auto list = parse_list_options(call.info.query, false);
+  if (!list.ok()) return http::Response::from_status(list.error());
   auto filter = parse_filter(call.info.query, *call.storage, call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
+  auto params = delete_params(call);
+  if (!params.ok()) return http::Response::from_status(params.error());
   WatchCache* cache = registry_.cache(*call.storage);
   Page page = cache->list(*filter);
   std::vector<ObjectPtr> deleted;

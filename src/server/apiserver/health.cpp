@@ -12,9 +12,49 @@ using base::Status;
 
 namespace {
 
-http::Response not_found() {
-  http::Response r = http::Response::text("404 page not found\n", 404);
+using Checks = std::vector<std::pair<std::string, Status>>;
+
+http::Response health_text(std::string text, int code) {
+  http::Response r = http::Response::text(std::move(text), code);
+  r.headers.emplace_back("Cache-Control", "no-cache, private");
+  r.headers.emplace_back("X-Content-Type-Options", "nosniff");
   return r;
+}
+
+/// One check alone, by its name.
+http::Response one_check(std::string_view name, const Checks& checks) {
+  for (const auto& [own, status] : checks) {
+    if (own != name) continue;
+    if (status.ok()) return health_text("ok", 200);
+    return health_text(base::cat("internal server error: ", status.message(), "\n"), 500);
+  }
+  return no_such_page();
+}
+
+http::Response all_checks(const http::Query& query, std::string_view endpoint, const Checks& checks) {
+  std::vector<std::string_view> excluded = query.all("exclude");
+  std::string report;
+  bool failed = false;
+  for (const auto& [name, status] : checks) {
+    const auto found = std::find(excluded.begin(), excluded.end(), name);
+    if (found != excluded.end()) {
+      excluded.erase(found);
+      report += base::cat("[+]", name, " excluded: ok\n");
+    } else if (status.ok()) {
+      report += base::cat("[+]", name, " ok\n");
+    } else {
+      report += base::cat("[-]", name, " failed: reason withheld\n");
+      failed = true;
+    }
+  }
+  if (!excluded.empty()) {
+    std::string names;
+    for (std::string_view name : excluded) names += base::cat(names.empty() ? "\"" : ",\"", name, "\"");
+    report += base::cat("warn: some health checks cannot be excluded: no matches for ", names, "\n");
+  }
+  if (failed) return health_text(base::cat(report, endpoint, " check failed\n"), 500);
+  if (!query.has("verbose")) return health_text("ok", 200);
+  return health_text(base::cat(report, endpoint, " check passed\n"), 200);
 }
 
 bool under(std::string_view path, std::string_view root) {
@@ -27,10 +67,7 @@ bool under(std::string_view path, std::string_view root) {
 http::Response ApiServer::plain_path(Call& call) {
   const std::string& path = call.info.path;
   const std::string& method = call.request.method;
-  if (method != "GET" && method != "HEAD") {
-    return http::Response::from_status(
-        Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
-  }
+  if (method != "GET" && method != "HEAD") return method_not_allowed();
   for (std::string_view root : {"/healthz", "/livez", "/readyz"}) {
     if (under(path, root)) return health(call, root);
   }
@@ -65,7 +102,7 @@ http::Response ApiServer::plain_path(Call& call) {
                   "/version"};
     return http::Response::json(base::dump_json({{"paths", paths}}));
   }
-  return not_found();
+  return no_such_page();
 }
 
 http::Response ApiServer::version(Call& call) {
@@ -92,59 +129,32 @@ http::Response ApiServer::health(Call& call, std::string_view root) {
   const bool readyz = root == "/readyz";
   std::string_view one = std::string_view(call.info.path).substr(root.size());
   if (!one.empty()) one.remove_prefix(1);
-  const auto excluded = call.info.query.all("exclude");
-  std::string report;
-  std::vector<std::string> failed;
-  bool known = one.empty();
-  auto run = [&](std::string_view name, const Status& status) {
-    if (!one.empty() && one != name) return;
-    known = true;
-    if (std::find(excluded.begin(), excluded.end(), name) != excluded.end()) {
-      report += base::cat("[+]", name, " excluded: ok\n");
-    } else if (status.ok()) {
-      report += base::cat("[+]", name, " ok\n");
-    } else {
-      report += base::cat("[-]", name, " failed: reason withheld\n");
-      failed.emplace_back(name);
-    }
-  };
-  run("ping", {});
+  std::vector<std::pair<std::string, Status>> checks;
+  checks.emplace_back("ping", Status());
   for (const auto& c : o_.health) {
-    if (readyz ? c.ready : c.live) run(c.name, c.check());
+    if ((readyz ? c.ready : c.live) && (one.empty() || one == c.name)) checks.emplace_back(c.name, c.check());
   }
   if (readyz) {
-    run("startup", ready_ ? Status() : Status(Code::kServiceUnavailable, "not started, or shutting down"));
+    checks.emplace_back(
+        "startup", ready_ ? Status() : Status(Code::kServiceUnavailable, "not started, or shutting down"));
   }
-  if (!known) return not_found();
-  const std::string_view name = root.substr(1);
-  http::Response response;
-  if (!failed.empty()) {
-    report += base::cat(name, " check failed\n");
-    response = http::Response::text(report, 500);
-  } else if (call.info.query.has("verbose")) {
-    response = http::Response::text(report + base::cat(name, " check passed\n"));
-  } else {
-    response = http::Response::text("ok");
-  }
-  response.headers.emplace_back("Cache-Control", "no-cache, private");
-  response.headers.emplace_back("X-Content-Type-Options", "nosniff");
-  return response;
+  return one.empty() ? all_checks(call.info.query, root.substr(1), checks) : one_check(one, checks);
 }
 
 http::Response ApiServer::discovery(Call& call) {
   std::string path = call.info.path;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   if ((path == "/api" || path == "/apis") && !call.want.discovery_version.empty()) {
-    auto r = http::Response::json(documents_->aggregated(path, call.want.discovery_version));
+    auto r = document_response(call.request, documents_->aggregated(path, call.want.discovery_version));
     r.content_type = base::cat("application/json;g=apidiscovery.k8s.io;v=", call.want.discovery_version,
                                ";as=APIGroupDiscoveryList");
-    r.headers.emplace_back("Vary", "Accept");
     return r;
   }
   std::string document = documents_->discovery(path, o_.advertise_address);
   if (document.empty()) {
-    return http::Response::from_status(
-        Status(Code::kNotFound, "the server could not find the requested resource"));
+    const std::string_view rest = path.substr(0, 6) == "/apis/" ? std::string_view(path).substr(6) : "";
+    const bool group = rest.empty() || serves_group(registry_.table(), rest.substr(0, rest.find('/')));
+    return group ? no_such_resource() : no_such_page();
   }
   if (call.want.format == Format::kJson) {
     auto r = http::Response::json(std::move(document));
@@ -155,11 +165,24 @@ http::Response ApiServer::discovery(Call& call) {
   return encode_tree(call.want, schema_, *tree);
 }
 
+namespace {
+
+/// With and without the version in its name; "@" came when "." turned out to be no media type.
+bool wants_openapi_protobuf(std::string_view accept) {
+  return accept.find("application/com.github.proto-openapi.spec.v2@v1.0+protobuf") !=
+             std::string_view::npos ||
+         accept.find("application/com.github.proto-openapi.spec.v2.v1.0+protobuf") != std::string_view::npos;
+}
+
+}  // namespace
+
 http::Response ApiServer::openapi(Call& call) {
-  auto document = documents_->openapi(call.info.path);
-  if (document == nullptr) return not_found();
-  http::Response r;
-  r.pieces.push_back({*document, document});
+  const std::string_view accept = call.request.header("Accept");
+  const bool protobuf = call.info.path == "/openapi/v2" && wants_openapi_protobuf(accept);
+  const auto document = documents_->openapi(call.info.path, protobuf);
+  if (document == nullptr) return no_such_page();
+  http::Response r = document_response(call.request, document);
+  if (protobuf) r.content_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
   return r;
 }
 

@@ -78,6 +78,18 @@ bool accept_clause(std::string_view clause, bool watch, Negotiated& out) {
   return true;
 }
 
+/// Any of the media types that are served is among the clauses, in whatever form.
+bool accepts_any(std::string_view accept) {
+  for (auto clause : split(accept, ',')) {
+    const std::string type = media_type(clause);
+    for (std::string_view served : {"application/json", "application/yaml", "*/*", "application/*",
+                                    "application/vnd.kubernetes.protobuf"}) {
+      if (type == served) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string_view Negotiated::content_type() const {
@@ -110,12 +122,30 @@ Result<Negotiated> negotiate(const http::Request& request, const http::Query& qu
       }
     }
   }
-  if (!found) {
+  if (!found && watch && accepts_any(accept)) {
+    return Status(Code::kNotAcceptable,
+                  "only the following media types are accepted: application/json;stream=watch, "
+                  "application/vnd.kubernetes.protobuf;stream=watch");
+  }
+  if (!found && accepts_any(accept)) {
     return Status(Code::kNotAcceptable,
                   "only the following media types are accepted: application/json, application/yaml, "
                   "application/vnd.kubernetes.protobuf");
   }
-  if (query.has("pretty")) out.pretty = query.get("pretty") != "false" && query.get("pretty") != "0";
+  if (!found) {
+    return Status(Code::kNotAcceptable,
+                  "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
+                  "application/vnd.kubernetes.protobuf",
+                  {});
+  }
+  if (query.has("pretty")) {
+    out.pretty = query.get("pretty") != "false" && query.get("pretty") != "0";
+  } else {
+    // People who look with their own eyes.
+    const std::string_view agent = request.header("User-Agent");
+    out.pretty =
+        agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0 || agent.rfind("Mozilla/5.0", 0) == 0;
+  }
   return out;
 }
 

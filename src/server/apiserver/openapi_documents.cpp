@@ -34,34 +34,36 @@ std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema,
 
 }  // namespace
 
-std::shared_ptr<const std::string> ApiServer::DocumentCache::openapi(std::string_view path) {
+std::string ApiServer::DocumentCache::build_openapi(std::string_view path) {
+  const auto described = describe(schema_, *table_.all());
+  if (path == "/openapi/v2") return api::schema::openapi_v2(schema_, described, base::version());
+  if (path == "/openapi/v3") return api::schema::openapi_v3_index(schema_, described, base::version());
+  constexpr std::string_view kCore = "/openapi/v3/api/", kGroups = "/openapi/v3/apis/";
+  if (path.substr(0, kCore.size()) == kCore) {
+    return api::schema::openapi_v3(schema_, described, "", path.substr(kCore.size()), base::version());
+  }
+  if (path.substr(0, kGroups.size()) != kGroups) return {};
+  const std::string_view rest = path.substr(kGroups.size());
+  const size_t slash = rest.find('/');
+  if (slash == std::string_view::npos) return {};
+  return api::schema::openapi_v3(schema_, described, rest.substr(0, slash), rest.substr(slash + 1),
+                                 base::version());
+}
+
+DocumentPtr ApiServer::DocumentCache::openapi(std::string_view path, bool protobuf) {
   std::lock_guard lock(mutex_);
   refresh();
   while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
-  if (auto it = built_.find(path); it != built_.end()) return it->second;
-  const auto rows = table_.all();
-  std::string text;
-  if (path == "/openapi/v2") {
-    text = api::schema::openapi_v2(schema_, describe(schema_, *rows), base::version());
-  } else if (path == "/openapi/v3") {
-    text = api::schema::openapi_v3_index(schema_, describe(schema_, *rows), base::version());
-  } else {
-    constexpr std::string_view kCore = "/openapi/v3/api/", kGroups = "/openapi/v3/apis/";
-    if (path.substr(0, kCore.size()) == kCore) {
-      text = api::schema::openapi_v3(schema_, describe(schema_, *rows), "", path.substr(kCore.size()),
-                                     base::version());
-    } else if (path.substr(0, kGroups.size()) == kGroups) {
-      std::string_view rest = path.substr(kGroups.size());
-      size_t slash = rest.find('/');
-      if (slash == std::string_view::npos) return nullptr;
-      text = api::schema::openapi_v3(schema_, describe(schema_, *rows), rest.substr(0, slash),
-                                     rest.substr(slash + 1), base::version());
-    }
-  }
+  const std::string key = base::cat(path, protobuf ? " protobuf" : "");
+  if (auto it = built_.find(key); it != built_.end()) return it->second;
+  std::string text = build_openapi(path);
   if (text.empty()) return nullptr;
-  auto shared = std::make_shared<const std::string>(std::move(text));
-  built_[std::string(path)] = shared;
-  return shared;
+  if (protobuf) {
+    auto bytes = api::schema::openapi_v2_protobuf(text);
+    if (!bytes.ok()) return nullptr;
+    text = std::move(*bytes);
+  }
+  return keep(key, std::move(text));
 }
 
 }  // namespace orch::server

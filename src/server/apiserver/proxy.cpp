@@ -1,13 +1,16 @@
-// What the API server passes on to kubelets and to services: logs, exec, attach, port-forward, proxy.
-//
-// The client's connection is taken over and bytes are copied both ways: streams, upgrades and plain answers
-// take the same path, and what the kubelet says reaches the client as it is.
+// The proxy subresources of pods, services and nodes.
+#include <algorithm>
 #include <charconv>
+#include <optional>
+#include <random>
 
-#include "base/log.h"
-#include "http/dial.h"
+#include "api/go_text.h"
+#include "api/resources/ip.h"
+#include "base/json.h"
 #include "http/tunnel.h"
 #include "server/apiserver/call.h"
+#include "server/apiserver/forward.h"
+#include "server/apiserver/kubelet_location.h"
 
 namespace orch::server {
 
@@ -18,329 +21,182 @@ using base::Status;
 
 namespace {
 
-constexpr std::chrono::seconds kConnectTimeout{10};
-constexpr int kKubeletPort = 10250;
-
-struct Target {
-  http::DialOptions dial;
-  std::string path;  // raw path and query
-};
-
-std::string address_of(const Json& node) {
-  for (const char* type : {"InternalIP", "ExternalIP", "Hostname"}) {
-    for (const auto& a : base::array_at(node, {"status", "addresses"})) {
-      if (base::string_at(a, {"type"}) == type) return std::string(base::string_at(a, {"address"}));
-    }
-  }
-  return {};
-}
-
-bool hop_by_hop(std::string_view name) {
-  static constexpr std::string_view kNames[] = {
-      "connection", "keep-alive",    "proxy-authenticate", "proxy-authorization",
-      "te",         "trailer",       "transfer-encoding",  "upgrade",
-      "host",       "authorization", "content-length",     "expect"};
-  std::string lower(name);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  for (std::string_view n : kNames) {
-    if (lower == n) return true;
-  }
-  // Nobody impersonates through us, and our credentials stay ours.
-  return lower.rfind("impersonate-", 0) == 0 || lower.rfind("x-remote-", 0) == 0;
-}
-
-/// The request's head as it goes to the backend.
-std::string head_of(const http::Request& request, const Target& target, bool upgrade) {
-  std::string head = base::cat(request.method, " ", target.path, " HTTP/1.1\r\nHost: ", target.dial.host, ":",
-                               target.dial.port, "\r\n");
-  for (const auto& [name, value] : request.headers) {
-    if (!hop_by_hop(name)) head += base::cat(name, ": ", value, "\r\n");
-  }
-  if (upgrade) {
-    head += base::cat("Connection: Upgrade\r\nUpgrade: ", request.header("Upgrade"), "\r\n");
-  } else {
-    head += "Connection: close\r\n";
-  }
-  if (!request.body.empty() || request.method == "POST" || request.method == "PUT" ||
-      request.method == "PATCH") {
-    head += base::cat("Content-Length: ", request.body.size(), "\r\n");
-  }
-  return head + "\r\n";
-}
-
-std::string error_answer(const Status& status) {
-  const std::string body = status.to_json();
-  return base::cat("HTTP/1.1 ", status.http_code(),
-                   " Error\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ",
-                   body.size(), "\r\n\r\n", body);
-}
-
-/// Sends the request to the backend and then only copies. Dialling happens on the takeover's own thread, so a
-/// backend that is away holds no worker.
-http::Response pass_on(const http::Request& request, Target target) {
-  const bool upgrade = request.has_header("Upgrade");
-  std::string first = head_of(request, target, upgrade) + request.body;
-  http::Response response;
-  response.takeover = [first = std::move(first),
-                       target = std::move(target)](std::shared_ptr<http::Stream> client) {
-    auto backend = http::dial(target.dial);
-    if (!backend.ok()) {
-      client->write(error_answer(
-          Status(Code::kInternal, base::cat("error dialing backend: ", backend.error().message()))));
-      client->close_write();
-      return;
-    }
-    if (!(*backend)->write(first)) {
-      client->write(
-          error_answer(Status(Code::kServiceUnavailable, "error sending to backend: connection lost")));
-      return;
-    }
-    http::tunnel(*client, **backend);
-  };
-  return response;
-}
-
-/// Container of a pod that the request means; its only one when it names none.
-Result<std::string> container_of(const Json& pod, std::string_view wanted) {
-  std::vector<std::string> names;
-  for (const char* list : {"containers", "initContainers", "ephemeralContainers"}) {
-    for (const auto& c : base::array_at(pod, {"spec", list}))
-      names.emplace_back(base::string_at(c, {"name"}));
-  }
-  const std::string name(base::string_at(pod, {"metadata", "name"}));
-  if (!wanted.empty()) {
-    for (const auto& n : names) {
-      if (n == wanted) return n;
-    }
-    return Status(Code::kBadRequest, base::cat("container ", wanted, " is not valid for pod ", name));
-  }
-  const Json& containers = base::array_at(pod, {"spec", "containers"});
-  std::string_view usual =
-      base::string_at(pod, {"metadata", "annotations", "kubectl.kubernetes.io/default-container"});
-  if (!usual.empty()) return std::string(usual);
-  if (containers.size() == 1) return std::string(base::string_at(containers[0], {"name"}));
-  std::string list;
-  for (const auto& c : containers) list += base::cat(list.empty() ? "" : " ", base::string_at(c, {"name"}));
-  return Status(Code::kBadRequest, base::cat("a container name must be specified for pod ", name,
-                                             ", choose one of: [", list, "]"));
-}
-
-}  // namespace
-
-namespace {
-
-Result<Target> kubelet_target(const Registry& registry, const api::Resource& nodes,
-                              const KubeletAccess& access, std::string_view node_name) {
-  auto node = registry.get(nodes, "", node_name);
-  if (!node.ok()) return node.error();
-  const Json tree = (*node)->tree();
-  Target t;
-  t.dial.host = address_of(tree);
-  if (t.dial.host.empty())
-    return Status(Code::kInternal,
-                  base::cat("no preferred addresses found; known addresses: [] of node ", node_name));
-  int64_t port = base::int_at(tree, {"status", "daemonEndpoints", "kubeletEndpoint", "Port"}, kKubeletPort);
-  t.dial.port = static_cast<uint16_t>(port);
-  t.dial.tls = true;
-  t.dial.tls_config.ca_pem = access.ca_pem;
-  t.dial.tls_config.certificate_pem = access.certificate_pem;
-  t.dial.tls_config.key_pem = access.key_pem;
-  t.dial.tls_config.server_name = std::string(node_name);
-  t.dial.connect_timeout = kConnectTimeout;
-  return t;
-}
-
-}  // namespace
-
-http::Response ApiServer::do_log(Call& call) {
-  const RequestInfo& info = call.info;
-  auto pod = registry_.get(*call.storage, info.ns, info.name);
-  if (!pod.ok()) return http::Response::from_status(pod.error());
-  const Json tree = (*pod)->tree();
-  auto container = container_of(tree, info.query.get("container"));
-  if (!container.ok()) return http::Response::from_status(container.error());
-  std::string_view node = base::string_at(tree, {"spec", "nodeName"});
-  if (node.empty()) return http::Response::text("");  // not scheduled: nothing was said yet
-  auto target = kubelet_target(registry_, *registry_.table().find("", "v1", "nodes"), o_.kubelet, node);
-  if (!target.ok()) return http::Response::from_status(target.error());
-  target->path = base::cat("/containerLogs/", info.ns, "/", info.name, "/", http::percent_encode(*container));
-  char separator = '?';
-  for (const auto& [name, value] : info.query.items()) {
-    if (name == "container" || name == "insecureSkipTLSVerifyBackend") continue;
-    target->path += base::cat(separator, http::percent_encode(name), "=", http::percent_encode(value));
-    separator = '&';
-  }
-  return pass_on(call.request, std::move(*target));
-}
-
-http::Response ApiServer::do_connect(Call& call) {
-  const RequestInfo& info = call.info;
-  auto pod = registry_.get(*call.storage, info.ns, info.name);
-  if (!pod.ok()) return http::Response::from_status(pod.error());
-  if (!call.request.has_header("Upgrade")) {
-    return http::Response::from_status(Status(Code::kBadRequest, "Upgrade request required"));
-  }
-  const Json tree = (*pod)->tree();
-  std::string_view node = base::string_at(tree, {"spec", "nodeName"});
-  if (node.empty()) {
-    return http::Response::from_status(
-        Status(Code::kBadRequest, base::cat("pod ", info.name, " does not have a host assigned")));
-  }
-  auto target = kubelet_target(registry_, *registry_.table().find("", "v1", "nodes"), o_.kubelet, node);
-  if (!target.ok()) return http::Response::from_status(target.error());
-  if (info.subresource == "portforward") {
-    target->path = base::cat("/portForward/", info.ns, "/", info.name);
-    if (!call.request.query.empty()) target->path += "?" + call.request.query;
-    return pass_on(call.request, std::move(*target));
-  }
-  auto container = container_of(tree, info.query.get("container"));
-  if (!container.ok()) return http::Response::from_status(container.error());
-  std::string_view phase = base::string_at(tree, {"status", "phase"});
-  if (phase == "Succeeded" || phase == "Failed") {
-    return http::Response::from_status(
-        Status(Code::kInternal, base::cat("cannot ", info.subresource,
-                                          " into a container in a completed pod; current phase is ", phase)));
-  }
-  target->path =
-      base::cat("/", info.subresource, "/", info.ns, "/", info.name, "/", http::percent_encode(*container));
-  char separator = '?';
-  // Kubelets know the streams by short names.
-  const std::pair<std::string_view, std::string_view> renamed[] = {
-      {"stdin", "input"}, {"stdout", "output"}, {"stderr", "error"}};
-  for (const auto& [name, value] : info.query.items()) {
-    if (name == "container") continue;
-    std::string_view as = name;
-    std::string text = value;
-    for (const auto& [long_name, short_name] : renamed) {
-      if (name == long_name) as = short_name;
-    }
-    if (name != "command") {
-      if (value != "true" && value != "1" && !value.empty()) continue;
-      text = "1";
-    }
-    target->path += base::cat(separator, as, "=", http::percent_encode(text));
-    separator = '&';
-  }
-  return pass_on(call.request, std::move(*target));
-}
-
-namespace {
+constexpr std::chrono::seconds kConnectTimeout{30};
 
 /// "[scheme:]name[:port]" as the proxy subresources take it.
 struct ProxyName {
   std::string scheme, name, port;
 };
 
-ProxyName split_proxy_name(const std::string& text) {
+std::optional<ProxyName> split_proxy_name(const std::string& text) {
   ProxyName p;
-  size_t first = text.find(':');
-  if (first == std::string::npos) return {"", text, ""};
-  size_t second = text.find(':', first + 1);
-  if (second != std::string::npos)
-    return {text.substr(0, first), text.substr(first + 1, second - first - 1), text.substr(second + 1)};
-  p.name = text.substr(0, first);
-  p.port = text.substr(first + 1);
+  const size_t first = text.find(':');
+  const size_t second = first == std::string::npos ? first : text.find(':', first + 1);
+  if (first == std::string::npos) {
+    p.name = text;
+  } else if (second == std::string::npos) {
+    p.name = text.substr(0, first);
+    p.port = text.substr(first + 1);
+  } else {
+    p = {text.substr(0, first), text.substr(first + 1, second - first - 1), text.substr(second + 1)};
+  }
+  if (p.port.find(':') != std::string::npos || p.name.empty()) return std::nullopt;
+  if (!p.scheme.empty() && p.scheme != "http" && p.scheme != "https") return std::nullopt;
   return p;
 }
 
-/// Addresses that would let a client reach the server's own machine through it.
-bool forbidden_address(std::string_view ip) {
-  return ip.rfind("127.", 0) == 0 || ip == "::1" || ip.rfind("169.254.", 0) == 0 ||
-         ip.rfind("fe80:", 0) == 0 || ip == "0.0.0.0" || ip == "::";
+/// Only what is on a network: through the server's own addresses a client could reach what trusts them.
+bool allowed_address(std::string_view text) {
+  const auto ip = api::Ip::parse(text);
+  return ip && !ip->unspecified() && !ip->loopback() && !ip->link_local_unicast() &&
+         !ip->link_local_multicast() && !ip->multicast() && ip->text() != "255.255.255.255";
 }
+
+Status not_allowed() { return {Code::kBadRequest, "address not allowed"}; }
 
 uint16_t port_number(std::string_view text) {
   uint16_t n = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
   return error == std::errc() && end == text.data() + text.size() ? n : 0;
+}
+
+struct Endpoint {
+  std::string address;
+  uint16_t port = 0;
+};
+
+/// The ready endpoints of a slice behind the port of that name which are pods, and have the address they say.
+void add_pod_endpoints(const Json& slice, const std::string& ns, const std::string& port_name,
+                       const WatchCache& pods, std::vector<Endpoint>& out) {
+  for (const auto& port : base::array_at(slice, {"ports"})) {
+    if (base::string_at(port, {"name"}) != port_name) continue;
+    for (const auto& endpoint : base::array_at(slice, {"endpoints"})) {
+      if (!base::bool_at(endpoint, {"conditions", "ready"}, true)) continue;
+      const Json& addresses = base::array_at(endpoint, {"addresses"});
+      if (addresses.empty() || !addresses[0].is_string()) continue;
+      // Anybody may write slices that say any address; only a kubelet says which are its pods'.
+      const std::string_view owner = base::string_at(endpoint, {"targetRef", "namespace"});
+      if (owner != ns) continue;
+      const ObjectPtr pod = pods.get(ns, base::string_at(endpoint, {"targetRef", "name"}));
+      if (pod == nullptr) continue;
+      const Json tree = pod->tree();
+      const Json& ips = base::array_at(tree, {"status", "podIPs"});
+      const std::string address = addresses[0].get<std::string>();
+      const bool its_own = std::any_of(
+          ips.begin(), ips.end(), [&](const Json& ip) { return base::string_at(ip, {"ip"}) == address; });
+      if (its_own) out.push_back({address, static_cast<uint16_t>(base::int_at(port, {"port"}))});
+    }
+  }
 }
 
 }  // namespace
 
-Result<std::pair<std::string, uint16_t>> ApiServer::service_endpoint(const std::string& ns,
-                                                                     const std::string& name,
-                                                                     const std::string& port) {
-  auto services = registry_.table().find("", "v1", "services");
-  auto service = registry_.get(*services, ns, name);
+Result<ForwardTarget> ApiServer::service_target(const std::string& ns, const std::string& id) {
+  const auto wanted = split_proxy_name(id);
+  if (!wanted) return Status(Code::kBadRequest, base::cat("invalid service request ", api::go_quote(id)));
+  auto service = registry_.get(*registry_.table().find("", "v1", "services"), ns, wanted->name);
   if (!service.ok()) return service.error();
-  const Json tree = (*service)->tree();
-  std::string port_name;
-  bool known = false;
-  for (const auto& p : base::array_at(tree, {"spec", "ports"})) {
-    const std::string own(base::string_at(p, {"name"}));
-    const std::string number = std::to_string(base::int_at(p, {"port"}));
-    if (port == own || port == number ||
-        (port.empty() && base::array_at(tree, {"spec", "ports"}).size() == 1)) {
-      port_name = own;
-      known = true;
-      break;
+  std::string port_name = wanted->port;
+  if (!wanted->port.empty() && wanted->port.find_first_not_of("0123456789") == std::string::npos) {
+    const Json tree = (*service)->tree();
+    const Json& ports = base::array_at(tree, {"spec", "ports"});
+    const auto found = std::find_if(ports.begin(), ports.end(), [&](const Json& p) {
+      return std::to_string(base::int_at(p, {"port"})) == wanted->port;
+    });
+    if (found == ports.end()) {
+      return Status(Code::kServiceUnavailable, base::cat("no service port ", wanted->port,
+                                                         " found for service ", api::go_quote(wanted->name)));
     }
+    port_name = base::string_at(*found, {"name"});
   }
-  const Status none(Code::kServiceUnavailable,
-                    base::cat("no endpoints available for service \"", name, "\""));
-  if (!known)
-    return Status(Code::kServiceUnavailable,
-                  base::cat("no service port \"", port, "\" found for service \"", name, "\""));
   Filter filter;
   filter.ns = ns;
+  std::vector<Endpoint> endpoints;
+  const WatchCache& pods = *registry_.cache("", "pods");
+  bool any = false;
   for (const auto& slice : registry_.cache("discovery.k8s.io", "endpointslices")->list(filter).items) {
-    if (slice->label("kubernetes.io/service-name") != name) continue;
-    const Json s = slice->tree();
-    for (const auto& p : base::array_at(s, {"ports"})) {
-      if (base::string_at(p, {"name"}) != port_name) continue;
-      for (const auto& e : base::array_at(s, {"endpoints"})) {
-        if (!base::bool_at(e, {"conditions", "ready"}, true)) continue;
-        return std::make_pair(base::array_at(e, {"addresses"})[0].get<std::string>(),
-                              static_cast<uint16_t>(base::int_at(p, {"port"})));
-      }
-    }
+    if (slice->label("kubernetes.io/service-name") != wanted->name) continue;
+    const Json tree = slice->tree();
+    any = any || !base::array_at(tree, {"endpoints"}).empty();
+    add_pod_endpoints(tree, ns, port_name, pods, endpoints);
   }
-  return none;
+  if (endpoints.empty()) {
+    return Status(Code::kServiceUnavailable,
+                  base::cat("no endpoints available for service ", api::go_quote(any ? id : wanted->name)));
+  }
+  static thread_local std::minstd_rand random{std::random_device{}()};
+  const Endpoint& chosen = endpoints[random() % endpoints.size()];
+  ForwardTarget target;
+  target.dial.host = chosen.address;
+  target.dial.port = chosen.port;
+  target.dial.tls = wanted->scheme == "https";
+  return target;
+}
+
+Result<ForwardTarget> ApiServer::pod_target(const std::string& ns, const std::string& id) {
+  const auto wanted = split_proxy_name(id);
+  if (!wanted) return Status(Code::kBadRequest, base::cat("invalid pod request ", api::go_quote(id)));
+  auto pod = registry_.get(*registry_.table().find("", "v1", "pods"), ns, wanted->name);
+  if (!pod.ok()) return pod.error();
+  const Json tree = (*pod)->tree();
+  ForwardTarget target;
+  target.dial.tls = wanted->scheme == "https";
+  target.dial.host = base::string_at(tree, {"status", "podIP"});
+  target.dial.port = port_number(wanted->port);
+  if (target.dial.port == 0 && !wanted->port.empty())
+    return Status(Code::kBadRequest, base::cat("invalid pod request ", api::go_quote(id)));
+  for (const auto& c : base::array_at(tree, {"spec", "containers"})) {
+    const Json& ports = base::array_at(c, {"ports"});
+    if (target.dial.port == 0 && !ports.empty())
+      target.dial.port = static_cast<uint16_t>(base::int_at(ports[0], {"containerPort"}));
+  }
+  if (target.dial.port == 0) target.dial.port = target.dial.tls ? 443 : 80;
+  return target;
+}
+
+Result<ForwardTarget> ApiServer::node_target(const std::string& id) {
+  const auto wanted = split_proxy_name(id);
+  if (!wanted) return Status(Code::kBadRequest, base::cat("invalid node request ", api::go_quote(id)));
+  auto target = kubelet_target(registry_, o_.kubelet, wanted->name);
+  if (!target.ok()) return target;
+  if (wanted->port.empty() || port_number(wanted->port) == target->dial.port) return target;
+  // Another server of the node's: our identity is the kubelet's to see alone.
+  target->dial.tls_config = {};
+  target->dial.tls = wanted->scheme == "https";
+  target->dial.port = port_number(wanted->port);
+  if (target->dial.port == 0)
+    return Status(Code::kBadRequest, base::cat("invalid node request ", api::go_quote(id)));
+  return target;
 }
 
 http::Response ApiServer::do_proxy(Call& call) {
   const RequestInfo& info = call.info;
-  const ProxyName wanted = split_proxy_name(info.name);
-  Target target;
-  if (call.resource->plural == "nodes") {
-    auto kubelet = kubelet_target(registry_, *call.storage, o_.kubelet, wanted.name);
-    if (!kubelet.ok()) return http::Response::from_status(kubelet.error());
-    target = std::move(*kubelet);
-    if (uint16_t port = port_number(wanted.port); port != 0) target.dial.port = port;
-  } else if (call.resource->plural == "services") {
-    auto endpoint = service_endpoint(info.ns, wanted.name, wanted.port);
-    if (!endpoint.ok()) return http::Response::from_status(endpoint.error());
-    std::tie(target.dial.host, target.dial.port) = *endpoint;
-  } else {
-    auto pod = registry_.get(*call.storage, info.ns, wanted.name);
-    if (!pod.ok()) return http::Response::from_status(pod.error());
-    const Json tree = (*pod)->tree();
-    target.dial.host = base::string_at(tree, {"status", "podIP"});
-    target.dial.port = port_number(wanted.port);
-    if (target.dial.port == 0) {
-      for (const auto& c : base::array_at(tree, {"spec", "containers"})) {
-        const Json& ports = base::array_at(c, {"ports"});
-        if (target.dial.port == 0 && !ports.empty())
-          target.dial.port = static_cast<uint16_t>(base::int_at(ports[0], {"containerPort"}));
-      }
-    }
-    if (target.dial.port == 0) target.dial.port = 80;
-    if (target.dial.host.empty()) {
-      return http::Response::from_status(Status(
-          Code::kServiceUnavailable, base::cat("address not allowed: pod ", wanted.name, " has no address")));
-    }
+  const auto& verbs = call.resource->subresource("proxy")->verbs;
+  if (call.request.method != "OPTIONS" && std::find(verbs.begin(), verbs.end(), info.verb) == verbs.end())
+    return method_not_allowed();
+  auto target = call.resource->plural == "nodes"      ? node_target(info.name)
+                : call.resource->plural == "services" ? service_target(info.ns, info.name)
+                                                      : pod_target(info.ns, info.name);
+  if (!target.ok()) return http::Response::from_status(target.error());
+  if (!allowed_address(target->dial.host)) return http::Response::from_status(not_allowed());
+  // Certificates of pods are their own affair.
+  if (target->dial.tls && target->dial.tls_config.ca_pem.empty()) target->dial.tls_config.insecure = true;
+  target->dial.connect_timeout = kConnectTimeout;
+  const std::string_view query = call.request.query;
+  if (info.rest.empty() && !http::is_upgrade_request(call.request) &&
+      (call.request.method == "GET" || call.request.method == "HEAD")) {
+    // Pages behind a path without a slash at its end would look for their parts beside it.
+    http::Response moved;
+    moved.status = 301;
+    moved.content_type.clear();
+    moved.headers.emplace_back("Location",
+                               base::cat(call.request.path, "/", query.empty() ? "" : "?", query));
+    return moved;
   }
-  if (call.resource->plural != "nodes") {
-    if (forbidden_address(target.dial.host)) {
-      return http::Response::from_status(Status(Code::kBadRequest, "address not allowed"));
-    }
-    target.dial.connect_timeout = kConnectTimeout;
-    target.dial.tls = wanted.scheme == "https";
-    target.dial.tls_config.insecure = target.dial.tls;  // pods' certificates are their own affair
-  }
-  target.path = info.rest.empty() ? "/" : info.rest;
-  if (!call.request.query.empty()) target.path += "?" + call.request.query;
-  return pass_on(call.request, std::move(target));
+  const std::string_view path = call.request.path;
+  target->prefix = path.substr(0, path.size() - info.rest.size());
+  target->path = base::cat(info.rest.empty() ? "/" : info.rest, query.empty() ? "" : "?", query);
+  return forward(call.request, std::move(*target));
 }
 
 }  // namespace orch::server

@@ -29,12 +29,16 @@ Result<std::vector<Segment>> split(std::string_view raw) {
     while (at < raw.size() && raw[at] == '/') ++at;
     size_t end = std::min(raw.find('/', at), raw.size());
     if (end == at) break;
-    Segment s;
-    if (!http::percent_decode(raw.substr(at, end - at), false, s.text)) {
+    std::string text;
+    if (!http::percent_decode(raw.substr(at, end - at), false, text)) {
       return Status(Code::kBadRequest, "invalid URL escape in the request path");
     }
-    s.raw_end = end;
-    out.push_back(std::move(s));
+    // An escaped slash separates like any other, as in Go's decoded paths.
+    for (size_t from = 0; from <= text.size() && out.size() < kMaxSegments;) {
+      const size_t slash = std::min(text.find('/', from), text.size());
+      if (slash > from) out.push_back({text.substr(from, slash - from), end});
+      from = slash + 1;
+    }
     at = end;
   }
   return out;
@@ -66,7 +70,8 @@ Attributes RequestInfo::attributes(const UserInfo& user) const {
   a.name = name;
   if (name.empty() && (verb == "list" || verb == "watch" || verb == "deletecollection")) {
     // A list or watch of one name is authorized as that name.
-    auto selector = api::FieldSelector::parse(query.get("fieldSelector"));
+    a.field_selector = query.get("fieldSelector");
+    auto selector = api::FieldSelector::parse(a.field_selector);
     if (selector.ok()) a.name = std::string(selector->exact("metadata.name"));
   }
   a.path = path;

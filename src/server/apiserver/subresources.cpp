@@ -68,25 +68,27 @@ http::Response ApiServer::do_scale(Call& call) {
     return encode_tree(call.want, schema_, scale_of((*object)->tree()));
   }
   if (info.verb != "update" && info.verb != "patch") {
-    return http::Response::from_status(
-        Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+    return method_not_allowed();
   }
   const api::Type* type = schema_.type("io.k8s.api.autoscaling.v1.Scale");
+  if (auto options = write_options(call, info.verb == "update" ? "UpdateOptions" : "PatchOptions");
+      !options.ok())
+    return http::Response::from_status(options);
   Json wanted;
   if (info.verb == "update") {
     auto body =
-        decode_body(call.request, info.query, schema_, type, "Scale", "autoscaling/v1", call.warnings);
+        decode_body(call.request, call.validation, schema_, type, "Scale", "autoscaling/v1", call.warnings);
     if (!body.ok()) return http::Response::from_status(body.error());
     wanted = std::move(body->tree);
   }
   auto change = [&](const Json& stored) -> Result<Json> {
     Json scale = wanted;
     if (info.verb == "patch") {
-      auto patched = apply_patch(call, type, scale_of(stored));
+      auto patched = apply_patch(call, type, scale_of(stored), call.warnings);
       if (!patched.ok()) return patched;
       scale = std::move(*patched);
-      ORCH_RETURN_IF_ERROR(prune_tree(schema_, type, "Scale", "v1", info.query, scale, call.warnings));
     }
+    ORCH_RETURN_IF_ERROR(check_name(call, scale));
     int64_t replicas = base::int_at(scale, {"spec", "replicas"});
     if (replicas < 0) {
       api::FieldErrors errors;
@@ -114,7 +116,9 @@ http::Response ApiServer::do_post_subresource(Call& call) {
   const RequestInfo& info = call.info;
   const api::Subresource& sub = *call.resource->subresource(info.subresource);
   const api::Type* type = schema_.kind(sub.group, sub.version, sub.kind);
-  auto body = decode_body(call.request, info.query, schema_, type, sub.kind,
+  if (auto options = write_options(call, "CreateOptions"); !options.ok())
+    return http::Response::from_status(options);
+  auto body = decode_body(call.request, call.validation, schema_, type, sub.kind,
                           api::make_api_version(sub.group, sub.version), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   for (const auto& v : base::array_at(body->tree, {"deleteOptions", "dryRun"})) {
@@ -151,7 +155,11 @@ Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, con
     errors.not_supported(api::FieldPath("target.kind"), kind, {"Node", "<empty>"});
   }
   if (node.empty()) errors.required(api::FieldPath("target.name"));
-  ORCH_RETURN_IF_ERROR(errors.to_status("", "Binding", name));
+  // Kubernetes leaves these unwrapped.
+  if (!errors.empty()) return Status(Code::kUnknown, errors.text());
+  const std::string_view own = base::string_at(binding, {"metadata", "name"});
+  if (!own.empty() && own != name)
+    return Status(Code::kBadRequest, "name in URL does not match name in Binding object");
   auto conflict = [&](std::string_view why) {
     base::StatusDetails details;
     details.name = name;
@@ -297,11 +305,12 @@ Status ApiServer::spend_budget(const api::Resource& budgets, const api::Object& 
 http::Response ApiServer::do_virtual(Call& call) {
   const api::Resource& r = *call.resource;
   if (call.info.verb != "create" || !r.has_verb("create")) {
-    return http::Response::from_status(
-        Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource"));
+    return method_not_allowed();
   }
+  if (auto options = write_options(call, "CreateOptions"); !options.ok())
+    return http::Response::from_status(options);
   auto body =
-      decode_body(call.request, call.info.query, schema_, r.type, r.kind, r.api_version(), call.warnings);
+      decode_body(call.request, call.validation, schema_, r.type, r.kind, r.api_version(), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   if (r.kind == "Binding") {
     auto bound = bind_pod(call.info.ns, base::string_at(body->tree, {"metadata", "name"}), body->tree,

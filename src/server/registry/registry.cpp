@@ -6,6 +6,7 @@
 #include <shared_mutex>
 #include <unordered_map>
 
+#include "api/go_text.h"
 #include "api/names.h"
 #include "api/resources/object_meta.h"
 #include "base/json.h"
@@ -148,7 +149,8 @@ Status Registry::not_found(const Resource& resource, std::string_view name) {
   details.name = name;
   details.group = resource.group;
   details.kind = resource.plural;
-  return Status(Code::kNotFound, base::cat(resource.group_resource(), " \"", name, "\" not found"), details);
+  return Status(Code::kNotFound, base::cat(resource.group_resource(), " ", api::go_quote(name), " not found"),
+                details);
 }
 
 Result<ObjectPtr> Registry::get(const Resource& resource, std::string_view ns, std::string_view name) const {
@@ -220,7 +222,7 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
   Json& meta = object["metadata"];
   if (!meta.is_object()) meta = Json::object();
   if (!base::string_at(meta, {"resourceVersion"}).empty()) {
-    return Status(Code::kBadRequest, "resourceVersion should not be set on objects to be created");
+    return Status(Code::kUnknown, "resourceVersion should not be set on objects to be created");
   }
   std::string_view own = base::string_at(meta, {"namespace"});
   if (r.namespaced) {

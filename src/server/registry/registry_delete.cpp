@@ -1,6 +1,7 @@
 // Registry::remove: preconditions, grace periods, finalizers and propagation.
 #include <algorithm>
 
+#include "api/go_text.h"
 #include "base/json.h"
 #include "server/registry/registry.h"
 #include "server/registry/registry_internal.h"
@@ -41,15 +42,25 @@ bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
 }
 
 Status check_preconditions(const Resource& r, const api::Object& o, const DeleteParams& p) {
+  const auto conflict = [&](std::string_view why) {
+    // Here, and only here, Kubernetes says the kind where it says the resource otherwise.
+    base::StatusDetails details;
+    details.name = o.name();
+    details.group = r.group;
+    details.kind = r.kind;
+    return Status(Code::kConflict,
+                  base::cat("Operation cannot be fulfilled on ", r.kind, r.group.empty() ? "" : ".", r.group,
+                            " ", api::go_quote(o.name()), ": ", why),
+                  details);
+  };
   if (!p.uid.empty() && p.uid != o.uid()) {
-    return conflict_status(
-        r, o.name(),
-        base::cat("Precondition failed: UID in precondition: ", p.uid, ", UID in object meta: ", o.uid()));
+    return conflict(base::cat("the UID in the precondition (", p.uid, ") does not match the UID in record (",
+                              o.uid(), "). The object might have been deleted and then recreated"));
   }
   if (!p.resource_version.empty() && p.resource_version != std::to_string(o.revision())) {
-    return conflict_status(r, o.name(),
-                           base::cat("Precondition failed: ResourceVersion in precondition: ",
-                                     p.resource_version, ", ResourceVersion in object meta: ", o.revision()));
+    return conflict(base::cat("the ResourceVersion in the precondition (", p.resource_version,
+                              ") does not match the ResourceVersion in record (", o.revision(),
+                              "). The object might have been modified"));
   }
   return {};
 }

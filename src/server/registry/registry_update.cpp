@@ -1,4 +1,5 @@
 // Registry::update: optimistic read-change-write.
+#include "api/go_text.h"
 #include "api/resources/object_meta.h"
 #include "base/json.h"
 #include "server/registry/registry.h"
@@ -97,6 +98,10 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
 
   const std::string version(base::string_at(next, {"metadata", "resourceVersion"}));
   const bool insisted = !version.empty() && version != "0";
+  if (insisted && version.find_first_not_of("0123456789") != std::string::npos) {
+    return Status(Code::kUnknown,
+                  base::cat("strconv.ParseUint: parsing ", api::go_quote(version), ": invalid syntax"));
+  }
   if (insisted && version != std::to_string(current->revision())) {
     return conflict_status(r, name, kModifiedMessage);
   }

@@ -145,6 +145,7 @@ inline Answer Control::send_as(const Credentials& who, const std::string& method
   curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method.c_str());
+  if (method == "HEAD") curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
   curl_blob ca = blob(ca_), certificate = blob(who.certificate.certificate_pem),
             key = blob(who.certificate.key_pem);
   curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &ca);

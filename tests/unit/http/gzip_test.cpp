@@ -1,0 +1,60 @@
+#include "http/gzip.h"
+
+#include <zlib.h>
+
+#include "tests/catch.h"
+
+namespace orch::http {
+namespace {
+
+std::string unpacked(const std::string& bytes, size_t size) {
+  std::string out(size + 1, 0);
+  z_stream z{};
+  REQUIRE(inflateInit2(&z, 15 + 16) == Z_OK);
+  std::string in = bytes;
+  z.next_in = reinterpret_cast<Bytef*>(in.data());
+  z.avail_in = static_cast<uInt>(in.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END);
+  out.resize(z.total_out);
+  inflateEnd(&z);
+  return out;
+}
+
+TEST_CASE("who takes gzip") {
+  const struct {
+    const char* header;
+    bool takes;
+  } cases[] = {{"gzip", true}, {"deflate, GZIP;q=0.5", true}, {"br", false}, {"", false}, {"gzipped", false}};
+  for (const auto& c : cases) {
+    INFO(c.header);
+    Request request;
+    request.headers = {{"accept-encoding", c.header}};
+    CHECK(accepts_gzip(request) == c.takes);
+  }
+  CHECK_FALSE(accepts_gzip(Request()));
+}
+
+TEST_CASE("a body and its pieces become one gzip stream") {
+  std::string text;
+  for (int i = 0; i < 50000; ++i) text += base::cat("item ", i, ", ");
+  Response response = Response::json(text.substr(0, 1000));
+  const auto owner = std::make_shared<const std::string>(text);
+  response.pieces.push_back({std::string_view(*owner).substr(1000, 5), owner});
+  response.pieces.push_back({std::string_view(*owner).substr(1005), owner});
+  Response small = response;
+  compress(small, text.size());
+  CHECK(small.headers.empty());
+  compress(response, text.size() - 1);
+  CHECK(response.pieces.empty());
+  CHECK(response.body.size() < text.size() / 3);
+  CHECK(response.headers[0] == std::pair<std::string, std::string>("Content-Encoding", "gzip"));
+  CHECK(unpacked(response.body, text.size()) == text);
+  const std::string once = response.body;
+  compress(response, 0);
+  CHECK(response.body == once);
+}
+
+}  // namespace
+}  // namespace orch::http
