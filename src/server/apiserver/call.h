@@ -47,6 +47,9 @@ base::Status prune_tree(const api::Schema& schema, const api::Type* type, std::s
                         std::string_view version, const http::Query& query, Json& tree,
                         std::vector<std::string>& warnings);
 
+/// The metav1.Status that answers a created subresource (binding, eviction).
+Json created_status();
+
 /// dryRun=All -> true; anything else present is refused.
 base::Result<bool> parse_dry_run(const http::Query& query);
 base::Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource,
