@@ -296,6 +296,7 @@ void Scheduler::Rep::place(const PodPtr& pod) {
   const std::string node = outcome.node->name;
   nodes[node].add_pod(pod);
   node_of[pod->uid] = node;
+  if (nominated_on.count(pod->uid) != 0) nominate(pod, "");
   queue.placed(pod->uid);
   writers.post([this, pod, node] { bind(pod, node); });
 }
