@@ -53,7 +53,8 @@ Strategy resource_quota_strategy() {
   s.validate = validate_quota;
   s.validate_update = [](const Json& quota, const Json& old, FieldErrors& errors) {
     validate_quota(quota, errors);
-    validate_immutable_member(map_of(quota, "spec"), map_of(old, "spec"), "scopes", FieldPath("spec"), errors);
+    validate_immutable_member(map_of(quota, "spec"), map_of(old, "spec"), "scopes", FieldPath("spec"),
+                              errors);
   };
   s.validate_status_update = [](const Json& quota, const Json&, FieldErrors& errors) {
     for (const char* list : {"hard", "used"}) {
