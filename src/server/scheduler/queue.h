@@ -26,6 +26,7 @@ class Queue {
   void add(const PodPtr& pod, base::MonoTime now);
   /// What is known of a queued pod, newer but no reason for another try.
   void refresh(const PodPtr& pod);
+  bool knows(const std::string& uid) const { return entries_.count(uid) != 0; }
   void remove(const std::string& uid);
   /// The pod is bound or gone: nothing of it is remembered.
   void forget(const std::string& uid);

@@ -262,7 +262,7 @@ void Scheduler::Rep::take(const Change& change) {
   }
   if (change.preemptor) {
     queue.failed(change.preemptor, change.helped_by, clock.mono());
-    if (change.retry) queue.add(change.preemptor, clock.mono());
+    if (change.retry && queue.knows(change.preemptor->uid)) queue.add(change.preemptor, clock.mono());
     return;
   }
   change.node ? take_node(change.before, change.after) : take_pod(change.before, change.after);
@@ -332,7 +332,12 @@ void Scheduler::Rep::make_room(const PodPtr& pod, Outcome outcome) {
       if (other->priority < pod->priority) displaced.push_back(other);
     }
   }
-  for (const PodPtr& other : displaced) nominate(other, "");
+  for (const PodPtr& other : displaced) {
+    nominate(other, "");
+    auto free = std::make_shared<PodInfo>(*other);
+    free->nominated_node.clear();
+    if (queue.knows(free->uid)) queue.add(free, clock.mono());
+  }
   auto promised = std::make_shared<PodInfo>(*pod);
   promised->nominated_node = found.node;
   queue.refresh(promised);
