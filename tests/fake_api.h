@@ -42,13 +42,13 @@ class FakeApi final : public client::Client {
     if (it == objects_.end()) return base::Status(base::Code::kNotFound, "not found");
     return it->second;
   }
-  base::Result<client::List> list(const client::ResourceRef& r,
-                                  const client::ListOptions& /*options*/) override {
+  base::Result<client::List> list(const client::ResourceRef& r, const client::ListOptions& options) override {
     std::lock_guard lock(mutex_);
     client::List out;
     out.revision = revision_;
     for (const auto& [k, object] : objects_) {
-      if (std::get<0>(k) == r.plural) out.items.push_back(object);
+      if (std::get<0>(k) != r.plural || (!options.ns.empty() && std::get<1>(k) != options.ns)) continue;
+      out.items.push_back(object);
     }
     return out;
   }
@@ -72,9 +72,17 @@ class FakeApi final : public client::Client {
                                      const Json& /*patch*/, std::string_view /*subresource*/) override {
     return refused();
   }
-  base::Status remove(const client::ResourceRef& /*r*/, std::string_view /*ns*/, std::string_view /*name*/,
-                      const client::DeleteOptions& /*options*/) override {
-    return refused();
+  /// At once, whatever finalizers there are.
+  base::Status remove(const client::ResourceRef& r, std::string_view ns, std::string_view name,
+                      const client::DeleteOptions& options) override {
+    auto object = get(r, ns, name);
+    if (!object.ok()) return object.error();
+    const bool same = (options.uid.empty() || options.uid == (*object)->uid()) &&
+                      (options.resource_version.empty() ||
+                       options.resource_version == std::to_string((*object)->revision()));
+    if (!same) return {base::Code::kConflict, "Precondition failed"};
+    erase(r, ns, name);
+    return {};
   }
   base::Result<Json> post(const client::ResourceRef& /*r*/, std::string_view /*ns*/,
                           std::string_view /*name*/, std::string_view /*subresource*/,
@@ -103,7 +111,7 @@ class FakeApi final : public client::Client {
     FakeApi& api_;
     const int id_;
   };
-  static base::Status refused() { return {base::Code::kMethodNotAllowed, "the fake only reads"}; }
+  static base::Status refused() { return {base::Code::kMethodNotAllowed, "the fake only reads and deletes"}; }
   static Key key(const client::ResourceRef& r, std::string_view ns, std::string_view name) {
     return {r.plural, std::string(ns), std::string(name)};
   }

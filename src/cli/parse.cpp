@@ -68,6 +68,10 @@ void add_server(CLI::App& app, Options& o) {
                  "Address of the DNS service (default: the tenth of --service-cidr)");
   app.add_option("--cluster-domain", s.cluster_domain, "Domain of the cluster")->capture_default_str();
   app.add_flag("--disable-agent", o.disable_agent, "Control plane only: this machine is no node");
+  app.add_option("--scheduler-strategy", s.scheduler_strategy,
+                 "LeastAllocated spreads pods over the nodes, MostAllocated fills one after the other")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"LeastAllocated", "MostAllocated"}));
   app.add_flag("--disable-scheduler", s.disable_scheduler, "Run no scheduler");
   app.add_flag("--disable-controller-manager", s.disable_controller_manager, "Run no controllers");
 }

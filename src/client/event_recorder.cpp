@@ -20,13 +20,25 @@ void EventRecorder::record(std::string_view source, const api::Object& o, std::s
   const base::WallTime now = clock_.now();
   const std::string time = base::format_time(now);
   const std::string ns = o.ns().empty() ? "default" : std::string(o.ns());
-  const std::string key =
-      base::cat(source, "|", o.uid(), "|", type, "|", reason, "|", message, "|", field_path);
+  const std::string object = base::cat(source, "|", o.uid());
+  const std::string group = base::cat(object, "|", type, "|", reason, "|", field_path);
+  std::string text(message);
+  std::string key = base::cat(group, "|", message);
   Seen again;
   bool repeated = false;
   std::string name;
   {
     std::lock_guard lock(mutex_);
+    switch (flow_.pass(object, group, text, now)) {
+      case EventFlow::Answer::kDrop:
+        return;
+      case EventFlow::Answer::kCombined:
+        text = "(combined from similar events): " + text;
+        key = group;
+        break;
+      case EventFlow::Answer::kAsItIs:
+        break;
+    }
     if (seen_.size() >= kMaxSeen) seen_.clear();
     auto [it, fresh] = seen_.emplace(key, Seen());
     if (fresh || now - it->second.last > kSameFor) {
@@ -43,7 +55,7 @@ void EventRecorder::record(std::string_view source, const api::Object& o, std::s
     again = it->second;
   }
   if (repeated) {
-    Json patch = {{"count", again.count}, {"lastTimestamp", time}};
+    Json patch = {{"count", again.count}, {"lastTimestamp", time}, {"message", text}};
     auto patched = client_.patch(kEvents, ns, again.name, PatchType::kStrategic, patch);
     if (patched.ok() || patched.error().code() != base::Code::kNotFound) return;
   }
@@ -58,7 +70,7 @@ void EventRecorder::record(std::string_view source, const api::Object& o, std::s
                   {"resourceVersion", std::to_string(o.revision())}}},
                 {"type", std::string(type)},
                 {"reason", std::string(reason)},
-                {"message", std::string(message)},
+                {"message", text},
                 {"source", {{"component", std::string(source)}}},
                 {"reportingComponent", std::string(source)},
                 {"reportingInstance", host_},

@@ -1,4 +1,5 @@
-// EventRecorder: writes core/v1 Events about objects; equal ones within an hour are counted up in place.
+// EventRecorder: writes core/v1 Events about objects; equal ones within an hour are counted up in place,
+// similar ones become one when there are many, and floods are dropped (event_flow.h).
 #pragma once
 
 #include <map>
@@ -8,6 +9,7 @@
 
 #include "base/clock.h"
 #include "client/client.h"
+#include "client/event_flow.h"
 
 namespace orch::client {
 
@@ -34,6 +36,7 @@ class EventRecorder {
   const std::string host_;
   std::mutex mutex_;
   std::map<std::string, Seen> seen_;  // under mutex_; bounded
+  EventFlow flow_;                    // under mutex_
 };
 
 }  // namespace orch::client

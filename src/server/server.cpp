@@ -26,6 +26,7 @@
 #include "server/auth/token.h"
 #include "server/auth/token_issuer.h"
 #include "server/bootstrap_objects.h"
+#include "server/controllers/event_expiry.h"
 #include "server/controllers/garbage_collector.h"
 #include "server/controllers/loop.h"
 #include "server/join.h"
@@ -72,6 +73,7 @@ class ServerImpl final : public Server {
 
   ~ServerImpl() override {
     if (api_) api_->set_ready(false);
+    events_.reset();
     gc_.reset();
     scheduler_.reset();
     controllers_.reset();
@@ -354,11 +356,15 @@ class ServerImpl final : public Server {
       }
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       all_controllers(o, clock_));
-      gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_);
+      gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
+      events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_);
     }
     if (!config_.disable_scheduler) {
+      const auto strategy = config_.scheduler_strategy == "MostAllocated"
+                                ? scheduler::FitStrategy::kMostAllocated
+                                : scheduler::FitStrategy::kLeastAllocated;
       scheduler_ = std::make_unique<scheduler::Scheduler>(*client_, *informers_, clock_, metrics_,
-                                                          scheduler::default_plugins());
+                                                          scheduler::default_plugins(strategy));
     }
     informers_->start();
     if (!informers_->wait_synced(kSyncTimeout))
@@ -367,6 +373,7 @@ class ServerImpl final : public Server {
     if (controllers_) controllers_->start();
     if (gc_) ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
     if (scheduler_) scheduler_->start();
+    if (events_) events_->start();
     return {};
   }
 
@@ -413,6 +420,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<ControllerLoop> controllers_;
   std::unique_ptr<GarbageCollector> gc_;
+  std::unique_ptr<EventExpiry> events_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::atomic<bool> synced_{false};
 };

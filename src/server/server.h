@@ -28,6 +28,7 @@ struct ServerConfig {
   std::string cluster_dns;  // "": the tenth address of the service range
   std::string cluster_domain = "cluster.local";
   std::string service_node_port_range = "30000-32767";
+  std::string scheduler_strategy = "LeastAllocated";  // or MostAllocated: bin packing
   bool disable_scheduler = false, disable_controller_manager = false;
   std::string hostname;
   std::vector<std::string> node_ips;

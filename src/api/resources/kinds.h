@@ -18,6 +18,8 @@ Strategy secret_strategy();
 Strategy service_account_strategy();
 Strategy replication_controller_strategy();
 Strategy event_strategy();
+Strategy limit_range_strategy();
+Strategy resource_quota_strategy();
 Strategy events_v1_strategy();  // of events.k8s.io
 
 // discovery.k8s.io, coordination.k8s.io
@@ -34,6 +36,22 @@ Strategy controller_revision_strategy();
 // batch
 Strategy job_strategy();
 Strategy cron_job_strategy();
+
+// storage.cpp
+Strategy volume_strategy();
+Strategy claim_strategy();
+Strategy storage_class_strategy();
+Strategy csi_driver_strategy();
+
+// policy.cpp: policy, scheduling.k8s.io, node.k8s.io
+Strategy disruption_budget_strategy();
+Strategy priority_class_strategy();
+Strategy runtime_class_strategy();
+
+// networking.k8s.io
+Strategy network_policy_strategy();
+Strategy ingress_class_strategy();
+Strategy ingress_strategy();
 
 // rbac.authorization.k8s.io
 Strategy role_strategy();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/resources/kinds.h"
+#include "api/resources/traits.h"
 
 namespace orch::api {
 namespace {
@@ -39,6 +40,18 @@ constexpr Entry kEntries[] = {
     {"apps", "ControllerRevision", controller_revision_strategy},
     {"batch", "Job", job_strategy},
     {"batch", "CronJob", cron_job_strategy},
+    {"", "LimitRange", limit_range_strategy},
+    {"", "ResourceQuota", resource_quota_strategy},
+    {"", "PersistentVolume", volume_strategy},
+    {"", "PersistentVolumeClaim", claim_strategy},
+    {"storage.k8s.io", "StorageClass", storage_class_strategy},
+    {"storage.k8s.io", "CSIDriver", csi_driver_strategy},
+    {"policy", "PodDisruptionBudget", disruption_budget_strategy},
+    {"scheduling.k8s.io", "PriorityClass", priority_class_strategy},
+    {"node.k8s.io", "RuntimeClass", runtime_class_strategy},
+    {"networking.k8s.io", "NetworkPolicy", network_policy_strategy},
+    {"networking.k8s.io", "IngressClass", ingress_class_strategy},
+    {"networking.k8s.io", "Ingress", ingress_strategy},
     {kRbac, "Role", role_strategy},
     {kRbac, "ClusterRole", cluster_role_strategy},
     {kRbac, "RoleBinding", role_binding_strategy},
@@ -59,9 +72,8 @@ std::map<Key, std::shared_ptr<const Strategy>> make_all() {
 
 std::shared_ptr<const Strategy> strategy_for(std::string_view group, std::string_view kind) {
   static const auto all = make_all();
-  static const auto generic = std::make_shared<const Strategy>();
   const auto it = all.find({std::string(group), std::string(kind)});
-  return it == all.end() ? generic : it->second;
+  return it == all.end() ? std::make_shared<const Strategy>(traits_of(group, kind)) : it->second;
 }
 
 }  // namespace orch::api

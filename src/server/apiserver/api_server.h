@@ -130,8 +130,10 @@ class ApiServer {
 
   base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding,
                               const UserInfo& user, bool dry_run);
-  base::Status spend_budget(const api::Resource& budgets, const api::Object& pod, const Json& tree,
-                            WriteContext context);
+  base::Result<api::ObjectPtr> covering_budget(const api::Object& pod);
+  base::Status spend_budget(const api::Object& budget, const std::string& pod, const WriteContext& context);
+  base::Status mark_evicted(const api::Resource& pods, const api::Object& pod, bool unchanged,
+                            DeleteParams& params, const WriteContext& context);
   base::Result<Json> evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
                                const UserInfo& user, bool dry_run);
 

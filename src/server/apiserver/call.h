@@ -75,5 +75,7 @@ http::Response method_not_allowed();
 /// The answer to a path that leads to no resource, and to one that leads nowhere at all.
 http::Response no_such_resource();
 http::Response no_such_page();
+/// The metav1.Status that answers a created subresource (binding, eviction).
+Json created_status();
 
 }  // namespace orch::server

@@ -1,4 +1,5 @@
-// Subresources that are not plain edits: scale, binding, eviction, token; and the virtual kinds.
+// Subresources that are not plain edits: scale, binding, token; and the virtual kinds. Eviction:
+// eviction.cpp.
 #include "api/schema/schema.h"
 #include "api/selector.h"
 #include "server/apiserver/call.h"
@@ -10,15 +11,15 @@ using base::Code;
 using base::Result;
 using base::Status;
 
-namespace {
-
-Json success() {
+Json created_status() {
   return {{"kind", "Status"},
           {"apiVersion", "v1"},
           {"metadata", Json::object()},
           {"status", "Success"},
           {"code", 201}};
 }
+
+namespace {
 
 /// autoscaling/v1 Scale of a workload.
 Json scale_of(const Json& o) {
@@ -191,6 +192,7 @@ Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, con
         Json next = current;
         next["metadata"].erase("resourceVersion");
         next["spec"]["nodeName"] = node;
+        if (next.contains("status")) next["status"].erase("nominatedNodeName");
         for (const auto& [key, value] : base::object_at(binding, {"metadata", "annotations"}).items()) {
           next["metadata"]["annotations"][key] = value;
         }
@@ -199,107 +201,7 @@ Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, con
       },
       context);
   if (!result.ok()) return result.error();
-  return success();
-}
-
-namespace {
-
-bool pod_is_ready(const Json& pod) {
-  for (const auto& c : base::array_at(pod, {"status", "conditions"})) {
-    if (base::string_at(c, {"type"}) == "Ready") return base::string_at(c, {"status"}) == "True";
-  }
-  return false;
-}
-
-Status too_many_disruptions(const Json& pdb) {
-  base::StatusDetails details;
-  const int64_t desired = base::int_at(pdb, {"status", "desiredHealthy"});
-  const int64_t healthy = base::int_at(pdb, {"status", "currentHealthy"});
-  details.causes.push_back({"DisruptionBudget",
-                            base::cat("The disruption budget ", base::string_at(pdb, {"metadata", "name"}),
-                                      " needs ", desired, " healthy pods and has ", healthy, " currently"),
-                            ""});
-  return Status(Code::kTooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.",
-                details);
-}
-
-}  // namespace
-
-Result<Json> ApiServer::evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
-                                  const UserInfo& user, bool dry_run) {
-  auto pods = registry_.table().find("", "v1", "pods");
-  std::string_view own = base::string_at(eviction, {"metadata", "name"});
-  if (!own.empty() && own != name) {
-    return Status(Code::kBadRequest, "name in URL does not match name in Eviction object");
-  }
-  auto pod = registry_.get(*pods, ns, name);
-  if (!pod.ok()) return pod.error();
-  WriteContext context;
-  context.user = &user;
-  context.dry_run = dry_run;
-  DeleteParams params;
-  const Json& options = base::object_at(eviction, {"deleteOptions"});
-  if (options.contains("gracePeriodSeconds"))
-    params.grace_seconds = base::int_at(options, {"gracePeriodSeconds"});
-  params.propagation = base::string_at(options, {"propagationPolicy"});
-  params.uid = base::string_at(options, {"preconditions", "uid"});
-  params.resource_version = base::string_at(options, {"preconditions", "resourceVersion"});
-
-  const Json tree = (*pod)->tree();
-  std::string_view phase = base::string_at(tree, {"status", "phase"});
-  const bool unprotected =
-      phase == "Succeeded" || phase == "Failed" || phase == "Pending" || (*pod)->deleting();
-  auto budgets = registry_.table().find("policy", "v1", "poddisruptionbudgets");
-  if (!unprotected && budgets != nullptr) {
-    ORCH_RETURN_IF_ERROR(spend_budget(*budgets, **pod, tree, context));
-  }
-  auto outcome = registry_.remove(*pods, ns, name, params, context);
-  if (!outcome.ok()) return outcome.error();
-  return success();
-}
-
-Status ApiServer::spend_budget(const api::Resource& budgets, const api::Object& pod, const Json& tree,
-                               WriteContext context) {
-  Filter filter;
-  filter.ns = pod.ns();
-  std::vector<ObjectPtr> covering;
-  for (const auto& object : registry_.cache(budgets)->list(filter).items) {
-    const Json pdb = object->tree();
-    auto selector = api::LabelSelector::from_tree(base::object_at(pdb, {"spec", "selector"}));
-    if (selector.ok() && selector->matches(pod)) covering.push_back(object);
-  }
-  if (covering.empty()) return {};
-  if (covering.size() > 1) {
-    return Status(
-        Code::kInternal,
-        "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.");
-  }
-  const std::string name(pod.name());
-  return registry_
-      .update(
-          budgets, pod.ns(), covering[0]->name(), "status",
-          [&](const Json& pdb) -> Result<Json> {
-            Json next = pdb;
-            next["metadata"].erase("resourceVersion");
-            const int64_t healthy = base::int_at(pdb, {"status", "currentHealthy"});
-            const int64_t desired = base::int_at(pdb, {"status", "desiredHealthy"});
-            if (!pod_is_ready(tree)) {
-              // A pod that is not healthy anyway may go when that cannot hurt the budget.
-              const bool always =
-                  base::string_at(pdb, {"spec", "unhealthyPodEvictionPolicy"}) == "AlwaysAllow";
-              if (always || (healthy >= desired && desired > 0)) return next;
-            }
-            if (base::int_at(pdb, {"status", "observedGeneration"}) <
-                    base::int_at(pdb, {"metadata", "generation"}) ||
-                base::int_at(pdb, {"status", "disruptionsAllowed"}) <= 0) {
-              return too_many_disruptions(pdb);
-            }
-            next["status"]["disruptionsAllowed"] = base::int_at(pdb, {"status", "disruptionsAllowed"}) - 1;
-            next["status"]["disruptedPods"][name] = base::format_time(registry_.clock().now());
-            return next;
-          },
-          context)
-      .status();
+  return created_status();
 }
 
 http::Response ApiServer::do_virtual(Call& call) {

@@ -2,6 +2,8 @@
 #include "server/controllers/controller.h"
 #include "server/controllers/daemonset.h"
 #include "server/controllers/deployment.h"
+#include "server/controllers/disruption.h"
+#include "server/controllers/endpoint_mirroring.h"
 #include "server/controllers/endpoints.h"
 #include "server/controllers/namespace.h"
 #include "server/controllers/node.h"
@@ -19,13 +21,16 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.push_back(make_root_ca_controller(options.root_ca_pem));
   out.push_back(make_node_ipam_controller(options.cluster_cidr));
   out.push_back(make_node_lifecycle_controller(clock));
-  out.push_back(make_taint_eviction_controller());
-  out.push_back(make_pod_gc_controller());
+  out.push_back(make_taint_eviction_controller(clock));
+  out.push_back(make_pod_gc_controller(clock));
   out.push_back(make_replicaset_controller());
   out.push_back(make_deployment_controller());
   out.push_back(make_daemonset_controller());
+  out.push_back(make_disruption_controller());
+  out.push_back(make_stale_disruption_controller());
   out.push_back(make_endpoints_controller());
   out.push_back(make_endpointslice_controller());
+  out.push_back(make_endpointslice_mirroring_controller());
   out.push_back(make_cluster_role_aggregation_controller());
   out.push_back(make_resource_quota_controller(options.namespaced));
   if (options.sign_secret_token) {

@@ -54,7 +54,7 @@ Plan& Plan::remove(const client::ResourceRef& r, const api::Object& object, clie
 }
 
 Plan& Plan::note(const api::ObjectPtr& about, std::string type, std::string reason, std::string message) {
-  notes.push_back({about, std::move(type), std::move(reason), std::move(message)});
+  notes.push_back({about, std::move(type), std::move(reason), std::move(message), writes.size()});
   return *this;
 }
 

@@ -61,12 +61,16 @@ struct Note {
   api::ObjectPtr about;
   std::string type = "Normal";  // or "Warning"
   std::string reason, message;
+  size_t after = 0;  // recorded once this many writes of the plan succeeded
 };
 
 struct Plan {
   std::vector<Write> writes;  // in order; the first failure ends the plan, which is then tried again
-  std::vector<Note> notes;    // after the writes succeeded
+  std::vector<Note> notes;    // each once the writes planned before it succeeded
   base::Duration requeue{0};  // > 0: look again after this, whatever happens
+  /// What to do about the write that failed and why, before the plan is tried again: conditions and events
+  /// that tell. May be empty.
+  std::function<Plan(const Write& failed, const base::Status& why)> otherwise;
 
   Plan& create(const client::ResourceRef& r, std::string_view ns, Json object);
   /// The object's resourceVersion is the precondition.
@@ -74,6 +78,7 @@ struct Plan {
   Plan& patch(const client::ResourceRef& r, std::string_view ns, std::string_view name, Json patch,
               std::string_view subresource = {});
   Plan& remove(const client::ResourceRef& r, const api::Object& object, client::DeleteOptions options = {});
+  /// About the writes planned so far: recorded when they succeeded.
   Plan& note(const api::ObjectPtr& about, std::string type, std::string reason, std::string message);
   /// The smallest of what was asked for.
   Plan& again_after(base::Duration d);

@@ -1,23 +1,22 @@
 #include "server/controllers/daemonset.h"
 
 #include <algorithm>
-#include <functional>
-#include <map>
+#include <tuple>
 
-#include "api/hash.h"
 #include "api/int_or_string.h"
 #include "api/meta.h"
 #include "api/selector.h"
-#include "server/controllers/pods.h"
+#include "server/controllers/daemonset_state.h"
 #include "server/scheduler/types.h"
 
 namespace orch::server {
 
 namespace {
 
-const client::ResourceRef kRevisions{"apps", "v1", "controllerrevisions"};
-constexpr const char* kHashLabel = "controller-revision-hash";
-constexpr const char* kGenerationLabel = "pod-template-generation";
+bool ended(const PodView& pod) {
+  const std::string_view phase = base::string_at(pod.tree, {"status", "phase"});
+  return phase == "Succeeded" || phase == "Failed";
+}
 
 /// Taints every daemon pod lives with, so that nodes in trouble keep their daemons (as in Kubernetes).
 Json daemon_tolerations(bool host_network) {
@@ -47,19 +46,10 @@ void pin_to_node(Json& spec, const std::string& node) {
   for (auto& term : terms) term["matchFields"] = Json::array({field});
 }
 
-struct Daemon {
-  api::ObjectPtr object;
-  Json tree;
-  std::string hash;
-  bool on_delete = false;
-  int64_t min_ready = 0;
-};
-
 Json daemon_pod(const Daemon& d, const std::string& node, const std::string& name) {
   Json pod = pod_from_template(*d.object, base::object_at(d.tree, {"spec", "template"}), name);
-  pod["metadata"]["labels"][kHashLabel] = d.hash;
-  pod["metadata"]["labels"][kGenerationLabel] =
-      std::to_string(base::int_at(d.tree, {"metadata", "generation"}));
+  pod["metadata"]["labels"][kRevisionHashLabel] = d.hash;
+  if (!d.generation.empty()) pod["metadata"]["labels"][kPodGenerationLabel] = d.generation;
   Json& spec = pod["spec"];
   for (const auto& t : daemon_tolerations(base::bool_at(spec, {"hostNetwork"}))) {
     Json& list = spec["tolerations"];
@@ -69,11 +59,6 @@ Json daemon_pod(const Daemon& d, const std::string& node, const std::string& nam
   pin_to_node(spec, node);
   return pod;
 }
-
-struct Fit {
-  bool run = false;   // a pod should be there
-  bool keep = false;  // a pod that is there may stay
-};
 
 /// Where the template's pod would go: selector, affinity and taints decide, resources do not.
 Fit fits(const scheduler::PodInfo& pod, const scheduler::NodeInfo& node) {
@@ -115,147 +100,164 @@ std::string node_of(const Json& pod) {
   return {};
 }
 
-/// The revision object of the current template exists, with the highest number; older ones are kept up to
-/// the limit, and as long as a pod is of them.
-void keep_history(const View& view, const Daemon& d, const std::vector<PodView>& pods, Plan& plan) {
-  std::vector<Json> own;
-  int64_t newest = 0;
-  for (const auto& o : view.by_index(kRevisions, "controller", d.object->uid())) {
-    own.push_back(o->tree());
-    newest = std::max(newest, base::int_at(own.back(), {"revision"}));
-  }
-  const std::string name = base::cat(d.object->name(), "-", d.hash);
-  auto current = std::find_if(own.begin(), own.end(), [&](const Json& r) {
-    return base::string_at(r, {"metadata", "name"}) == name;
-  });
-  if (current == own.end()) {
-    Json pod_template = base::object_at(d.tree, {"spec", "template"});
-    pod_template["$patch"] = "replace";
-    Json labels = base::object_at(d.tree, {"spec", "template", "metadata", "labels"});
-    labels[kHashLabel] = d.hash;
-    Json revision = {{"kind", "ControllerRevision"},
-                     {"apiVersion", "apps/v1"},
-                     {"metadata",
-                      {{"name", name},
-                       {"namespace", std::string(d.object->ns())},
-                       {"labels", labels},
-                       {"ownerReferences", Json::array({api::controller_reference(*d.object)})}}},
-                     {"data", {{"spec", {{"template", pod_template}}}}},
-                     {"revision", newest + 1}};
-    Json annotations = base::object_at(d.tree, {"metadata", "annotations"});
-    annotations.erase("kubectl.kubernetes.io/last-applied-configuration");
-    if (!annotations.empty()) revision["metadata"]["annotations"] = annotations;
-    plan.create(kRevisions, d.object->ns(), std::move(revision));
-  } else if (base::int_at(*current, {"revision"}) < newest) {
-    Json next = *current;
-    next["revision"] = newest + 1;
-    plan.update(kRevisions, std::move(next));
-  }
-  std::vector<Json> unused;
-  for (const auto& r : own) {
-    std::string_view hash = base::string_at(r, {"metadata", "labels", kHashLabel});
-    const bool used = std::any_of(pods.begin(), pods.end(),
-                                  [&](const PodView& p) { return p.object->label(kHashLabel) == hash; });
-    if (!used && hash != d.hash) unused.push_back(r);
-  }
-  std::sort(unused.begin(), unused.end(), [](const Json& a, const Json& b) {
-    return base::int_at(a, {"revision"}) < base::int_at(b, {"revision"});
-  });
-  const int64_t limit = base::int_at(d.tree, {"spec", "revisionHistoryLimit"}, 10);
-  for (size_t i = 0; static_cast<int64_t>(unused.size() - i) > limit && i < unused.size(); ++i) {
-    if (auto o = view.get(kRevisions, d.object->ns(), base::string_at(unused[i], {"metadata", "name"})))
-      plan.remove(kRevisions, *o);
-  }
-}
-
-struct NodePods {
-  std::vector<PodView*> pods;  // active
-  Fit fit;
-};
-
-struct Limits {
-  int64_t unavailable = 0, surge = 0;
-};
-
-Limits limits_of(const Daemon& d, int64_t desired) {
+void read_limits(Daemon& d) {
+  int64_t desired = 0;
+  for (const auto& [name, node] : d.nodes) desired += node.fit.run ? 1 : 0;
+  d.rolling = base::string_at(d.tree, {"spec", "updateStrategy", "type"}) != "OnDelete";
+  if (!d.rolling) return;
   const Json& rolling = base::object_at(d.tree, {"spec", "updateStrategy", "rollingUpdate"});
   auto value = [&](const char* name, const Json& usual) {
     auto it = rolling.find(name);
     auto n = api::scaled_value(it != rolling.end() ? *it : usual, desired, api::Rounding::kUp);
     return n.ok() ? *n : 0;
   };
-  Limits l{value("maxUnavailable", 1), value("maxSurge", 0)};
-  if (l.unavailable == 0 && l.surge == 0) l.unavailable = 1;
-  return l;
+  d.max_unavailable = value("maxUnavailable", 1);
+  d.max_surge = value("maxSurge", 0);
+  if (d.max_unavailable == 0 && d.max_surge == 0) d.max_unavailable = 1;
 }
 
-/// Old pods go as fast as maxUnavailable allows; with surge, a new pod comes up beside the old one first.
-void roll(const Daemon& d, std::map<std::string, NodePods>& nodes, base::WallTime now,
-          const std::function<void(const std::string& node)>& make,
-          const std::function<void(const PodView& pod)>& kill) {
-  int64_t desired = 0, unavailable = 0, surging = 0;
-  for (const auto& [name, n] : nodes) desired += n.fit.run ? 1 : 0;
-  const Limits limits = limits_of(d, desired);
-  auto is_new = [&](const PodView* p) { return p->object->label(kHashLabel) == d.hash; };
-  auto is_available = [&](const PodView* p) { return pod_available(p->tree, d.min_ready, now); };
-  for (const auto& [name, n] : nodes) {
-    if (!n.fit.run) continue;
-    if (std::none_of(n.pods.begin(), n.pods.end(), is_available)) ++unavailable;
-    if (n.pods.size() > 1) ++surging;
+/// Which nodes there are, whether the template's pod would go there, and the pods they have.
+void read_nodes(const View& view, Daemon& d, const std::vector<PodView>& pods) {
+  // The template as a pod, pinned nowhere: asked of every node.
+  Json model = daemon_pod(d, "x", "x");
+  model["spec"].erase("affinity");
+  const Json& own_affinity = base::object_at(d.tree, {"spec", "template", "spec", "affinity"});
+  if (!own_affinity.empty()) model["spec"]["affinity"] = own_affinity;
+  model["metadata"]["uid"] = "x";
+  auto model_object = api::Object::from_tree(model);
+  if (!model_object.ok()) return;
+  const scheduler::PodPtr wanted = scheduler::read_pod(*model_object);
+  for (const auto& object : view.list(kNodes, "")) {
+    scheduler::NodeInfo info;
+    info.set_node(object);
+    DaemonNode& node = d.nodes[info.name];
+    node.exists = true;
+    node.fit = fits(*wanted, info);
   }
-  for (auto& [name, n] : nodes) {
-    if (!n.fit.run || n.pods.empty()) continue;
-    PodView *old_pod = nullptr, *new_pod = nullptr;
-    for (auto* p : n.pods) (is_new(p) ? new_pod : old_pod) = p;
-    if (old_pod == nullptr) continue;
-    if (limits.surge > 0) {
-      if (new_pod == nullptr) {
-        if (!is_available(old_pod)) {
-          kill(*old_pod);
-        } else if (surging < limits.surge) {
-          make(name);
-          ++surging;
-        }
-      } else if (is_available(new_pod)) {
-        kill(*old_pod);
-      }
-      continue;
-    }
-    if (!is_available(old_pod)) {
-      kill(*old_pod);  // it serves nobody: replacing it costs nothing
-    } else if (unavailable < limits.unavailable) {
-      kill(*old_pod);
-      ++unavailable;
-    }
+  for (const auto& p : pods) {
+    if (!(p.object->deleting() && ended(p))) d.nodes[node_of(p.tree)].pods.push_back(&p);
+  }
+  auto age = [](const PodView* p) {
+    return std::make_tuple(base::string_at(p->tree, {"spec", "nodeName"}).empty(),
+                           api::creation_time(p->tree), p->object->name());
+  };
+  for (auto& [name, node] : d.nodes) {
+    std::sort(node.pods.begin(), node.pods.end(),
+              [&](const PodView* a, const PodView* b) { return age(a) < age(b); });
   }
 }
 
-Json status_of(const Daemon& d, const std::map<std::string, NodePods>& nodes, base::WallTime now,
-               Plan& plan) {
+/// Collects what to make and remove, with the events about it.
+struct Changes {
+  const View& view;
+  const Daemon& d;
+  base::WallTime now;
+  Plan& plan;
+  size_t index = 0;
+
+  void make(const std::string& node) {
+    std::string name =
+        free_pod_name(view, d.object->ns(), d.object->name(), base::cat(d.object->uid(), node), now, index++);
+    plan.create(kPods, d.object->ns(), daemon_pod(d, node, name));
+    plan.note(d.object, "Normal", "SuccessfulCreate", "Created pod: " + name);
+  }
+  void kill(const PodView& pod) {
+    plan.remove(kPods, *pod.object);
+    plan.note(d.object, "Normal", "SuccessfulDelete", base::cat("Deleted pod: ", pod.object->name()));
+  }
+};
+
+/// Of several running pods on one node all but the right one go: the oldest, or with surge an old and a new
+/// one while the new one comes up.
+void drop_excess(const Daemon& d, const std::vector<const PodView*>& running, Changes& changes) {
+  if (d.max_surge == 0) {
+    for (size_t i = 1; i < running.size(); ++i) changes.kill(*running[i]);
+    return;
+  }
+  const PodView *oldest_new = nullptr, *oldest_old = nullptr;
+  for (const PodView* p : running) {
+    const PodView*& slot = p->object->label(kRevisionHashLabel) == d.hash ? oldest_new : oldest_old;
+    if (slot == nullptr) {
+      slot = p;
+    } else {
+      changes.kill(*p);
+    }
+  }
+  if (oldest_new == nullptr || oldest_old == nullptr) return;
+  if (!pod_ready(oldest_old->tree) || pod_available(oldest_new->tree, d.min_ready, changes.now))
+    changes.kill(*oldest_old);
+}
+
+/// True when this pod of the node runs; one that ended is removed, a failed one not too soon.
+bool runs(const Daemon& d, const std::string& node, const PodView& pod, FailedDaemons& failed,
+          Changes& changes) {
+  if (!ended(pod)) return true;
+  const std::string what =
+      base::cat("daemon pod ", d.object->ns(), "/", pod.object->name(), " on node ", node);
+  if (base::string_at(pod.tree, {"status", "phase"}) == "Succeeded") {
+    changes.kill(pod);
+    changes.plan.note(d.object, "Normal", "SucceededDaemonPod",
+                      base::cat("Found succeeded ", what, ", will try to delete it"));
+    return false;
+  }
+  const base::Duration wait = failed.pause(
+      base::cat(d.object->uid(), "/", base::int_at(d.tree, {"status", "observedGeneration"}), "/", node),
+      changes.now);
+  if (wait.count() > 0) {
+    changes.plan.again_after(wait);
+    return false;
+  }
+  changes.kill(pod);
+  changes.plan.note(d.object, "Warning", "FailedDaemonPod",
+                    base::cat("Found failed ", what, ", will try to kill it"));
+  return false;
+}
+
+/// A pod where one should be, none where none should be, and none that ended.
+void manage(const Daemon& d, const std::string& name, const DaemonNode& node, FailedDaemons& failed,
+            Changes& changes) {
+  if (!node.exists) {
+    // A pod bound to a node that is gone is collected with it; one that never got there is ours.
+    for (const PodView* p : node.pods) {
+      if (base::string_at(p->tree, {"spec", "nodeName"}).empty() && !p->object->deleting()) changes.kill(*p);
+    }
+    return;
+  }
+  if (node.fit.run && node.pods.empty()) return changes.make(name);
+  std::vector<const PodView*> running;
+  for (const PodView* p : node.pods) {
+    if (p->object->deleting()) continue;
+    if (!node.fit.keep) {
+      changes.kill(*p);
+    } else if (runs(d, name, *p, failed, changes)) {
+      running.push_back(p);
+    }
+  }
+  if (running.size() > 1) drop_excess(d, running, changes);
+  if (running.empty() && node.fit.run && d.max_surge > 0) changes.make(name);
+}
+
+Json status_of(const Daemon& d, base::WallTime now, Plan& plan) {
   int64_t desired = 0, current = 0, ready = 0, available = 0, updated = 0, misplaced = 0;
-  for (const auto& [name, n] : nodes) {
-    if (!n.fit.run) {
-      if (!n.pods.empty()) ++misplaced;
+  for (const auto& [name, node] : d.nodes) {
+    if (!node.exists) continue;
+    if (!node.fit.run) {
+      if (!node.pods.empty()) ++misplaced;
       continue;
     }
     ++desired;
-    if (n.pods.empty()) continue;
+    if (node.pods.empty()) continue;
     ++current;
-    const PodView* best = n.pods[0];
-    for (const auto* p : n.pods) {
-      if (pod_ready(p->tree) && !pod_ready(best->tree)) best = p;
-    }
-    if (pod_ready(best->tree)) {
+    const PodView& oldest = *node.pods[0];
+    if (pod_ready(oldest.tree)) {
       ++ready;
-      if (auto wait = until_available(best->tree, d.min_ready, now)) {
+      if (auto wait = until_available(oldest.tree, d.min_ready, now)) {
         plan.again_after(*wait);
       } else {
         ++available;
       }
     }
-    if (std::any_of(n.pods.begin(), n.pods.end(),
-                    [&](const PodView* p) { return p->object->label(kHashLabel) == d.hash; }))
-      ++updated;
+    if (d.is_new(oldest)) ++updated;
   }
   Json s = base::object_at(d.tree, {"status"});
   auto set = [&s](const char* name, int64_t n, bool always) {
@@ -276,88 +278,78 @@ Json status_of(const Daemon& d, const std::map<std::string, NodePods>& nodes, ba
   return s;
 }
 
+void write_status(const Daemon& d, const Json& status, Plan& plan) {
+  if (status == base::object_at(d.tree, {"status"})) return;
+  Json next = d.tree;
+  next["status"] = status;
+  plan.update(kDaemonSets, std::move(next), "status");
+}
+
+/// A pod that could not be made or removed; what the status says of the others still holds.
+Plan report_failure(const Daemon& d, const Json& status, const Write& failed, const base::Status& why) {
+  Plan plan;
+  const bool making = failed.verb == Write::Verb::kCreate;
+  if (!(failed.resource == kPods) || (!making && failed.verb != Write::Verb::kDelete)) return plan;
+  if (namespace_terminating(why)) return plan;
+  plan.note(d.object, "Warning", making ? "FailedCreate" : "FailedDelete",
+            base::cat(making ? "Error creating: " : "Error deleting: ", why.message()));
+  write_status(d, status, plan);
+  return plan;
+}
+
 }  // namespace
 
-Plan plan_daemonset(const View& view, const Key& key, base::WallTime now) {
+base::Duration FailedDaemons::pause(const std::string& key, base::WallTime now) {
+  constexpr std::chrono::seconds kFirst{1};
+  constexpr std::chrono::minutes kLongest{15};
+  const std::lock_guard lock(mutex_);
+  // Forget those that have been well for long.
+  std::erase_if(seen_, [&](const auto& entry) { return now - entry.second.last > 2 * kLongest; });
+  Seen& seen = seen_[key];
+  if (seen.wait.count() > 0 && now < seen.last + seen.wait && now >= seen.last)
+    return seen.last + seen.wait - now;
+  seen.wait =
+      seen.wait.count() == 0 ? base::Duration(kFirst) : std::min<base::Duration>(2 * seen.wait, kLongest);
+  seen.last = now;
+  return base::Duration(0);
+}
+
+Plan plan_daemonset(const View& view, const Key& key, base::WallTime now, FailedDaemons& failed) {
   Plan plan;
   Daemon d;
   d.object = view.get(kDaemonSets, key.ns, key.name);
   if (d.object == nullptr) return plan;
   d.tree = d.object->tree();
   auto selector = api::LabelSelector::from_tree(base::object_at(d.tree, {"spec", "selector"}));
-  if (!selector.ok() || selector->empty()) return plan;
-  d.hash = api::template_hash(base::object_at(d.tree, {"spec", "template"}), std::nullopt);
-  d.on_delete = base::string_at(d.tree, {"spec", "updateStrategy", "type"}) == "OnDelete";
-  d.min_ready = base::int_at(d.tree, {"spec", "minReadySeconds"});
-  std::vector<PodView> pods = claim_pods(view, *d.object, *selector, plan);
-
-  // The template as a pod, pinned nowhere: asked of every node.
-  Json model = daemon_pod(d, "x", "x");
-  model["spec"].erase("affinity");
-  const Json& own_affinity = base::object_at(d.tree, {"spec", "template", "spec", "affinity"});
-  if (!own_affinity.empty()) model["spec"]["affinity"] = own_affinity;
-  model["metadata"]["uid"] = "x";
-  auto model_object = api::Object::from_tree(model);
-  if (!model_object.ok()) return plan;
-  const scheduler::PodPtr wanted = scheduler::read_pod(*model_object);
-
-  std::map<std::string, NodePods> nodes;
-  for (const auto& node : view.list(kNodes, "")) {
-    scheduler::NodeInfo info;
-    info.set_node(node);
-    nodes[info.name].fit = fits(*wanted, info);
+  if (!selector.ok()) return plan;
+  if (selector->empty()) {
+    return plan.note(d.object, "Warning", "SelectingAll",
+                     "This daemon set is selecting all pods. A non-empty selector is required.");
   }
-  std::vector<PodView*> finished;
-  for (auto& p : pods) {
-    std::string_view phase = base::string_at(p.tree, {"status", "phase"});
-    if (p.object->deleting()) continue;
-    if (phase == "Failed" || phase == "Succeeded") {
-      finished.push_back(&p);
-    } else {
-      nodes[node_of(p.tree)].pods.push_back(&p);
-    }
-  }
+  // Its history may be gone already, so nothing can be said of its pods.
   if (d.object->deleting()) return plan;
+  d.min_ready = base::int_at(d.tree, {"spec", "minReadySeconds"});
+  d.generation = api::annotation(d.tree, "deprecated.daemonset.template.generation");
+  const std::vector<PodView> pods = claim_pods(view, *d.object, *selector, plan);
+  if (!keep_history(view, d, pods, plan)) return plan;
+  read_nodes(view, d, pods);
+  read_limits(d);
+  const Json status = status_of(d, now, plan);
 
-  size_t index = 0;
-  auto make = [&](const std::string& node) {
-    std::string name =
-        free_pod_name(view, key.ns, d.object->name(), base::cat(d.object->uid(), node), now, index++);
-    plan.create(kPods, key.ns, daemon_pod(d, node, name));
-    plan.note(d.object, "Normal", "SuccessfulCreate", "Created pod: " + name);
-  };
-  auto kill = [&](const PodView& pod) {
-    plan.remove(kPods, *pod.object);
-    plan.note(d.object, "Normal", "SuccessfulDelete", base::cat("Deleted pod: ", pod.object->name()));
-  };
-  keep_history(view, d, pods, plan);
-  Json status = status_of(d, nodes, now, plan);
-  for (PodView* p : finished) {
-    if (base::string_at(p->tree, {"status", "phase"}) == "Failed") {
-      plan.note(d.object, "Warning", "FailedDaemonPod",
-                base::cat("Found failed daemon pod ", key.ns, "/", p->object->name(), " on node ",
-                          node_of(p->tree), ", will try to kill it"));
-    }
-    kill(*p);
+  Changes changes{view, d, now, plan};
+  const size_t before = plan.writes.size();
+  for (const auto& [name, node] : d.nodes) manage(d, name, node, failed, changes);
+  // One thing after the other: the update goes on when what this plan makes and removes is seen.
+  if (d.rolling && plan.writes.size() == before) {
+    const RollingStep step = roll(d, now);
+    for (const std::string& node : step.create) changes.make(node);
+    for (const PodView* pod : step.remove) changes.kill(*pod);
   }
-  auto leaving = [&](const std::string& node) {
-    return std::any_of(pods.begin(), pods.end(),
-                       [&](const PodView& p) { return p.object->deleting() && node_of(p.tree) == node; });
+  write_status(d, status, plan);
+  d.nodes.clear();  // they point into `pods`
+  plan.otherwise = [d, status](const Write& write, const base::Status& why) {
+    return report_failure(d, status, write, why);
   };
-  for (auto& [name, n] : nodes) {
-    if (n.fit.run && n.pods.empty() && !leaving(name)) make(name);
-    if (!n.fit.keep) {
-      for (PodView* p : n.pods) kill(*p);
-      n.pods.clear();
-      n.fit.run = false;
-    }
-  }
-  if (!d.on_delete) roll(d, nodes, now, make, kill);
-  if (status != base::object_at(d.tree, {"status"})) {
-    Json next = d.tree;
-    next["status"] = std::move(status);
-    plan.update(kDaemonSets, std::move(next), "status");
-  }
   return plan;
 }
 
@@ -386,7 +378,10 @@ Controller make_daemonset_controller() {
                {kPods, owner_key("DaemonSet"), {{"controller", controller_uid_index()}}},
                {kNodes, every, {}},
                {kRevisions, nullptr, {{"controller", controller_uid_index()}}}};
-  c.plan = plan_daemonset;
+  c.plan = [failed = std::make_shared<FailedDaemons>()](const View& view, const Key& key,
+                                                        base::WallTime now) {
+    return plan_daemonset(view, key, now, *failed);
+  };
   return c;
 }
 

@@ -29,6 +29,10 @@ bool same_template(const Json& a, const Json& b) {
 
 namespace {
 
+constexpr const char* kRevisionHistory = "deployment.kubernetes.io/revision-history";
+constexpr size_t kMaxHistoryChars = 2000;
+constexpr const char* kCreateError = "ReplicaSetCreateError";
+
 OwnedSet make_set(const api::ObjectPtr& object) {
   OwnedSet s;
   s.object = object;
@@ -65,7 +69,16 @@ Rollout observe(const View& view, const api::ObjectPtr& object, const api::Label
   resolve_limits(r);
   std::vector<OwnedSet> sets;
   for (const auto& o : view.by_index(kReplicaSets, "controller", object->uid())) {
-    if (selector.matches(*o)) sets.push_back(make_set(o));
+    if (selector.matches(*o)) {
+      sets.push_back(make_set(o));
+    } else if (!object->deleting()) {
+      // It does not match any more: let it go.
+      plan.patch(kReplicaSets, o->ns(), o->name(),
+                 {{"metadata",
+                   {{"uid", std::string(o->uid())},
+                    {"ownerReferences",
+                     Json::array({{{"$patch", "delete"}, {"uid", std::string(object->uid())}}})}}}});
+    }
   }
   if (!object->deleting()) {
     for (const auto& o : view.by_index(kReplicaSets, "controller", base::cat(object->ns(), "/"))) {
@@ -96,8 +109,8 @@ Rollout observe(const View& view, const api::ObjectPtr& object, const api::Label
 void copy_annotations(const Json& deployment, Json& set) {
   for (const auto& [key, value] : base::object_at(deployment, {"metadata", "annotations"}).items()) {
     if (key == "kubectl.kubernetes.io/last-applied-configuration" || key == kRevision ||
-        key == "deployment.kubernetes.io/revision-history" || key == kDesiredReplicas ||
-        key == kMaxReplicas || key == "deprecated.deployment.rollback.revisionNumber") {
+        key == kRevisionHistory || key == kDesiredReplicas || key == kMaxReplicas ||
+        key == "deprecated.deployment.rollback.revisionNumber") {
       continue;
     }
     set["metadata"]["annotations"][key] = value;
@@ -130,34 +143,53 @@ Json new_set_object(const Rollout& r, const std::string& hash, const std::string
   return set;
 }
 
-/// Makes sure the new ReplicaSet exists with its revision. False: it was just planned, or its name is taken;
-/// the rest waits for the next plan.
-bool ensure_new_set(const View& view, Rollout& r, Plan& plan) {
-  const int64_t revision = r.max_revision + 1;
-  if (r.new_set) {
-    Json next = r.new_set->tree;
-    copy_annotations(r.tree, next);
-    if (revision_of(next) < revision) {
-      std::string_view have = api::annotation(next, kRevision);
-      if (!have.empty()) {
-        std::string history(api::annotation(next, "deployment.kubernetes.io/revision-history"));
-        history += (history.empty() ? "" : ",") + std::string(have);
-        next["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] = history;
-      }
-      next["metadata"]["annotations"][std::string(kRevision)] = std::to_string(revision);
-    }
-    set_replica_annotations(r, next);
-    const int64_t min_ready = base::int_at(r.tree, {"spec", "minReadySeconds"});
-    if (base::int_at(next, {"spec", "minReadySeconds"}) != min_ready)
-      next["spec"]["minReadySeconds"] = min_ready;
-    r.new_set->tree = std::move(next);
-    return true;
+/// The revisions a set had before, with one more; the oldest go when it gets too long.
+std::string longer_history(std::string history, const std::string& revision) {
+  if (history.empty()) return revision;
+  while (history.size() + revision.size() + 1 > kMaxHistoryChars) {
+    const size_t comma = history.find(',');
+    if (comma == std::string::npos) return history;
+    history.erase(0, comma + 1);
   }
+  return history + "," + revision;
+}
+
+/// What the new set takes over from its deployment: annotations, revision, minReadySeconds.
+void update_new_set(Rollout& r) {
+  if (!r.new_set) return;
+  const int64_t revision = r.max_revision + 1;
+  Json next = r.new_set->tree;
+  copy_annotations(r.tree, next);
+  if (revision_of(next) < revision) {
+    // A set that had a revision and gets a newer one is being rolled back to.
+    const std::string have(api::annotation(next, kRevision));
+    if (!have.empty()) {
+      next["metadata"]["annotations"][kRevisionHistory] =
+          longer_history(std::string(api::annotation(next, kRevisionHistory)), have);
+    }
+    next["metadata"]["annotations"][std::string(kRevision)] = std::to_string(revision);
+  }
+  const int64_t min_ready = base::int_at(r.tree, {"spec", "minReadySeconds"});
+  if (base::int_at(next, {"spec", "minReadySeconds"}) != min_ready)
+    next["spec"]["minReadySeconds"] = min_ready;
+  r.new_set->tree = std::move(next);
+}
+
+std::string set_name(std::string_view deployment, std::string_view hash) {
+  constexpr size_t kMaxName = 253;
+  return base::cat(deployment.substr(0, kMaxName - 1 - hash.size()), "-", hash);
+}
+
+/// Makes sure the new ReplicaSet exists. False: it was just planned, or its name is taken; the rest waits for
+/// the next plan.
+bool ensure_new_set(const View& view, Rollout& r, Plan& plan) {
+  if (r.new_set) return true;
+  const int64_t revision = r.max_revision + 1;
   const Json* collisions = base::find_path(r.tree, {"status", "collisionCount"});
   std::optional<int64_t> count;
   if (collisions != nullptr) count = collisions->get<int64_t>();
   const std::string hash = api::template_hash(base::object_at(r.tree, {"spec", "template"}), count);
-  const std::string name = base::cat(r.object->name(), "-", hash);
+  const std::string name = set_name(r.object->name(), hash);
   if (view.get(kReplicaSets, r.object->ns(), name) != nullptr) {
     // Another template has this hash, or somebody took the name: the next hash will differ. Goes out with
     // the rest of the status.
@@ -179,6 +211,7 @@ bool ensure_new_set(const View& view, Rollout& r, Plan& plan) {
     plan.note(r.object, "Normal", "ScalingReplicaSet",
               base::cat("Scaled up replica set ", name, " from 0 to ", replicas));
   }
+  r.created = name;
   r.new_set.reset();
   return false;
 }
@@ -210,20 +243,20 @@ bool old_pods_run(const View& view, const Rollout& r) {
 
 void clean_up_history(const Rollout& r, Plan& plan) {
   const int64_t keep = base::int_at(r.tree, {"spec", "revisionHistoryLimit"}, 10);
-  std::vector<const OwnedSet*> idle;
+  std::vector<const OwnedSet*> alive;
   for (const auto& s : r.old_sets) {
-    if (s.replicas == 0 && s.created == 0 && s.wanted == 0 && !s.object->deleting() &&
-        base::int_at(s.tree, {"metadata", "generation"}) <=
-            base::int_at(s.tree, {"status", "observedGeneration"})) {
-      idle.push_back(&s);
-    }
+    if (!s.object->deleting()) alive.push_back(&s);
   }
-  std::stable_sort(idle.begin(), idle.end(), [](const OwnedSet* a, const OwnedSet* b) {
+  std::stable_sort(alive.begin(), alive.end(), [](const OwnedSet* a, const OwnedSet* b) {
     return revision_of(a->tree) < revision_of(b->tree);
   });
-  const auto surplus = static_cast<int64_t>(r.old_sets.size()) - keep;
-  for (int64_t i = 0; i < surplus && i < static_cast<int64_t>(idle.size()); ++i) {
-    plan.remove(kReplicaSets, *idle[static_cast<size_t>(i)]->object);
+  const auto surplus = static_cast<int64_t>(alive.size()) - keep;
+  for (int64_t i = 0; i < surplus; ++i) {
+    const OwnedSet& s = *alive[static_cast<size_t>(i)];
+    const bool idle = s.replicas == 0 && s.created == 0 && s.wanted == 0 &&
+                      base::int_at(s.tree, {"metadata", "generation"}) <=
+                          base::int_at(s.tree, {"status", "observedGeneration"});
+    if (idle) plan.remove(kReplicaSets, *s.object);
   }
 }
 
@@ -247,8 +280,7 @@ void write_revision(const Rollout& r, Plan& plan) {
 void roll(const View& view, Rollout& r, Plan& plan) {
   if (r.recreate) {
     for (auto& s : r.old_sets) s.wanted = 0;
-    const bool wait = old_pods_run(view, r);
-    if (wait) return;
+    if (old_pods_run(view, r)) return;
     if (ensure_new_set(view, r, plan)) roll_new_set(r);
     return;
   }
@@ -257,6 +289,22 @@ void roll(const View& view, Rollout& r, Plan& plan) {
   roll_new_set(r);
   // As in Kubernetes one step at a time: old sets shrink once the new one's growth is seen.
   if (r.new_set->wanted == before) roll_old_sets(r);
+}
+
+/// A set that could not be made.
+Plan report_failure(const api::ObjectPtr& object, const Write& failed, const base::Status& why,
+                    base::WallTime now) {
+  Plan plan;
+  if (failed.verb != Write::Verb::kCreate || namespace_terminating(why)) return plan;
+  const std::string message =
+      base::cat("Failed to create new replica set \"", base::string_at(*failed.body, {"metadata", "name"}),
+                "\": ", why.message());
+  plan.note(object, "Warning", kCreateError, message);
+  Json next = object->tree();
+  if (!progress_deadline(next)) return plan;
+  set_deployment_condition(next, {"Progressing", "False", kCreateError, message}, now);
+  if (next != object->tree()) plan.update(kDeployments, std::move(next), "status");
+  return plan;
 }
 
 }  // namespace
@@ -270,25 +318,35 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
   auto selector = api::LabelSelector::from_tree(selector_tree);
   if (!selector.ok()) return plan;
   if (selector->empty()) {
+    if (base::int_at(tree, {"status", "observedGeneration"}) < object->generation()) {
+      Json next = tree;
+      next["status"]["observedGeneration"] = object->generation();
+      plan.update(kDeployments, std::move(next), "status");
+    }
     plan.note(object, "Warning", "SelectingAll",
               "This deployment is selecting all pods. A non-empty selector is required.");
     return plan;
   }
   Rollout r = observe(view, object, *selector, plan);
   if (!object->deleting()) {
-    if (r.paused || is_scaling_event(r)) {
+    r.scaling = is_scaling_event(r);
+    update_new_set(r);
+    if (r.paused || r.scaling) {
       scale_proportionally(r);
     } else {
       roll(view, r, plan);
     }
     for (auto& s : r.old_sets) write_set(r, s, plan);
     if (r.new_set) write_set(r, *r.new_set, plan);
-    if (rollout_complete(r, base::object_at(r.tree, {"status"}))) clean_up_history(r, plan);
+    if (r.paused || rollout_complete(r, base::object_at(r.tree, {"status"}))) clean_up_history(r, plan);
   }
   // First the status, which insists on the version it was computed from; then the revision, which moves it
   // on.
   write_status(r, now, plan);
   if (!object->deleting()) write_revision(r, plan);
+  plan.otherwise = [object, now](const Write& failed, const base::Status& why) {
+    return report_failure(object, failed, why, now);
+  };
   return plan;
 }
 

@@ -137,10 +137,13 @@ void scale_proportionally(Rollout& r) {
   for (auto* s : sets) {
     if (to_add == 0) continue;
     int64_t was = annotated(s->tree, kMaxReplicas);
-    if (was <= 0) was = std::max<int64_t>(annotated(s->tree, kDesiredReplicas), 1);
+    // The annotation is gone or was tampered with: the deployment's present size has to do.
+    if (was <= 0) was = base::int_at(r.tree, {"status", "replicas"});
     const double share =
-        static_cast<double>(s->replicas) * static_cast<double>(allowed) / static_cast<double>(was);
+        was <= 0 ? static_cast<double>(s->replicas)
+                 : static_cast<double>(s->replicas) * static_cast<double>(allowed) / static_cast<double>(was);
     int64_t n = static_cast<int64_t>(std::llround(share)) - s->replicas;
+    if (r.replicas == 0) n = -s->replicas;
     const int64_t left = to_add - added;
     n = to_add > 0 ? std::clamp<int64_t>(n, 0, left) : std::clamp<int64_t>(n, left, 0);
     s->wanted = s->replicas + n;

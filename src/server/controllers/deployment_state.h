@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/meta.h"
 #include "base/json.h"
 #include "server/controllers/controller.h"
 
@@ -37,6 +38,8 @@ struct Rollout {
   std::optional<OwnedSet> new_set;
   int64_t max_revision = 0;           // among old sets
   std::optional<int64_t> collisions;  // a new status.collisionCount
+  bool scaling = false;               // spec.replicas changed: this plan follows that, nothing else
+  std::string created;                // name of the new set this plan makes
 
   int64_t total_wanted() const;
   int64_t total_available() const;
@@ -55,8 +58,13 @@ void scale_proportionally(Rollout& r);
 /// True when the recorded desired-replicas of an active set differs from the deployment's.
 bool is_scaling_event(const Rollout& r);
 
-/// status of the deployment from its sets.
+/// status of the deployment from its sets. What moved is estimated against the status before, unless the plan
+/// only scales or the deployment is paused.
 Json deployment_status(const Rollout& r, base::WallTime now, Plan& plan);
 bool rollout_complete(const Rollout& r, const Json& status);
+/// spec.progressDeadlineSeconds; nothing when it is not watched.
+std::optional<int64_t> progress_deadline(const Json& deployment);
+/// Sets a condition unless one of the same status and reason is there, whatever its message.
+void set_deployment_condition(Json& deployment, const api::Condition& condition, base::WallTime now);
 
 }  // namespace orch::server

@@ -3,19 +3,15 @@
 #include <algorithm>
 #include <map>
 
-#include "api/hash.h"
 #include "api/meta.h"
-#include "api/names.h"
 #include "server/controllers/pods.h"
 #include "server/controllers/service_backends.h"
+#include "server/controllers/slice_planner.h"
 
 namespace orch::server {
 
 namespace {
 
-constexpr size_t kPerSlice = 100;
-constexpr const char* kServiceLabel = "kubernetes.io/service-name";
-constexpr const char* kManagedBy = "endpointslice.kubernetes.io/managed-by";
 constexpr const char* kManager = "endpointslice-controller.k8s.io";
 constexpr const char* kHeadless = "service.kubernetes.io/headless";
 
@@ -49,93 +45,6 @@ Json slice_labels(const Json& service) {
   return labels;
 }
 
-std::string endpoint_key(const Json& endpoint) {
-  return std::string(base::string_at(endpoint, {"targetRef", "uid"}));
-}
-
-/// Slices of one address family and one set of ports, brought to hold exactly `wanted` (by pod uid).
-struct SliceGroup {
-  Json ports;
-  std::map<std::string, Json> wanted;
-};
-
-class SlicePlanner {
- public:
-  SlicePlanner(const View& view, const api::ObjectPtr& service, const Json& tree, const std::string& family,
-               Plan& plan)
-      : view_(view), service_(service), labels_(slice_labels(tree)), family_(family), plan_(plan) {}
-
-  /// Takes over `existing` slices with the group's ports: what is still wanted stays where it is, what is
-  /// missing fills the gaps, and a new slice is begun only when all are full.
-  void reconcile(SliceGroup group, std::vector<Json> existing) {
-    std::vector<Json> next = existing;
-    for (auto& slice : next) {
-      Json kept = Json::array();
-      for (const auto& e : base::array_at(slice, {"endpoints"})) {
-        auto it = group.wanted.find(endpoint_key(e));
-        if (it == group.wanted.end()) continue;
-        kept.push_back(it->second);
-        group.wanted.erase(it);
-      }
-      slice["endpoints"] = std::move(kept);
-    }
-    size_t at = 0;
-    size_t number = 0;
-    for (auto& [uid, endpoint] : group.wanted) {
-      while (at < next.size() && next[at]["endpoints"].size() >= kPerSlice) ++at;
-      if (at == next.size()) next.push_back(fresh(group.ports, number++));
-      next[at]["endpoints"].push_back(endpoint);
-    }
-    // A service without any pod still has one slice: consumers see that it is known.
-    if (next.empty()) next.push_back(fresh(group.ports, number));
-    for (size_t i = 0; i < next.size(); ++i) {
-      Json& slice = next[i];
-      if (i >= existing.size()) {
-        plan_.create(kEndpointSlices, service_->ns(), std::move(slice));
-      } else if (slice["endpoints"].empty() && next.size() > 1) {
-        remove(existing[i]);
-      } else {
-        slice["metadata"]["labels"] = labels_;
-        if (slice != existing[i]) plan_.update(kEndpointSlices, std::move(slice));
-      }
-    }
-  }
-
-  void remove(const Json& slice) {
-    api::ObjectPtr o =
-        view_.get(kEndpointSlices, service_->ns(), base::string_at(slice, {"metadata", "name"}));
-    if (o) plan_.remove(kEndpointSlices, *o);
-  }
-
- private:
-  Json fresh(const Json& ports, size_t number) {
-    std::string name;
-    for (uint64_t salt = 0; name.empty() || view_.get(kEndpointSlices, service_->ns(), name) != nullptr;
-         ++salt) {
-      name = api::generate_name(
-          base::cat(service_->name(), "-"),
-          api::fnv1a64(base::cat(service_->uid(), family_, base::dump_json(ports), number, "/", salt)));
-    }
-    return {{"kind", "EndpointSlice"},
-            {"apiVersion", "discovery.k8s.io/v1"},
-            {"metadata",
-             {{"name", name},
-              {"generateName", base::cat(service_->name(), "-")},
-              {"namespace", std::string(service_->ns())},
-              {"labels", labels_},
-              {"ownerReferences", Json::array({api::controller_reference(*service_)})}}},
-            {"addressType", family_},
-            {"endpoints", Json::array()},
-            {"ports", ports}};
-  }
-
-  const View& view_;
-  const api::ObjectPtr& service_;
-  const Json labels_;
-  const std::string family_;
-  Plan& plan_;
-};
-
 }  // namespace
 
 Plan plan_endpointslices(const View& view, const Key& key, base::WallTime) {
@@ -152,33 +61,23 @@ Plan plan_endpointslices(const View& view, const Key& key, base::WallTime) {
   if (families.empty()) families.emplace_back("IPv4");
   std::vector<Json> own;
   for (const auto& o : view.list(kEndpointSlices, key.ns)) {
-    if (o->label(kServiceLabel) == key.name && o->label(kManagedBy) == kManager) own.push_back(o->tree());
+    if (o->label(kServiceLabel) != key.name || o->label(kManagedBy) != kManager) continue;
+    own.push_back(o->tree());
+    const std::string_view family = base::string_at(own.back(), {"addressType"});
+    // The service gave up this family.
+    if (std::find(families.begin(), families.end(), family) == families.end())
+      plan.remove(kEndpointSlices, *o);
   }
   for (const auto& family : families) {
-    std::map<std::string, SliceGroup> groups;
+    SliceGroups groups;
     for (const auto& b : backends_of(view, tree, key.ns, family)) {
       SliceGroup& g = groups[base::dump_json(b.ports)];
       g.ports = b.ports;
-      g.wanted[std::string(b.pod->uid())] = endpoint_of(b);
+      g.add(endpoint_of(b));
     }
-    if (groups.empty()) groups["[]"].ports = Json::array();
-    SlicePlanner planner(view, service, tree, family, plan);
-    std::map<std::string, std::vector<Json>> existing;
-    for (const auto& slice : own) {
-      if (base::string_at(slice, {"addressType"}) != family) continue;
-      std::string ports = base::dump_json(base::array_at(slice, {"ports"}));
-      if (groups.count(ports) != 0) {
-        existing[ports].push_back(slice);
-      } else if (groups.size() == 1 && existing.empty() && groups.begin()->second.wanted.empty()) {
-        // No pod left: one empty slice stays, whatever its ports were.
-        Json empty = slice;
-        empty["ports"] = Json::array();
-        existing["[]"].push_back(std::move(empty));
-      } else {
-        planner.remove(slice);
-      }
-    }
-    for (auto& [ports, group] : groups) planner.reconcile(std::move(group), std::move(existing[ports]));
+    SlicePlanner planner(view, {service, slice_labels(tree), Json()}, family, plan);
+    // A service without any pod still has one slice: consumers see that it is known.
+    planner.reconcile(std::move(groups), own, true);
   }
   return plan;
 }

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "client/event_recorder.h"
 
 namespace orch::server {
 
@@ -62,6 +63,14 @@ struct Ref {
 constexpr std::chrono::milliseconds kFirstRetry{20};
 constexpr std::chrono::seconds kLastRetry{30};
 constexpr size_t kThreads = 4;
+constexpr size_t kMaxAbsent = 500;
+
+/// An owner, as far as waiting for it goes.
+struct Owner {
+  std::string uid;
+  bool blocks = false;
+  friend bool operator==(const Owner&, const Owner&) = default;
+};
 
 std::vector<std::string> finalizers_of(const Json& tree) {
   std::vector<std::string> out;
@@ -78,13 +87,14 @@ bool mentions(const api::Object& o, std::string_view text) {
 }  // namespace
 
 struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
-  Rep(client::Client& client, api::ResourceTable& table, base::Timers& timers)
-      : client(client), table(table), timers(timers), pool("gc", kThreads) {}
+  Rep(client::Client& client, api::ResourceTable& table, base::Timers& timers, const base::Clock& clock)
+      : client(client), table(table), timers(timers), recorder(client, clock), pool("gc", kThreads) {}
 
   // --- What is known; under mutex ---
   std::mutex mutex;
-  std::unordered_map<std::string, std::set<Ref>> dependents;         // by owner uid
-  std::unordered_map<std::string, std::vector<std::string>> owners;  // of objects that have any, by uid
+  std::unordered_map<std::string, std::set<Ref>> dependents;   // by owner uid
+  std::unordered_map<std::string, std::vector<Owner>> owners;  // of objects that have any, by uid
+  std::set<std::string> absent;  // uids of owners that no namespace has; bounded
   std::map<std::string, int> failures;
   std::set<std::string> queued;
   bool stopping = false;
@@ -92,6 +102,7 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
   client::Client& client;
   api::ResourceTable& table;
   base::Timers& timers;
+  client::EventRecorder recorder;
   std::vector<std::unique_ptr<client::Watch>> watches;
   base::ThreadPool pool;
 
@@ -99,23 +110,32 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     return {resource, std::string(o.ns()), std::string(o.name()), std::string(o.uid())};
   }
 
-  /// Brings the graph up to an object's current owners. Under mutex.
-  void note(const Ref& ref, const api::Object* object) {
-    auto had = owners.find(ref.uid);
-    if (had != owners.end()) {
-      for (const auto& uid : had->second) {
-        auto it = dependents.find(uid);
-        if (it == dependents.end()) continue;
-        it->second.erase(ref);
-        if (it->second.empty()) dependents.erase(it);
-      }
-      owners.erase(had);
+  /// Brings the graph up to an object's current owners; null: it is gone. True when they changed, the owners
+  /// before and after are woken then: they may have waited for this. Under mutex.
+  bool note(const Ref& ref, const api::Object* object) {
+    std::vector<Owner> now;
+    if (object != nullptr && mentions(*object, "\"ownerReferences\"")) {
+      for (const auto& o : api::owner_references(*object)) now.push_back({o.uid, o.block_owner_deletion});
     }
-    if (object == nullptr || !mentions(*object, "\"ownerReferences\"")) return;
-    for (const auto& o : api::owner_references(*object)) {
-      owners[ref.uid].push_back(o.uid);
-      dependents[o.uid].insert(ref);
+    std::vector<Owner> before;
+    if (auto had = owners.find(ref.uid); had != owners.end()) before = had->second;
+    if (now == before) return false;
+    for (const auto& o : before) {
+      auto it = dependents.find(o.uid);
+      if (it == dependents.end()) continue;
+      it->second.erase(ref);
+      if (it->second.empty()) dependents.erase(it);
     }
+    for (const auto& o : now) dependents[o.uid].insert(ref);
+    if (now.empty()) {
+      owners.erase(ref.uid);
+    } else {
+      owners[ref.uid] = now;
+    }
+    for (const auto* list : {&before, &now}) {
+      for (const auto& o : *list) wake_owner(o.uid);
+    }
+    return true;
   }
 
   void on_change(const client::ResourceRef& resource, const ObjectPtr& object, bool deleted) {
@@ -123,22 +143,19 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     std::lock_guard lock(mutex);
     if (stopping) return;
     if (deleted) {
-      std::vector<std::string> was_owned_by;
-      if (auto it = owners.find(ref.uid); it != owners.end()) was_owned_by = it->second;
       note(ref, nullptr);
+      waiting.erase(ref.uid);
       if (auto it = dependents.find(ref.uid); it != dependents.end()) {
         for (const auto& d : it->second) enqueue(d);
       }
-      // Owners under foreground deletion wait for this one.
-      for (const auto& uid : was_owned_by) wake_owner(uid);
       return;
     }
-    note(ref, object.get());
-    if (owners.count(ref.uid) != 0 || (object->deleting() && (mentions(*object, "\"foregroundDeletion\"") ||
-                                                              mentions(*object, "\"orphan\"")))) {
-      if (object->deleting()) waiting[ref.uid] = ref;
-      enqueue(ref);
-    }
+    const bool changed = note(ref, object.get());
+    const bool ours = object->deleting() &&
+                      (mentions(*object, "\"foregroundDeletion\"") || mentions(*object, "\"orphan\""));
+    if (ours) waiting[ref.uid] = ref;
+    // What else changes of an object is nothing to the collector.
+    if (ours || (changed && owners.count(ref.uid) != 0)) enqueue(ref);
   }
 
   std::unordered_map<std::string, Ref> waiting;  // deleting objects with our finalizers; under mutex
@@ -201,14 +218,27 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     for (const auto& r : references) {
       auto state = look_up(r, ref.ns);
       if (!state.ok()) return state.error();
+      if (state->elsewhere) {
+        recorder.record(
+            "garbage-collector-controller", **object, "Warning", "OwnerRefInvalidNamespace",
+            base::cat("ownerRef [", r.api_version, "/", r.kind, ", namespace: ", ref.ns, ", name: ", r.name,
+                      ", uid: ", r.uid, "] does not exist in namespace \"", ref.ns, "\""));
+      }
       states.push_back(std::move(*state));
     }
-    bool has_dependents;
+    bool has_dependents, circle = false;
     {
       std::lock_guard lock(mutex);
-      has_dependents = dependents.count(ref.uid) != 0;
+      auto it = dependents.find(ref.uid);
+      has_dependents = it != dependents.end();
+      if (has_dependents) {
+        circle = std::any_of(it->second.begin(), it->second.end(),
+                             [&](const Ref& d) { return waiting.count(d.uid) != 0; });
+      }
     }
     Judgement j = judge(states, finalizers, has_dependents);
+    // Objects that wait for each other would do so for ever.
+    if (j.propagation == "Foreground" && circle) ORCH_RETURN_IF_ERROR(stop_blocking(ref, references));
     switch (j.action) {
       case Judgement::Action::kKeep:
         return {};
@@ -219,7 +249,7 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     }
     client::DeleteOptions options;
     options.uid = ref.uid;
-    options.resource_version = std::to_string((*object)->revision());
+    if (!circle) options.resource_version = std::to_string((*object)->revision());
     options.propagation = j.propagation;
     return client.remove(ref.resource, ref.ns, ref.name, options);
   }
@@ -234,16 +264,52 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
       return Status(Code::kInternal,
                     base::cat("owner kind ", reference.api_version, " ", reference.kind, " is not served"));
     }
+    // An object of the whole cluster cannot be owned by one of some namespace: nothing is known of that
+    // owner.
+    if (row->namespaced && ns.empty()) {
+      return Status(Code::kNotFound, base::cat("owner kind ", reference.kind, " is namespaced"));
+    }
     const client::ResourceRef resource{row->group, row->version, row->plural};
     auto owner = client.get(resource, row->namespaced ? ns : std::string(), reference.name);
     if (!owner.ok()) {
       if (owner.error().code() != Code::kNotFound) return owner.error();
+      if (row->namespaced) state.elsewhere = exists_anywhere(resource, reference.uid);
       return state;
     }
     state.exists = (*owner)->uid() == reference.uid;
     state.waiting_for_dependents =
         state.exists && (*owner)->deleting() && mentions(**owner, "\"foregroundDeletion\"");
     return state;
+  }
+
+  /// Whether some namespace has an object of this uid. Asked once for each that is gone.
+  bool exists_anywhere(const client::ResourceRef& resource, const std::string& uid) {
+    {
+      std::lock_guard lock(mutex);
+      if (absent.count(uid) != 0) return false;
+    }
+    auto list = client.list(resource, {});
+    if (!list.ok()) return false;
+    if (std::any_of(list->items.begin(), list->items.end(),
+                    [&](const ObjectPtr& o) { return o->uid() == uid; })) {
+      return true;
+    }
+    std::lock_guard lock(mutex);
+    if (absent.size() >= kMaxAbsent) absent.clear();
+    absent.insert(uid);
+    return false;
+  }
+
+  Status stop_blocking(const Ref& ref, const std::vector<api::OwnerReference>& references) {
+    Json list = Json::array();
+    for (const auto& r : references) {
+      if (r.block_owner_deletion) list.push_back({{"uid", r.uid}, {"blockOwnerDeletion", false}});
+    }
+    if (list.empty()) return {};
+    return client
+        .patch(ref.resource, ref.ns, ref.name, client::PatchType::kStrategic,
+               {{"metadata", {{"uid", ref.uid}, {"ownerReferences", std::move(list)}}}})
+        .status();
   }
 
   Status drop_references(const Ref& ref, const std::vector<std::string>& uids) {
@@ -299,8 +365,9 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
   }
 };
 
-GarbageCollector::GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers)
-    : rep_(std::make_shared<Rep>(client, table, timers)) {}
+GarbageCollector::GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers,
+                                   const base::Clock& clock)
+    : rep_(std::make_shared<Rep>(client, table, timers, clock)) {}
 
 GarbageCollector::~GarbageCollector() {
   {

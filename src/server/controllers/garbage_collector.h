@@ -9,6 +9,7 @@
 
 #include "api/meta.h"
 #include "api/resources/resource.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "base/timer.h"
 #include "client/client.h"
@@ -20,6 +21,7 @@ struct OwnerState {
   api::OwnerReference reference;
   bool exists = false;                  // an object with that uid
   bool waiting_for_dependents = false;  // under foreground deletion
+  bool elsewhere = false;               // it exists, but in another namespace, where it cannot own
 };
 
 struct Judgement {
@@ -35,7 +37,8 @@ Judgement judge(const std::vector<OwnerState>& owners, const std::vector<std::st
 class GarbageCollector {
  public:
   /// All must outlive this.
-  GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers);
+  GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers,
+                   const base::Clock& clock);
   ~GarbageCollector();
   /// Lists and follows every kind; what is already orphaned is found now.
   base::Status start();

@@ -69,12 +69,14 @@ Status apply_write(client::Client& client, const Write& w) {
 
 }  // namespace
 
-Status apply_plan(client::Client& client, const Plan& plan) {
+Applied apply_plan(client::Client& client, const Plan& plan) {
+  Applied out;
   for (const auto& w : plan.writes) {
-    Status s = apply_write(client, w);
-    if (!s.ok()) return s.with_context(base::cat(w.resource.plural, " ", w.ns, "/", w.name));
+    out.status = apply_write(client, w);
+    if (!out.status.ok()) break;
+    ++out.done;
   }
-  return {};
+  return out;
 }
 
 struct ControllerLoop::Rep {
@@ -140,11 +142,8 @@ struct ControllerLoop::Rep {
     } else {
       plan = queue.controller.plan(view, key, clock.now());
     }
-    if (status.ok()) status = apply_plan(client, plan);
-    if (status.ok()) {
-      for (const auto& n : plan.notes)
-        recorder.record(queue.controller.name, *n.about, n.type, n.reason, n.message);
-    } else if (!is_race(status)) {
+    if (status.ok()) status = apply(queue.controller.name, plan);
+    if (!status.ok() && !is_race(status)) {
       base::log_warning("controller", "will retry",
                         {{"controller", queue.controller.name},
                          {"key", key.ns + "/" + key.name},
@@ -173,6 +172,22 @@ struct ControllerLoop::Rep {
         add_locked(q, key);
       });
     }
+  }
+
+  /// Writes, then events; of a failure, what the plan has to say about it.
+  Status apply(const std::string& name, const Plan& plan) {
+    const Applied applied = apply_plan(client, plan);
+    for (const auto& n : plan.notes) {
+      if (n.after <= applied.done) recorder.record(name, *n.about, n.type, n.reason, n.message);
+    }
+    if (applied.status.ok()) return {};
+    const Write& failed = plan.writes[applied.done];
+    if (plan.otherwise) {
+      const Plan other = plan.otherwise(failed, applied.status);
+      // Should telling fail too, it is told the next time.
+      (void)apply(name, other);
+    }
+    return applied.status.with_context(base::cat(failed.resource.plural, " ", failed.ns, "/", failed.name));
   }
 
   client::Client& client;

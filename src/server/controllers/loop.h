@@ -34,8 +34,13 @@ class ControllerLoop {
   std::unique_ptr<Rep> rep_;
 };
 
+/// What became of a plan's writes.
+struct Applied {
+  size_t done = 0;      // writes that succeeded; the one after these failed with `status`, if that is not ok
+  base::Status status;  // as the API answered
+};
 /// Carries out a plan's writes in order. Missing objects on delete, and existing ones on create with a name
 /// of their own, are fine.
-base::Status apply_plan(client::Client& client, const Plan& plan);
+Applied apply_plan(client::Client& client, const Plan& plan);
 
 }  // namespace orch::server

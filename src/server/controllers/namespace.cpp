@@ -1,6 +1,8 @@
 #include "server/controllers/namespace.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "api/meta.h"
 #include "base/json.h"
@@ -12,69 +14,88 @@ using base::Result;
 
 namespace {
 
-constexpr std::chrono::milliseconds kLookAgain{200};
+constexpr std::chrono::milliseconds kSoonest{200};
+constexpr std::chrono::seconds kLatest{15};
 constexpr const char* kName = "kube-root-ca.crt";
 
-/// Deletes what is left of one kind; returns how many objects there still are.
-Result<size_t> empty_kind(client::Client& client, const client::ResourceRef& kind, const std::string& ns,
-                          std::string& finalizers) {
+/// What is left of a namespace.
+struct Leftovers {
+  std::map<std::string, size_t> objects;     // by "plural.group"
+  std::map<std::string, size_t> finalizers;  // objects under deletion that wait for each
+  std::set<std::string> failures;            // why content could not be deleted
+};
+
+/// Deletes what there is of one kind and counts what stays.
+base::Status empty_kind(client::Client& client, const client::ResourceRef& kind, const std::string& ns,
+                        Leftovers& left) {
   auto list = client.list(kind, {ns, "", ""});
   if (!list.ok()) return list.error();
+  if (list->items.empty()) return {};
+  base::Status failure;
   for (const auto& object : list->items) {
-    if (object->deleting()) {
-      if (object->bytes().find("\"finalizers\"") != std::string_view::npos) {
-        for (const auto& f : base::array_at(object->tree(), {"metadata", "finalizers"})) {
-          finalizers += (finalizers.empty() ? "" : ", ") + f.get<std::string>() + " in 1 resource instances";
-        }
-      }
-      continue;
-    }
+    if (object->deleting()) continue;
     client::DeleteOptions options;
     options.propagation = "Background";
     options.uid = object->uid();
     base::Status s = client.remove(kind, ns, object->name(), options);
-    if (!s.ok() && s.code() != base::Code::kNotFound && s.code() != base::Code::kConflict) return s;
+    if (!s.ok() && s.code() != base::Code::kNotFound && s.code() != base::Code::kConflict) failure = s;
   }
-  auto left = client.list(kind, {ns, "", ""});
-  if (!left.ok()) return left.error();
-  return left->items.size();
+  auto rest = client.list(kind, {ns, "", ""});
+  if (!rest.ok()) return rest.error();
+  if (!rest->items.empty()) left.objects[base::cat(kind.plural, ".", kind.group)] = rest->items.size();
+  for (const auto& object : rest->items) {
+    if (object->bytes().find("\"finalizers\"") == std::string_view::npos) continue;
+    const Json tree = object->tree();
+    for (const auto& f : base::array_at(tree, {"metadata", "finalizers"}))
+      ++left.finalizers[f.get<std::string>()];
+  }
+  return failure;
 }
 
-void set_conditions(Json& tree, const std::string& remaining, const std::string& finalizers,
-                    base::WallTime now) {
-  api::set_condition(tree,
-                     {"NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered",
-                      "All resources successfully discovered"},
-                     now);
-  api::set_condition(tree,
-                     {"NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions",
-                      "All legacy kube types successfully parsed"},
-                     now);
-  api::set_condition(tree,
-                     {"NamespaceDeletionContentFailure", "False", "ContentDeleted",
-                      "All content successfully deleted, may be waiting on finalization"},
-                     now);
-  if (remaining.empty()) {
-    api::set_condition(
-        tree, {"NamespaceContentRemaining", "False", "ContentRemoved", "All content successfully removed"},
-        now);
-  } else {
+/// "a has 1 resource instances, b has 2 resource instances".
+std::string list_counts(const std::map<std::string, size_t>& counts, std::string_view verb) {
+  std::string out;
+  for (const auto& [what, n] : counts)
+    out += base::cat(out.empty() ? "" : ", ", what, " ", verb, " ", n, " resource instances");
+  return out;
+}
+
+void set_conditions(Json& tree, const Leftovers& left, base::WallTime now) {
+  auto set = [&](const char* type, const char* good_reason, const char* good_message, const char* bad_reason,
+                 const std::string& bad_message) {
+    const bool bad = !bad_message.empty();
     api::set_condition(tree,
-                       {"NamespaceContentRemaining", "True", "SomeResourcesRemain",
-                        "Some resources are remaining: " + remaining},
+                       {type, bad ? "True" : "False", bad ? bad_reason : good_reason,
+                        bad ? std::string_view(bad_message) : std::string_view(good_message)},
                        now);
+  };
+  set("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered", "",
+      "");
+  set("NamespaceDeletionGroupVersionParsingFailure", "ParsedGroupVersions",
+      "All legacy kube types successfully parsed", "", "");
+  std::string failures, objects, finalizers;
+  for (const auto& f : left.failures) failures += (failures.empty() ? "" : ", ") + f;
+  if (!failures.empty())
+    failures =
+        "Failed to delete all resource types, " + base::cat(left.failures.size(), " remaining: ", failures);
+  if (!left.objects.empty()) objects = "Some resources are remaining: " + list_counts(left.objects, "has");
+  if (!left.finalizers.empty()) {
+    finalizers =
+        "Some content in the namespace has finalizers remaining: " + list_counts(left.finalizers, "in");
   }
-  if (finalizers.empty()) {
-    api::set_condition(tree,
-                       {"NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers",
-                        "All content-preserving finalizers finished"},
-                       now);
-  } else {
-    api::set_condition(tree,
-                       {"NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain",
-                        "Some content in the namespace has finalizers remaining: " + finalizers},
-                       now);
-  }
+  set("NamespaceDeletionContentFailure", "ContentDeleted",
+      "All content successfully deleted, may be waiting on finalization", "ContentDeletionFailed", failures);
+  set("NamespaceContentRemaining", "ContentRemoved", "All content successfully removed",
+      "SomeResourcesRemain", objects);
+  set("NamespaceFinalizersRemaining", "ContentHasNoFinalizers", "All content-preserving finalizers finished",
+      "SomeFinalizersRemain", finalizers);
+}
+
+/// When to look again: soon at first, less and less often when somebody else's finalizers hold things up.
+base::Duration look_again(const Json& ns, base::WallTime now) {
+  auto since = base::parse_time(base::string_at(ns, {"metadata", "deletionTimestamp"}));
+  const base::Duration age = since.ok() ? base::Duration(now - *since) : base::Duration(0);
+  return std::clamp<base::Duration>(age / 4, kSoonest, kLatest);
 }
 
 Result<Plan> empty_namespace(client::Client& client, const View& view,
@@ -83,31 +104,26 @@ Result<Plan> empty_namespace(client::Client& client, const View& view,
   Plan plan;
   api::ObjectPtr object = view.get(kNamespaces, "", key.name);
   if (object == nullptr || !object->deleting()) return plan;
-  Json tree = object->tree();
-  if (base::array_at(tree, {"spec", "finalizers"}).empty()) return plan;
-  std::string remaining, finalizers;
+  const Json before = object->tree();
+  if (base::array_at(before, {"spec", "finalizers"}).empty()) return plan;
+  Leftovers left;
   for (const auto& kind : kinds) {
-    auto left = empty_kind(client, kind, key.name, finalizers);
-    if (!left.ok()) return left.error();
-    if (*left == 0) continue;
-    const std::string resource = kind.group.empty() ? kind.plural + "." : kind.plural + "." + kind.group;
-    remaining += base::cat(remaining.empty() ? "" : ", ", resource, " has ", *left, " resource instances");
+    const base::Status s = empty_kind(client, kind, key.name, left);
+    if (!s.ok()) left.failures.insert(s.message());
     // Nothing that running pods may still use is taken from under them (KEP-5080).
-    if (kind == kPods) break;
+    if (kind == kPods && (!s.ok() || !left.objects.empty())) break;
   }
-  const Json before = tree;
-  set_conditions(tree, remaining, finalizers, now);
-  if (!remaining.empty()) {
-    if (tree != before) {
-      plan.update(kNamespaces, tree, "status");
-    }
-    plan.again_after(kLookAgain);
+  if (left.objects.empty() && left.failures.empty()) {
+    Json done = before;
+    Json& finalizers = done["spec"]["finalizers"];
+    finalizers.erase(std::remove(finalizers.begin(), finalizers.end(), "kubernetes"), finalizers.end());
+    if (done != before) plan.update(kNamespaces, std::move(done), "finalize");
     return plan;
   }
-  Json done = before;
-  done["spec"]["finalizers"] = Json::array();
-  plan.update(kNamespaces, std::move(done), "finalize");
-  return plan;
+  Json next = before;
+  set_conditions(next, left, now);
+  if (next != before) plan.update(kNamespaces, std::move(next), "status");
+  return plan.again_after(look_again(before, now));
 }
 
 /// Wakes every namespace's key on changes of the namespace and of the named object in it.
@@ -127,7 +143,14 @@ Controller make_namespace_controller(std::vector<client::ResourceRef> namespaced
   std::stable_partition(namespaced.begin(), namespaced.end(), [](const auto& r) { return r == kPods; });
   Controller c;
   c.name = "namespace-controller";
-  c.sources = {{kNamespaces, own_key, {}}};
+  // The last pod to go makes way for the rest.
+  auto pod_keys = [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) -> Keys {
+    if (after != nullptr) return {};
+    const api::ObjectPtr ns = view.get(kNamespaces, "", before->ns());
+    if (ns == nullptr || !ns->deleting()) return {};
+    return {Key{"", std::string(before->ns())}};
+  };
+  c.sources = {{kNamespaces, own_key, {}}, {kPods, pod_keys, {}}};
   c.observe_and_plan = [kinds = std::move(namespaced)](client::Client& client, const View& view,
                                                        const Key& key, base::WallTime now) {
     return empty_namespace(client, view, kinds, key, now);

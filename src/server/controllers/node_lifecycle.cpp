@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -12,9 +13,9 @@ namespace orch::server {
 
 namespace {
 
-constexpr std::chrono::seconds kGrace{40};
+/// How long a node may be silent; one that never told its status has longer to start.
+constexpr std::chrono::seconds kGrace{40}, kStartGrace{60};
 constexpr const char* kLeaseNamespace = "kube-node-lease";
-constexpr const char* kOnNode = "node";
 
 Json taint(const char* key, const char* effect) { return {{"key", key}, {"effect", effect}}; }
 
@@ -36,26 +37,44 @@ std::string_view condition(const Json& node, std::string_view type) {
   return c == nullptr ? std::string_view() : base::string_at(*c, {"status"});
 }
 
-/// The heartbeats seen, by the time they were seen.
-struct Heartbeats {
+/// What is known of nodes beyond their objects.
+class KnownNodes {
+ public:
+  /// Since when the node is silent. `renewed` changes with each sign of life.
+  base::MonoTime last_heartbeat(const std::string& node, std::string_view renewed, base::MonoTime now) {
+    std::lock_guard lock(mutex_);
+    Seen& seen = nodes_[node];
+    if (seen.renewed != renewed || !seen.heard) seen.heard = now;
+    seen.renewed = renewed;
+    return *seen.heard;
+  }
+  /// True the first time this object is seen.
+  bool enters(const api::ObjectPtr& node) {
+    std::lock_guard lock(mutex_);
+    Seen& seen = nodes_[std::string(node->name())];
+    const bool fresh = seen.object == nullptr || seen.object->uid() != node->uid();
+    if (fresh) seen = {};
+    seen.object = node;
+    return fresh;
+  }
+  /// The node is gone; its last object, null if it was not known.
+  api::ObjectPtr leaves(const std::string& node) {
+    std::lock_guard lock(mutex_);
+    auto it = nodes_.find(node);
+    if (it == nodes_.end()) return nullptr;
+    api::ObjectPtr object = it->second.object;
+    nodes_.erase(it);
+    return object;
+  }
+
+ private:
   struct Seen {
     std::string renewed;
-    base::MonoTime at;
+    std::optional<base::MonoTime> heard;
+    api::ObjectPtr object;
   };
-  std::mutex mutex;
-  std::map<std::string, Seen> nodes;  // under mutex
-
-  /// Since when the node is silent.
-  base::MonoTime last(const std::string& node, std::string_view renewed, base::MonoTime now) {
-    std::lock_guard lock(mutex);
-    auto [it, fresh] = nodes.try_emplace(node, Seen{std::string(renewed), now});
-    if (!fresh && it->second.renewed != renewed) it->second = {std::string(renewed), now};
-    return it->second.at;
-  }
-  void forget(const std::string& node) {
-    std::lock_guard lock(mutex);
-    nodes.erase(node);
-  }
+  std::mutex mutex_;
+  std::map<std::string, Seen> nodes_;  // under mutex_
 };
 
 void mark_unknown(Json& node, base::WallTime now) {
@@ -71,17 +90,20 @@ void mark_unknown(Json& node, base::WallTime now) {
   }
 }
 
-/// A node that is not ready has no ready pods: services stop sending to them at once.
+/// Nothing is known of the pods of a silent node, so services stop sending to them. (A node that says itself
+/// that it is not ready goes on telling about its pods.)
 void mark_pods_not_ready(const View& view, const std::string& node, base::WallTime now, Plan& plan) {
-  for (const auto& pod : view.by_index(kPods, kOnNode, node)) {
-    Json tree = pod->tree();
+  for (const auto& pod : view.by_index(kPods, kPodsOnNode, node)) {
+    const Json tree = pod->tree();
     if (!pod_ready(tree)) continue;
-    Json next = tree;
-    api::set_condition(next, {"Ready", "False", "NodeNotReady", "Node is not ready"}, now,
-                       api::ConditionTimes::kProbe);
-    Json patch = {{"metadata", {{"uid", std::string(pod->uid())}}},
-                  {"status", {{"conditions", Json::array({*api::find_condition(next, "Ready")})}}}};
-    plan.patch(kPods, pod->ns(), pod->name(), std::move(patch), "status");
+    Json ready = *api::find_condition(tree, "Ready");
+    ready["status"] = "False";
+    ready["lastTransitionTime"] = base::format_time(now);
+    plan.patch(kPods, pod->ns(), pod->name(),
+               {{"metadata", {{"uid", std::string(pod->uid())}}},
+                {"status", {{"conditions", Json::array({std::move(ready)})}}}},
+               "status");
+    plan.note(pod, "Warning", "NodeNotReady", "Node is not ready");
   }
 }
 
@@ -113,37 +135,57 @@ bool set_taints(Json& node, const std::vector<Json>& wanted, base::WallTime now)
   return true;
 }
 
+bool says_ready(const api::Object& node) { return condition(node.tree(), "Ready") == "True"; }
+
+/// No node is ready: more likely it is the control plane that is cut off than all of them that died, so
+/// nobody's pods are evicted (kube-controller-manager's full disruption).
+bool all_down(const View& view, const std::string& node, const Json& as_planned) {
+  if (condition(as_planned, "Ready") == "True") return false;
+  const auto nodes = view.list(kNodes, "");
+  return std::none_of(nodes.begin(), nodes.end(),
+                      [&](const api::ObjectPtr& o) { return o->name() != node && says_ready(*o); });
+}
+
 Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::MonoTime mono,
-                    Heartbeats& beats) {
+                    KnownNodes& known) {
   Plan plan;
   api::ObjectPtr object = view.get(kNodes, "", key.name);
   if (object == nullptr) {
-    beats.forget(key.name);
+    if (api::ObjectPtr last = known.leaves(key.name)) {
+      plan.note(last, "Normal", "RemovingNode",
+                base::cat("Node ", key.name, " event: Removing Node ", key.name, " from Controller"));
+    }
     return plan;
+  }
+  if (known.enters(object)) {
+    plan.note(object, "Normal", "RegisteredNode",
+              base::cat("Node ", key.name, " event: Registered Node ", key.name, " in Controller"));
   }
   const Json before = object->tree();
   api::ObjectPtr lease = view.get(kLeases, kLeaseNamespace, key.name);
   std::string renewed;
   if (lease != nullptr) renewed = base::string_at(lease->tree(), {"spec", "renewTime"});
   // A write of the node's status is a sign of life too.
-  if (const Json* ready = api::find_condition(before, "Ready"))
-    renewed += base::string_at(*ready, {"lastHeartbeatTime"});
-  const base::MonoTime last = beats.last(key.name, renewed, mono);
+  const Json* ready = api::find_condition(before, "Ready");
+  if (ready != nullptr) renewed += base::string_at(*ready, {"lastHeartbeatTime"});
+  const base::Duration grace = ready != nullptr ? kGrace : kStartGrace;
+  const base::Duration silent = mono - known.last_heartbeat(key.name, renewed, mono);
   Json node = before;
-  if (mono - last >= kGrace) {
+  if (silent >= grace) {
     mark_unknown(node, now);
   } else {
-    plan.again_after(kGrace - (mono - last));
+    plan.again_after(grace - silent);
   }
   if (node.value("status", Json()) != before.value("status", Json())) {
-    plan.note(object, "Normal", "NodeNotReady", base::cat("Node ", key.name, " status is now: NodeNotReady"));
+    if (ready != nullptr && base::string_at(*ready, {"status"}) == "True") {
+      plan.note(object, "Normal", "NodeNotReady",
+                base::cat("Node ", key.name, " status is now: NodeNotReady"));
+    }
     plan.update(kNodes, node, "status");
-    mark_pods_not_ready(view, key.name, now, plan);
-  } else if (condition(before, "Ready") == "False") {
-    mark_pods_not_ready(view, key.name, now, plan);
   }
+  if (condition(node, "Ready") == "Unknown") mark_pods_not_ready(view, key.name, now, plan);
   Json spec = node;
-  if (set_taints(spec, condition_taints(node), now)) {
+  if (set_taints(spec, condition_taints(node, !all_down(view, key.name, node)), now)) {
     if (plan.writes.empty()) {
       plan.update(kNodes, std::move(spec));
     } else {
@@ -156,31 +198,44 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
   return plan;
 }
 
-Keys by_name(const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
-  return {Key{"", std::string((after ? after : before)->name())}};
+/// The node itself; all of them when one becomes ready or stops being it, for that may change what a silent
+/// one means.
+Keys node_keys(const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
+  Keys keys = own_key(before, after, view);
+  const bool was = before != nullptr && says_ready(*before), is = after != nullptr && says_ready(*after);
+  if (was == is) return keys;
+  for (const auto& node : view.list(kNodes, "")) {
+    if (node->name() != keys[0].name) keys.push_back({"", std::string(node->name())});
+  }
+  return keys;
 }
 
-Keys by_node(const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
-  const api::Object& pod = after ? *after : *before;
-  std::string node(pod.field(0));
-  return node.empty() ? Keys() : Keys{Key{"", node}};
-}
-
-client::IndexFunction node_index() {
-  return [](const api::Object& pod) -> std::vector<std::string> { return {std::string(pod.field(0))}; };
+Keys lease_keys(const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
+  const api::Object& lease = after ? *after : *before;
+  if (lease.ns() != kLeaseNamespace) return {};
+  return {Key{"", std::string(lease.name())}};
 }
 
 }  // namespace
 
-std::vector<Json> condition_taints(const Json& node) {
+client::IndexFunction pods_on_node_index() {
+  return [](const api::Object& pod) -> std::vector<std::string> { return {std::string(pod.field(0))}; };
+}
+
+Keys pods_node_key(const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
+  std::string node((after ? after : before)->field(0));
+  return node.empty() ? Keys() : Keys{Key{"", node}};
+}
+
+std::vector<Json> condition_taints(const Json& node, bool evict) {
   std::vector<Json> out;
   std::string_view ready = condition(node, "Ready");
   if (ready == "False" || ready.empty()) {
     out.push_back(taint("node.kubernetes.io/not-ready", "NoSchedule"));
-    if (ready == "False") out.push_back(taint("node.kubernetes.io/not-ready", "NoExecute"));
+    if (ready == "False" && evict) out.push_back(taint("node.kubernetes.io/not-ready", "NoExecute"));
   } else if (ready == "Unknown") {
     out.push_back(taint("node.kubernetes.io/unreachable", "NoSchedule"));
-    out.push_back(taint("node.kubernetes.io/unreachable", "NoExecute"));
+    if (evict) out.push_back(taint("node.kubernetes.io/unreachable", "NoExecute"));
   }
   const std::pair<const char*, const char*> pressures[] = {
       {"MemoryPressure", "node.kubernetes.io/memory-pressure"},
@@ -196,151 +251,15 @@ std::vector<Json> condition_taints(const Json& node) {
 }
 
 Controller make_node_lifecycle_controller(const base::Clock& clock) {
-  auto beats = std::make_shared<Heartbeats>();
   Controller c;
   c.name = "node-controller";
-  c.sources = {{kNodes, own_key, {}},
-               {kLeases,
-                [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-                  const api::Object& o = after ? *after : *before;
-                  if (o.ns() != kLeaseNamespace) return Keys();
-                  return by_name(before, after, view);
-                },
-                {}},
-               {kPods, nullptr, {{kOnNode, node_index()}}}};
-  c.plan = [beats, &clock](const View& view, const Key& key, base::WallTime now) {
-    return plan_lifecycle(view, key, now, clock.mono(), *beats);
+  c.sources = {{kNodes, node_keys, {}},
+               {kLeases, lease_keys, {}},
+               {kPods, nullptr, {{kPodsOnNode, pods_on_node_index()}}}};
+  c.plan = [known = std::make_shared<KnownNodes>(), &clock](const View& view, const Key& key,
+                                                            base::WallTime now) {
+    return plan_lifecycle(view, key, now, clock.mono(), *known);
   };
-  return c;
-}
-
-namespace {
-
-/// How long a pod may stay on a node with these NoExecute taints: nothing = for ever.
-std::optional<base::WallTime> evict_at(const Json& pod, const std::vector<Json>& taints, base::WallTime now) {
-  std::optional<base::WallTime> due;
-  auto sooner = [&](base::WallTime t) {
-    if (!due || t < *due) due = t;
-  };
-  for (const auto& t : taints) {
-    bool tolerated = false;
-    for (const auto& toleration : base::array_at(pod, {"spec", "tolerations"})) {
-      std::string_view effect = base::string_at(toleration, {"effect"});
-      if (!effect.empty() && effect != "NoExecute") continue;
-      std::string_view key = base::string_at(toleration, {"key"});
-      const bool exists = base::string_at(toleration, {"operator"}) == "Exists";
-      if (key.empty() ? !exists : key != base::string_at(t, {"key"})) continue;
-      if (!exists && base::string_at(toleration, {"value"}) != base::string_at(t, {"value"})) continue;
-      tolerated = true;
-      if (!toleration.contains("tolerationSeconds")) continue;
-      auto added = base::parse_time(base::string_at(t, {"timeAdded"}));
-      sooner((added.ok() ? *added : now) +
-             std::chrono::seconds(base::int_at(toleration, {"tolerationSeconds"})));
-    }
-    if (!tolerated) sooner(now);
-  }
-  return due;
-}
-
-Plan plan_eviction(const View& view, const Key& key, base::WallTime now) {
-  Plan plan;
-  api::ObjectPtr object = view.get(kNodes, "", key.name);
-  if (object == nullptr) return plan;
-  std::vector<Json> taints;
-  const Json node = object->tree();
-  for (const auto& t : base::array_at(node, {"spec", "taints"})) {
-    if (base::string_at(t, {"effect"}) == "NoExecute") taints.push_back(t);
-  }
-  if (taints.empty()) return plan;
-  for (const auto& pod : view.by_index(kPods, kOnNode, key.name)) {
-    if (pod->deleting()) continue;
-    const Json tree = pod->tree();
-    auto due = evict_at(tree, taints, now);
-    if (!due) continue;
-    if (*due > now) {
-      plan.again_after(*due - now);
-      continue;
-    }
-    Json next = tree;
-    api::set_condition(next,
-                       {"DisruptionTarget", "True", "DeletionByTaintManager",
-                        "Taint manager: deleting due to NoExecute taint"},
-                       now, api::ConditionTimes::kProbe);
-    plan.patch(kPods, pod->ns(), pod->name(),
-               {{"metadata", {{"uid", std::string(pod->uid())}}},
-                {"status", {{"conditions", Json::array({*api::find_condition(next, "DisruptionTarget")})}}}},
-               "status");
-    plan.remove(kPods, *pod);
-    plan.note(pod, "Normal", "TaintManagerEviction",
-              base::cat("Marking for deletion Pod ", pod->ns(), "/", pod->name()));
-  }
-  return plan;
-}
-
-}  // namespace
-
-Controller make_taint_eviction_controller() {
-  Controller c;
-  c.name = "taint-eviction-controller";
-  c.sources = {{kNodes, own_key, {}}, {kPods, by_node, {{kOnNode, node_index()}}}};
-  c.plan = plan_eviction;
-  return c;
-}
-
-namespace {
-
-constexpr std::chrono::seconds kGoneFor{40};
-
-/// A node that was deleted by mistake comes back at once: its pods wait a little.
-Plan plan_pod_gc(const View& view, const Key& key, base::WallTime now) {
-  Plan plan;
-  if (key.name.empty() || view.get(kNodes, "", key.name) != nullptr) return plan;
-  for (const auto& pod : view.by_index(kPods, kOnNode, key.name)) {
-    const Json tree = pod->tree();
-    base::WallTime since = api::creation_time(tree);
-    if (now < since + kGoneFor) {
-      plan.again_after(since + kGoneFor - now);
-      continue;
-    }
-    std::string_view phase = base::string_at(tree, {"status", "phase"});
-    if (phase != "Succeeded" && phase != "Failed") {
-      Json next = tree;
-      api::set_condition(next,
-                         {"DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists"}, now,
-                         api::ConditionTimes::kProbe);
-      plan.patch(kPods, pod->ns(), pod->name(),
-                 {{"metadata", {{"uid", std::string(pod->uid())}}},
-                  {"status",
-                   {{"phase", "Failed"},
-                    {"conditions", Json::array({*api::find_condition(next, "DisruptionTarget")})}}}},
-                 "status");
-    }
-    client::DeleteOptions now_options;
-    now_options.grace_seconds = 0;
-    plan.remove(kPods, *pod, now_options);
-  }
-  return plan;
-}
-
-}  // namespace
-
-Controller make_pod_gc_controller() {
-  Controller c;
-  c.name = "pod-garbage-collector";
-  c.sources = {{kNodes,
-                [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-                  return after == nullptr ? by_name(before, after, view) : Keys();
-                },
-                {}},
-               {kPods,
-                [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-                  if (after == nullptr) return Keys();
-                  Keys keys = by_node(before, after, view);
-                  if (!keys.empty() && view.get(kNodes, "", keys[0].name) != nullptr) keys.clear();
-                  return keys;
-                },
-                {{kOnNode, node_index()}}}};
-  c.plan = plan_pod_gc;
   return c;
 }
 

@@ -112,8 +112,9 @@ int64_t deletion_cost(const Json& pod) {
 
 int64_t restarts(const Json& pod) {
   int64_t most = 0;
-  for (const auto& c : base::array_at(pod, {"status", "containerStatuses"})) {
-    most = std::max(most, base::int_at(c, {"restartCount"}));
+  for (const char* list : {"containerStatuses", "initContainerStatuses"}) {
+    for (const auto& c : base::array_at(pod, {"status", list}))
+      most = std::max(most, base::int_at(c, {"restartCount"}));
   }
   return most;
 }
@@ -126,17 +127,24 @@ int age_rank(base::WallTime since, base::WallTime now) {
 
 }  // namespace
 
-void sort_for_deletion(std::vector<PodView>& pods, base::WallTime now) {
-  std::map<std::string, int> per_node;
-  for (const auto& p : pods) per_node[std::string(base::string_at(p.tree, {"spec", "nodeName"}))]++;
+void sort_for_deletion(std::vector<PodView>& pods, const PodsPerNode& related, base::WallTime now) {
   auto rank = [&](const PodView& p) {
-    std::string node(base::string_at(p.tree, {"spec", "nodeName"}));
+    std::string_view node = base::string_at(p.tree, {"spec", "nodeName"});
+    auto crowd = related.find(node);
     auto ready = ready_since(p.tree);
     return std::make_tuple(node.empty() ? 0 : 1, phase_rank(p.tree), ready ? 1 : 0, deletion_cost(p.tree),
-                           -per_node[node], ready ? age_rank(*ready, now) : 0, -restarts(p.tree),
+                           crowd == related.end() ? int64_t{0} : -crowd->second,
+                           ready ? age_rank(*ready, now) : 0, -restarts(p.tree),
                            age_rank(api::creation_time(p.tree), now), std::string(p.object->uid()));
   };
   std::sort(pods.begin(), pods.end(), [&](const PodView& a, const PodView& b) { return rank(a) < rank(b); });
+}
+
+bool namespace_terminating(const base::Status& why) {
+  const base::StatusDetails* details = why.details();
+  return details != nullptr &&
+         std::any_of(details->causes.begin(), details->causes.end(),
+                     [](const base::Cause& c) { return c.reason == "NamespaceTerminating"; });
 }
 
 }  // namespace orch::server

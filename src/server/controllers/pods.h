@@ -1,6 +1,7 @@
 // What several controllers ask about pods, and the pods they make.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -53,7 +54,13 @@ std::string free_pod_name(const View& view, std::string_view ns, std::string_vie
 std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
                                 const api::LabelSelector& selector, Plan& plan);
 
-/// Order in which surplus pods go, first the one that hurts least (as kube-controller-manager ranks them).
-void sort_for_deletion(std::vector<PodView>& pods, base::WallTime now);
+/// How many active pods of `related` each node has.
+using PodsPerNode = std::map<std::string, int64_t, std::less<>>;
+/// Order in which surplus pods go, first the one that hurts least (as kube-controller-manager ranks them);
+/// `related` counts those the owner's siblings have too, so that crowded nodes give first.
+void sort_for_deletion(std::vector<PodView>& pods, const PodsPerNode& related, base::WallTime now);
+
+/// The namespace is going away, so nothing can be made in it: no failure to report.
+bool namespace_terminating(const base::Status& why);
 
 }  // namespace orch::server

@@ -12,6 +12,7 @@ namespace {
 
 /// Pods made or removed by one plan; the next one goes on.
 constexpr int64_t kBurst = 500;
+constexpr const char* kReplicaFailure = "ReplicaFailure";
 
 bool labels_contain(const api::Object& pod, const Json& labels) {
   for (const auto& [key, value] : labels.items()) {
@@ -36,7 +37,10 @@ Json status_of(const Json& rs, const std::vector<PodView>& pods, int64_t termina
       ++available;
     }
   }
-  Json status = base::object_at(rs, {"status"});
+  Json next = {{"status", base::object_at(rs, {"status"})}};
+  api::remove_condition(next, kReplicaFailure);  // unless it fails again
+  Json status = std::move(next["status"]);
+  if (base::array_at(status, {"conditions"}).empty()) status.erase("conditions");
   auto set = [&status](const char* name, int64_t n) {
     if (n == 0) {
       status.erase(name);
@@ -53,6 +57,49 @@ Json status_of(const Json& rs, const std::vector<PodView>& pods, int64_t termina
   return status;
 }
 
+/// Active pods per node, of this set and of those with the same owner (a deployment's other sets).
+PodsPerNode related_pods(const View& view, const api::Object& rs, const std::vector<PodView>& own) {
+  PodsPerNode out;
+  for (const auto& p : own) ++out[std::string(base::string_at(p.tree, {"spec", "nodeName"}))];
+  const std::string owner = api::controller_of(rs).uid;
+  if (owner.empty()) return out;
+  for (const auto& sibling : view.by_index(kReplicaSets, "controller", owner)) {
+    if (sibling->uid() == rs.uid()) continue;
+    for (const auto& pod : view.by_index(kPods, "controller", sibling->uid())) {
+      const Json tree = pod->tree();
+      if (pod_active(*pod, tree)) ++out[std::string(base::string_at(tree, {"spec", "nodeName"}))];
+    }
+  }
+  return out;
+}
+
+/// A pod that could not be made or removed: the set says so, until a plan succeeds.
+Plan report_failure(const api::ObjectPtr& object, Json rs, Json status, const Write& failed,
+                    const base::Status& why, base::WallTime now) {
+  Plan plan;
+  const bool making = failed.verb == Write::Verb::kCreate;
+  if (!(failed.resource == kPods) || (!making && failed.verb != Write::Verb::kDelete)) return plan;
+  if (namespace_terminating(why)) return plan;
+  const char* reason = making ? "FailedCreate" : "FailedDelete";
+  plan.note(object, "Warning", reason,
+            base::cat(making ? "Error creating: " : "Error deleting: ", why.message()));
+  const Json before = base::object_at(rs, {"status"});
+  const Json* had = api::find_condition(rs, kReplicaFailure);
+  const Json first = had != nullptr ? *had : Json();
+  rs["status"] = std::move(status);
+  // The first failure stands, as in Kubernetes: messages differ by the pod's name alone.
+  if (!first.is_null()) {
+    rs["status"]["conditions"].push_back(first);
+  } else {
+    api::set_condition(
+        rs,
+        {kReplicaFailure, "True", reason, base::cat(making ? "" : "unable to delete pods: ", why.message())},
+        now);
+  }
+  if (rs["status"] != before) plan.update(kReplicaSets, std::move(rs), "status");
+  return plan;
+}
+
 void scale(const View& view, const api::ObjectPtr& object, const Json& rs, std::vector<PodView>& active,
            base::WallTime now, Plan& plan) {
   const int64_t want = base::int_at(rs, {"spec", "replicas"}, 1);
@@ -65,7 +112,7 @@ void scale(const View& view, const api::ObjectPtr& object, const Json& rs, std::
     plan.note(object, "Normal", "SuccessfulCreate", "Created pod: " + name);
   }
   if (have > want) {
-    sort_for_deletion(active, now);
+    sort_for_deletion(active, related_pods(view, *object, active), now);
     const int64_t surplus = std::min(have - want, kBurst);
     for (int64_t i = 0; i < surplus; ++i) {
       const api::Object& pod = *active[static_cast<size_t>(i)].object;
@@ -101,6 +148,9 @@ Plan plan_replicaset(const View& view, const Key& key, base::WallTime now) {
     next["status"] = status;
     plan.update(kReplicaSets, std::move(next), "status");
   }
+  plan.otherwise = [object, rs, status, now](const Write& failed, const base::Status& why) {
+    return report_failure(object, rs, status, failed, why, now);
+  };
   return plan;
 }
 
@@ -108,7 +158,7 @@ Controller make_replicaset_controller() {
   Controller c;
   c.name = "replicaset-controller";
   c.sources = {
-      {kReplicaSets, own_key, {}},
+      {kReplicaSets, own_key, {{"controller", controller_uid_index()}}},
       {kPods,
        [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
          static const auto owner = owner_key("ReplicaSet");

@@ -9,26 +9,6 @@ namespace orch::server::scheduler {
 
 namespace {
 
-/// Counts the reasons over all nodes and words them as kube-scheduler's FitError.
-class Reasons {
- public:
-  void add(const std::vector<std::string>& reasons) {
-    for (const auto& r : reasons) counts_[r]++;
-  }
-  std::string message(size_t nodes) const {
-    std::vector<std::string> parts;
-    parts.reserve(counts_.size());
-    for (const auto& [reason, n] : counts_) parts.push_back(base::cat(n, " ", reason));
-    std::sort(parts.begin(), parts.end());
-    std::string text = base::cat("0/", nodes, " nodes are available:");
-    for (size_t i = 0; i < parts.size(); ++i) text += base::cat(i == 0 ? " " : ", ", parts[i]);
-    return parts.empty() ? text : text + ".";
-  }
-
- private:
-  std::map<std::string, size_t> counts_;
-};
-
 void add_scores(const Plugin& plugin, const PodInfo& pod, const Snapshot& feasible,
                 std::vector<int64_t>& total) {
   std::vector<int64_t> raw(feasible.size());
@@ -57,48 +37,134 @@ size_t feasible_enough(size_t nodes) {
   return std::max(kAtLeast, nodes * percent / 100);
 }
 
-Outcome decide(const Plugins& plugins, const PodInfo& pod, const Snapshot& nodes, size_t start) {
+std::string fit_message(size_t nodes, const std::map<std::string, size_t>& reasons) {
+  std::vector<std::string> parts;
+  parts.reserve(reasons.size());
+  for (const auto& [reason, n] : reasons) parts.push_back(base::cat(n, " ", reason));
+  std::sort(parts.begin(), parts.end());
+  std::string text = base::cat("0/", nodes, " nodes are available:");
+  for (size_t i = 0; i < parts.size(); ++i) text += base::cat(i == 0 ? " " : ", ", parts[i]);
+  return parts.empty() ? text : text + ".";
+}
+
+namespace {
+
+Verdict run_filters(const Plugins& plugins, const PodInfo& pod, const NodeInfo& node,
+                    std::vector<std::string>& reasons, uint32_t* helped_by) {
+  for (const auto& plugin : plugins) {
+    const Verdict verdict = plugin->filter(pod, node, reasons);
+    if (verdict == Verdict::kFits) continue;
+    if (helped_by != nullptr) *helped_by |= plugin->helped_by();
+    return verdict;
+  }
+  return Verdict::kFits;
+}
+
+const NodeInfo* find_node(const Snapshot& nodes, std::string_view name) {
+  auto it = std::lower_bound(nodes.begin(), nodes.end(), name,
+                             [](const NodeInfo* n, std::string_view wanted) { return n->name < wanted; });
+  return it != nodes.end() && (*it)->name == name ? *it : nullptr;
+}
+
+/// The nodes the pod may go to at all, and why not to the others.
+struct Candidates {
+  Snapshot some;
+  const Snapshot* nodes;  // `some`, or all
+  std::string excluded;   // reason of the nodes left out
+  std::string conflict;   // of all nodes: nowhere to look
+};
+
+Candidates candidates_of(const Plugins& plugins, const PodInfo& pod, const Snapshot& all) {
+  Candidates out;
+  out.nodes = &all;
+  for (const auto& plugin : plugins) {
+    auto names = plugin->only_nodes(pod);
+    if (!names) continue;
+    if (names->empty()) {
+      out.conflict = plugin->contradiction();
+      return out;
+    }
+    for (const auto& name : *names) {
+      if (const NodeInfo* node = find_node(all, name)) out.some.push_back(node);
+    }
+    out.excluded = base::cat("node(s) didn't satisfy plugin(s) [", plugin->name(), "]");
+    break;  // one plugin of the default set restricts by name
+  }
+  return out;
+}
+
+const NodeInfo* best_of(const Plugins& plugins, const PodInfo& pod, const Snapshot& feasible) {
+  if (feasible.size() == 1) return feasible[0];
+  std::vector<int64_t> total(feasible.size(), 0);
+  for (const auto& plugin : plugins) {
+    if (plugin->weight() != 0) add_scores(*plugin, pod, feasible, total);
+  }
+  // The rotating start makes equal nodes take turns.
+  return feasible[static_cast<size_t>(std::max_element(total.begin(), total.end()) - total.begin())];
+}
+
+}  // namespace
+
+Verdict check(const Plugins& plugins, const PodInfo& pod, const NodeInfo& node, const Nominated& nominated,
+              std::vector<std::string>& reasons, uint32_t* helped_by) {
+  auto it = nominated.find(node.name);
+  if (it == nominated.end()) return run_filters(plugins, pod, node, reasons, helped_by);
+  std::optional<NodeInfo> with;
+  for (const PodPtr& other : it->second) {
+    if (other->uid == pod.uid || other->priority < pod.priority) continue;
+    if (!with) with = node;
+    with->add_pod(other);
+  }
+  return run_filters(plugins, pod, with ? *with : node, reasons, helped_by);
+}
+
+Outcome decide(const Plugins& plugins, const PodInfo& pod, const Snapshot& nodes, const Nominated& nominated,
+               size_t start) {
   Outcome out;
   if (nodes.empty()) {
     out.message = "no nodes available to schedule pods";
     out.helped_by = kNodeAdded | kPodChanged;
     return out;
   }
-  const size_t enough = feasible_enough(nodes.size());
-  Snapshot feasible;
-  Reasons reasons;
-  std::vector<std::string> why;
-  for (size_t i = 0; i < nodes.size() && feasible.size() < enough; ++i) {
-    const NodeInfo& node = *nodes[(start + i) % nodes.size()];
-    ++out.looked_at;
-    why.clear();
-    for (const auto& plugin : plugins) {
-      plugin->filter(pod, node, why);
-      if (why.empty()) continue;
-      out.helped_by |= plugin->helped_by();
-      break;
-    }
-    if (why.empty()) {
-      feasible.push_back(&node);
-    } else {
-      reasons.add(why);
-    }
-  }
-  if (feasible.empty()) {
-    out.helped_by |= kNodeAdded | kPodChanged;
-    out.message = reasons.message(nodes.size());
+  Candidates candidates = candidates_of(plugins, pod, nodes);
+  if (!candidates.excluded.empty()) candidates.nodes = &candidates.some;
+  if (!candidates.conflict.empty()) {
+    out.message = base::cat("0/", nodes.size(), " nodes are available: ", candidates.conflict, ".");
+    out.helped_by = kPodChanged;
     return out;
   }
-  size_t best = 0;
-  if (feasible.size() > 1) {
-    std::vector<int64_t> total(feasible.size(), 0);
-    for (const auto& plugin : plugins) {
-      if (plugin->weight() != 0) add_scores(*plugin, pod, feasible, total);
+  std::vector<std::string> why;
+  if (!pod.nominated_node.empty()) {
+    const NodeInfo* promised = find_node(nodes, pod.nominated_node);
+    if (promised != nullptr && check(plugins, pod, *promised, nominated, why, nullptr) == Verdict::kFits) {
+      out.node = promised;
+      return out;
     }
-    // The rotating start makes equal nodes take turns.
-    best = static_cast<size_t>(std::max_element(total.begin(), total.end()) - total.begin());
   }
-  out.node = feasible[best];
+  const Snapshot& among = *candidates.nodes;
+  const size_t enough = feasible_enough(among.size());
+  Snapshot feasible;
+  std::map<std::string, size_t> reasons;
+  for (size_t i = 0; i < among.size() && feasible.size() < enough; ++i) {
+    const NodeInfo& node = *among[(start + i) % among.size()];
+    ++out.looked_at;
+    why.clear();
+    const Verdict verdict = check(plugins, pod, node, nominated, why, &out.helped_by);
+    if (verdict == Verdict::kFits) {
+      feasible.push_back(&node);
+      continue;
+    }
+    if (verdict == Verdict::kOccupied) out.occupied.push_back(&node);
+    for (const auto& reason : why) ++reasons[reason];
+  }
+  if (!feasible.empty()) {
+    out.node = best_of(plugins, pod, feasible);
+    return out;
+  }
+  if (!candidates.excluded.empty() && among.size() < nodes.size())
+    reasons[candidates.excluded] = nodes.size() - among.size();
+  out.helped_by |= kNodeAdded | kPodChanged;
+  out.message = fit_message(nodes.size(), reasons);
   return out;
 }
 

@@ -6,9 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "server/scheduler/types.h"
@@ -28,6 +31,13 @@ enum Event : uint32_t {
 
 inline constexpr int64_t kMaxScore = 100;
 
+/// What a filter says of one node.
+enum class Verdict : uint8_t {
+  kFits,
+  kOccupied,    // refused because of pods that are there: removing some might help
+  kUnsuitable,  // refused whatever runs there
+};
+
 /// Stateless, so thread-safe.
 class Plugin {
  public:
@@ -35,9 +45,17 @@ class Plugin {
   virtual std::string_view name() const = 0;
   /// Events after which a pod this plugin refused is worth another try.
   virtual uint32_t helped_by() const { return kEverything; }
-  /// Appends reasons when the node does not do; none = it does.
-  virtual void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const {
+  /// The names of the only nodes this pod can go to; nothing = any. None at all: its demands contradict each
+  /// other, as contradiction() says.
+  virtual std::optional<std::vector<std::string>> only_nodes(const PodInfo& pod) const {
+    (void)pod;
+    return std::nullopt;
+  }
+  virtual std::string_view contradiction() const { return {}; }
+  /// Appends reasons when the node does not do.
+  virtual Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const {
     (void)pod, (void)node, (void)reasons;
+    return Verdict::kFits;
   }
   /// 0 = does not score; otherwise its weight in the sum.
   virtual int64_t weight() const { return 0; }
@@ -52,24 +70,43 @@ class Plugin {
 };
 
 using Plugins = std::vector<std::unique_ptr<Plugin>>;
-/// The default set, in kube-scheduler's order.
-Plugins default_plugins();
 
-/// Nodes of the cluster as one decision sees them; pointers live through it.
+/// How NodeResourcesFit scores: spread over the nodes, or fill one after the other.
+enum class FitStrategy : uint8_t { kLeastAllocated, kMostAllocated };
+/// The default set, in kube-scheduler's order.
+Plugins default_plugins(FitStrategy strategy = FitStrategy::kLeastAllocated);
+
+/// Nodes of the cluster as one decision sees them, by name; pointers live through it.
 using Snapshot = std::vector<const NodeInfo*>;
 
+/// Pods that were promised room on a node and wait for it (status.nominatedNodeName), by node. They count as
+/// being there for every pod that is not more important.
+using Nominated = std::unordered_map<std::string, std::vector<PodPtr>>;
+
+/// Runs the filters on one node, nominated pods counted, until one refuses. `reasons` and `helped_by` (may
+/// be null) are added to then.
+Verdict check(const Plugins& plugins, const PodInfo& pod, const NodeInfo& node, const Nominated& nominated,
+              std::vector<std::string>& reasons, uint32_t* helped_by);
+
 struct Outcome {
-  const NodeInfo* node = nullptr;  // null: does not fit
-  std::string message;             // then: "0/3 nodes are available: 1 Insufficient cpu, …."
-  uint32_t helped_by = 0;          // then: events worth a new try
-  size_t looked_at = 0;            // nodes filtered, for where the next decision starts
+  const NodeInfo* node = nullptr;         // null: does not fit
+  std::string message;                    // then: "0/3 nodes are available: 1 Insufficient cpu, …."
+  uint32_t helped_by = 0;                 // then: events worth a new try
+  std::vector<const NodeInfo*> occupied;  // then: nodes where removing pods might help
+  size_t looked_at = 0;                   // nodes filtered, for where the next decision starts
 };
 
-/// Filters from node `start` on, until enough feasible ones are found (all below 100 nodes, a share of large
-/// clusters as kube-scheduler's adaptive percentage), scores those and picks the best; equal ones by turns.
-Outcome decide(const Plugins& plugins, const PodInfo& pod, const Snapshot& nodes, size_t start);
+/// Tries the node the pod was nominated for; else filters from node `start` on, until enough feasible ones
+/// are found (all below 100 nodes, a share of large clusters as kube-scheduler's adaptive percentage), scores
+/// those and picks the best; equal ones by turns.
+Outcome decide(const Plugins& plugins, const PodInfo& pod, const Snapshot& nodes, const Nominated& nominated,
+               size_t start);
 
 /// How many feasible nodes are enough in a cluster of `nodes`.
 size_t feasible_enough(size_t nodes);
+
+/// Reasons with the number of nodes each holds for, worded as kube-scheduler's FitError: "0/3 nodes are
+/// available: 2 Insufficient cpu, 1 node(s) were unschedulable."
+std::string fit_message(size_t nodes, const std::map<std::string, size_t>& reasons);
 
 }  // namespace orch::server::scheduler

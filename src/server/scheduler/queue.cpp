@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <vector>
 
+#include "server/scheduler/framework.h"
+
 namespace orch::server::scheduler {
 
 namespace {
 
 constexpr std::chrono::seconds kFirstBackoff{1}, kLastBackoff{10};
+constexpr std::chrono::minutes kLongestSleep{5};
 
 base::Duration backoff_after(int attempts) {
   base::Duration d = kFirstBackoff;
@@ -31,9 +34,10 @@ void Queue::detach(Entry& e) {
       backoff_.erase({e.due, e.pod->uid});
       break;
     case Entry::State::kSleeping:
-      sleeping_.erase(e.pod->uid);
+      sleeping_.erase({e.last_failure, e.pod->uid});
       break;
     case Entry::State::kDeciding:
+      deciding_.erase(e.pod->uid);
       break;
   }
 }
@@ -60,11 +64,18 @@ void Queue::add(const PodPtr& pod, base::MonoTime now) {
   }
   if (e.state == Entry::State::kDeciding) {
     e.pod = pod;
+    e.missed |= kPodChanged;
     return;
   }
   detach(e);
   e.pod = pod;
+  e.state = Entry::State::kDeciding;  // in none of the lists
   wake(e, now);
+}
+
+void Queue::refresh(const PodPtr& pod) {
+  auto it = entries_.find(pod->uid);
+  if (it != entries_.end()) it->second.pod = pod;
 }
 
 void Queue::remove(const std::string& uid) {
@@ -84,12 +95,14 @@ PodPtr Queue::pop() {
   Entry& e = entries_.at(active_.begin()->second);
   active_.erase(active_.begin());
   e.state = Entry::State::kDeciding;
+  e.missed = 0;
+  deciding_.insert(e.pod->uid);
   return e.pod;
 }
 
 void Queue::placed(const std::string& uid) { remove(uid); }
 
-void Queue::failed(const PodPtr& pod, uint32_t helped_by, uint32_t events_since, base::MonoTime now) {
+void Queue::failed(const PodPtr& pod, uint32_t helped_by, base::MonoTime now) {
   auto it = entries_.find(pod->uid);
   if (it == entries_.end()) return;  // deleted meanwhile
   Entry& e = it->second;
@@ -97,12 +110,13 @@ void Queue::failed(const PodPtr& pod, uint32_t helped_by, uint32_t events_since,
   ++e.attempts;
   e.last_failure = now;
   e.helped_by = helped_by;
-  if ((helped_by & events_since) != 0 || e.pod != pod) {
+  if (((helped_by | kPodChanged) & e.missed) != 0) {
     wake(e, now);
     return;
   }
+  detach(e);
   e.state = Entry::State::kSleeping;
-  sleeping_.insert(pod->uid);
+  sleeping_.insert({now, pod->uid});
 }
 
 void Queue::unplaced(const PodPtr& pod, base::MonoTime now) {
@@ -116,22 +130,35 @@ void Queue::unplaced(const PodPtr& pod, base::MonoTime now) {
   wake(e, now);
 }
 
-void Queue::on_event(uint32_t events, base::MonoTime now) {
+void Queue::on_event(uint32_t events, base::MonoTime now, const Worth& worth) {
+  for (const auto& uid : deciding_) {
+    Entry& e = entries_.at(uid);
+    if (!worth || worth(*e.pod)) e.missed |= events;
+  }
   std::vector<std::string> helped;
-  for (const auto& uid : sleeping_) {
-    if ((entries_.at(uid).helped_by & events) != 0) helped.push_back(uid);
+  for (const auto& [since, uid] : sleeping_) {
+    const Entry& e = entries_.at(uid);
+    if ((e.helped_by & events) != 0 && (!worth || worth(*e.pod))) helped.push_back(uid);
   }
   for (const auto& uid : helped) wake(entries_.at(uid), now);
 }
 
 std::optional<base::MonoTime> Queue::advance(base::MonoTime now) {
+  while (!sleeping_.empty() && sleeping_.begin()->first + kLongestSleep <= now) {
+    wake(entries_.at(sleeping_.begin()->second), now);
+  }
   while (!backoff_.empty() && backoff_.begin()->first <= now) {
     Entry& e = entries_.at(backoff_.begin()->second);
     backoff_.erase(backoff_.begin());
     activate(e);
   }
-  if (backoff_.empty()) return std::nullopt;
-  return backoff_.begin()->first;
+  std::optional<base::MonoTime> due;
+  if (!backoff_.empty()) due = backoff_.begin()->first;
+  if (!sleeping_.empty()) {
+    const base::MonoTime longest = sleeping_.begin()->first + kLongestSleep;
+    if (!due || longest < *due) due = longest;
+  }
+  return due;
 }
 
 }  // namespace orch::server::scheduler

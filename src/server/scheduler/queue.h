@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -14,25 +15,31 @@
 namespace orch::server::scheduler {
 
 /// Active pods by priority, then by time; pods that did not fit sleep until an event that could help them
-/// happens, and are then held back 1 to 10 seconds when they keep failing. Not thread-safe.
+/// happens, and are then held back 1 to 10 seconds when they keep failing. As in kube-scheduler nobody sleeps
+/// for more than five minutes: whoever looks at a pod finds a recent report. Not thread-safe.
 class Queue {
  public:
+  /// Whether an event is worth a new try of this pod.
+  using Worth = std::function<bool(const PodInfo& pod)>;
+
   /// A new or changed pod. One that is queued keeps its place; one that sleeps is woken.
   void add(const PodPtr& pod, base::MonoTime now);
+  /// What is known of a queued pod, newer but no reason for another try.
+  void refresh(const PodPtr& pod);
+  bool knows(const std::string& uid) const { return entries_.count(uid) != 0; }
   void remove(const std::string& uid);
   /// The pod is bound or gone: nothing of it is remembered.
   void forget(const std::string& uid);
   /// The next pod to place, or null. It stays known until placed() or failed().
   PodPtr pop();
   void placed(const std::string& uid);
-  /// It did not fit; `helped_by` are the events worth another try. `events_since`: what happened while it was
-  /// being decided on, so that nothing is slept through.
-  void failed(const PodPtr& pod, uint32_t helped_by, uint32_t events_since, base::MonoTime now);
+  /// It did not fit; `helped_by` are the events worth another try. One that happened since pop() counts.
+  void failed(const PodPtr& pod, uint32_t helped_by, base::MonoTime now);
   /// Placed, but the binding failed: it comes back after its back-off.
   void unplaced(const PodPtr& pod, base::MonoTime now);
-  /// Something happened: wakes those it could help.
-  void on_event(uint32_t events, base::MonoTime now);
-  /// Moves pods whose back-off is over to active; when the next one is due.
+  /// Something happened: wakes those it could help and that `worth` (may be empty) says yes to.
+  void on_event(uint32_t events, base::MonoTime now, const Worth& worth = {});
+  /// Moves pods whose back-off is over or that slept long enough to active; when the next one is due.
   std::optional<base::MonoTime> advance(base::MonoTime now);
   bool has_active() const { return !active_.empty(); }
   size_t sleeping() const { return sleeping_.size(); }
@@ -50,6 +57,7 @@ class Queue {
     int attempts = 0;
     uint64_t order = 0;
     uint32_t helped_by = 0;
+    uint32_t missed = 0;  // events since pop()
     base::MonoTime last_failure;
     enum class State : uint8_t { kActive, kDeciding, kBackoff, kSleeping } state = State::kActive;
     base::MonoTime due;
@@ -61,7 +69,8 @@ class Queue {
   std::unordered_map<std::string, Entry> entries_;
   std::map<Rank, std::string> active_;
   std::set<std::pair<base::MonoTime, std::string>> backoff_;
-  std::set<std::string> sleeping_;
+  std::set<std::pair<base::MonoTime, std::string>> sleeping_;  // by last_failure
+  std::set<std::string> deciding_;
   std::map<std::string, int> binding_failures_;  // by uid, of pods that came back
   uint64_t next_order_ = 1;
 };

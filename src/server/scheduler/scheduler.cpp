@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "client/event_recorder.h"
+#include "server/scheduler/preemption.h"
 #include "server/scheduler/queue.h"
 
 namespace orch::server::scheduler {
@@ -29,9 +30,34 @@ constexpr size_t kWriters = 16;
 struct Change {
   bool node = false;
   ObjectPtr before, after;
-  // A binding that failed: the pod is taken off the node again.
-  PodPtr unbound;
+  PodPtr unbound;  // a binding that failed: the pod is taken off the node again
+  // Preemption for this pod is under way, it sleeps until its victims are gone; or it failed.
+  PodPtr preemptor;
+  uint32_t helped_by = 0;
+  bool retry = false;
 };
+
+const client::ResourceRef kBudgets{"policy", "v1", "poddisruptionbudgets"};
+
+std::vector<Budget> read_budgets(const std::vector<ObjectPtr>& objects) {
+  std::vector<Budget> out;
+  for (const ObjectPtr& object : objects) {
+    const Json tree = object->tree();
+    auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
+    if (!selector.ok() || selector->empty()) continue;
+    Budget b{std::string(object->ns()), *selector, base::int_at(tree, {"status", "disruptionsAllowed"}), {}};
+    for (const auto& [pod, at] : base::object_at(tree, {"status", "disruptedPods"}).items())
+      b.disrupted.insert(pod);
+    out.push_back(std::move(b));
+  }
+  return out;
+}
+
+/// The lower-ranked pods that take part in what preemption costs.
+bool has_less_important(const NodeInfo& node, const PodInfo& pod) {
+  return std::any_of(node.pods.begin(), node.pods.end(),
+                     [&](const auto& entry) { return entry.second->priority < pod.priority; });
+}
 
 uint32_t node_events(const NodeInfo& before, const NodeInfo& after) {
   uint32_t events = 0;
@@ -55,9 +81,10 @@ uint32_t node_events(const NodeInfo& before, const NodeInfo& after) {
 }  // namespace
 
 struct Scheduler::Rep {
-  Rep(client::Client& client, const base::Clock& clock, base::Metrics& metrics, Plugins plugins,
-      std::string name)
+  Rep(client::Client& client, client::Informer& budgets, const base::Clock& clock, base::Metrics& metrics,
+      Plugins plugins, std::string name)
       : client(client),
+        budgets(budgets),
         clock(clock),
         plugins(std::move(plugins)),
         name(std::move(name)),
@@ -66,6 +93,8 @@ struct Scheduler::Rep {
             metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "scheduled"}})),
         unschedulable(metrics.counter("scheduler_schedule_attempts_total", "Decisions.",
                                       {{"result", "unschedulable"}})),
+        preemptions(
+            metrics.counter("scheduler_preemption_attempts_total", "Searches for room by preemption.")),
         decision_time(
             metrics.histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision.")),
         writers("sched-write", kWriters) {}
@@ -81,22 +110,25 @@ struct Scheduler::Rep {
   void take(const Change& change);
   void take_node(const ObjectPtr& before, const ObjectPtr& after);
   void take_pod(const ObjectPtr& before, const ObjectPtr& after);
-  void happened(uint32_t events) {
-    events_since |= events;
-    queue.on_event(events, clock.mono());
-  }
+  void happened(uint32_t events, const NodeInfo& node);
   void rebuild_snapshot();
   void place(const PodPtr& pod);
   void bind(const PodPtr& pod, const std::string& node);
-  void report(const PodPtr& pod, const std::string& message);
+  void make_room(const PodPtr& pod, Outcome outcome);
+  bool evict(const PodPtr& pod, const std::vector<PodPtr>& victims, const std::string& node);
+  void report(const PodPtr& pod, const std::string& reason, const std::string& message,
+              const std::optional<std::string>& nomination);
+  void nominate(const PodPtr& pod, const std::string& node);
 
   client::Client& client;
+  client::Informer& budgets;
   const base::Clock& clock;
   const Plugins plugins;
   const std::string name;
   client::EventRecorder recorder;
   base::Counter& scheduled;
   base::Counter& unschedulable;
+  base::Counter& preemptions;
   base::Histogram& decision_time;
 
   // The scheduler thread's own.
@@ -106,7 +138,8 @@ struct Scheduler::Rep {
   bool snapshot_stale = true;
   size_t start_at = 0;
   Queue queue;
-  uint32_t events_since = 0;
+  Nominated nominated;
+  std::unordered_map<std::string, std::string> nominated_on;  // pod uid -> node
 
   std::mutex mutex;
   std::condition_variable wake;
@@ -115,6 +148,29 @@ struct Scheduler::Rep {
   std::thread thread;
   base::ThreadPool writers;  // last: ends first
 };
+
+/// Wakes the pods that this change of the node lets fit there, or lets make room there.
+void Scheduler::Rep::happened(uint32_t events, const NodeInfo& node) {
+  if (node.object == nullptr) return;
+  queue.on_event(events, clock.mono(), [&](const PodInfo& pod) {
+    std::vector<std::string> ignored;
+    const Verdict verdict = check(plugins, pod, node, nominated, ignored, nullptr);
+    return verdict == Verdict::kFits || (verdict == Verdict::kOccupied && has_less_important(node, pod));
+  });
+}
+
+/// "" takes the promise back.
+void Scheduler::Rep::nominate(const PodPtr& pod, const std::string& node) {
+  if (auto it = nominated_on.find(pod->uid); it != nominated_on.end()) {
+    auto& there = nominated[it->second];
+    std::erase_if(there, [&](const PodPtr& p) { return p->uid == pod->uid; });
+    if (there.empty()) nominated.erase(it->second);
+    nominated_on.erase(it);
+  }
+  if (node.empty()) return;
+  nominated_on[pod->uid] = node;
+  nominated[node].push_back(pod);
+}
 
 void Scheduler::Rep::take_node(const ObjectPtr& before, const ObjectPtr& after) {
   snapshot_stale = true;
@@ -129,7 +185,7 @@ void Scheduler::Rep::take_node(const ObjectPtr& before, const ObjectPtr& after) 
   NodeInfo& node = it->second;
   if (node.object == nullptr) {
     node.set_node(after);
-    happened(kNodeAdded);
+    happened(kNodeAdded, node);
     return;
   }
   NodeInfo old;
@@ -139,7 +195,7 @@ void Scheduler::Rep::take_node(const ObjectPtr& before, const ObjectPtr& after) 
   old.taints = node.taints;
   old.unschedulable = node.unschedulable;
   node.set_node(after);
-  if (uint32_t events = node_events(old, node); events != 0) happened(events);
+  if (uint32_t events = node_events(old, node); events != 0) happened(events, node);
 }
 
 void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
@@ -149,6 +205,7 @@ void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
   auto held = node_of.find(uid);
   if (counts) {
     queue.forget(uid);
+    if (nominated_on.count(uid) != 0) nominate(pod, "");
     if (held != node_of.end() && held->second != pod->node_name) nodes[held->second].remove_pod(uid);
     NodeInfo& node = nodes[pod->node_name];
     if (node.name.empty()) node.name = pod->node_name;
@@ -158,11 +215,21 @@ void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
   }
   if (pod == nullptr || pod->finished) {
     queue.forget(uid);
+    if (auto promised = nominated_on.find(uid); promised != nominated_on.end()) {
+      const std::string node = promised->second;
+      nominate(pod != nullptr ? pod : read_pod(before), "");
+      if (auto it = nodes.find(node); it != nodes.end()) happened(kPodGone, it->second);
+    }
     if (held == node_of.end()) return;
     auto it = nodes.find(held->second);
-    if (it != nodes.end()) it->second.remove_pod(uid);
     node_of.erase(held);
-    happened(kPodGone);
+    if (it == nodes.end()) return;
+    it->second.remove_pod(uid);
+    if (it->second.object == nullptr && it->second.pods.empty()) {
+      nodes.erase(it);
+    } else {
+      happened(kPodGone, it->second);
+    }
     return;
   }
   // Without a node. While its binding is under way it counts where it was put.
@@ -171,9 +238,11 @@ void Scheduler::Rep::take_pod(const ObjectPtr& before, const ObjectPtr& after) {
     queue.remove(uid);
     return;
   }
+  if (!before || read_pod(before)->nominated_node != pod->nominated_node) nominate(pod, pod->nominated_node);
   // The report of the last failure comes back as a change of status only: no reason to try again.
   if (before && before->generation() == after->generation() && before->uid() == after->uid() &&
       before->field(0).empty() && before->label_count() == after->label_count()) {
+    queue.refresh(pod);
     return;
   }
   queue.add(pod, clock.mono());
@@ -184,10 +253,16 @@ void Scheduler::Rep::take(const Change& change) {
     const std::string& uid = change.unbound->uid;
     auto held = node_of.find(uid);
     if (held == node_of.end()) return;
-    nodes[held->second].remove_pod(uid);
+    NodeInfo& node = nodes[held->second];
+    node.remove_pod(uid);
     node_of.erase(held);
     queue.unplaced(change.unbound, clock.mono());
-    happened(kPodGone);
+    happened(kPodGone, node);
+    return;
+  }
+  if (change.preemptor) {
+    queue.failed(change.preemptor, change.helped_by, clock.mono());
+    if (change.retry && queue.knows(change.preemptor->uid)) queue.add(change.preemptor, clock.mono());
     return;
   }
   change.node ? take_node(change.before, change.after) : take_pod(change.before, change.after);
@@ -207,15 +282,13 @@ void Scheduler::Rep::rebuild_snapshot() {
 
 void Scheduler::Rep::place(const PodPtr& pod) {
   rebuild_snapshot();
-  events_since = 0;
   const base::MonoTime began = clock.mono();
-  Outcome outcome = decide(plugins, *pod, snapshot, start_at);
+  Outcome outcome = decide(plugins, *pod, snapshot, nominated, start_at);
   decision_time.observe(std::chrono::duration<double>(clock.mono() - began).count());
   if (!snapshot.empty()) start_at = (start_at + std::max<size_t>(1, outcome.looked_at)) % snapshot.size();
   if (outcome.node == nullptr) {
     unschedulable.add();
-    queue.failed(pod, outcome.helped_by, events_since, clock.mono());
-    writers.post([this, pod, message = outcome.message] { report(pod, message); });
+    make_room(pod, std::move(outcome));
     return;
   }
   scheduled.add();
@@ -223,8 +296,102 @@ void Scheduler::Rep::place(const PodPtr& pod) {
   const std::string node = outcome.node->name;
   nodes[node].add_pod(pod);
   node_of[pod->uid] = node;
+  if (nominated_on.count(pod->uid) != 0) nominate(pod, "");
   queue.placed(pod->uid);
   writers.post([this, pod, node] { bind(pod, node); });
+}
+
+/// The pod fits nowhere: looks for less important pods to remove for it, and reports.
+void Scheduler::Rep::make_room(const PodPtr& pod, Outcome outcome) {
+  if (snapshot.empty()) {
+    queue.failed(pod, outcome.helped_by, clock.mono());
+    writers.post([this, pod, message = outcome.message] { report(pod, "Unschedulable", message, ""); });
+    return;
+  }
+  preemptions.add();
+  Preemption found =
+      preempt(plugins, *pod, snapshot, nominated, outcome.occupied, read_budgets(budgets.list()), start_at);
+  if (found.node.empty()) {
+    // The scheduler of Kubernetes has asked its resource claims before.
+    outcome.message += " no new claims to deallocate, preemption: " + found.message;
+    std::optional<std::string> nomination;
+    if (!found.keep_nomination) {
+      nomination = "";
+      nominate(pod, "");
+    }
+    queue.failed(pod, outcome.helped_by, clock.mono());
+    writers.post([this, pod, message = outcome.message, nomination] {
+      report(pod, "Unschedulable", message, nomination);
+    });
+    return;
+  }
+  // Whoever was promised room there and counts for less has to look elsewhere.
+  std::vector<PodPtr> displaced;
+  if (auto it = nominated.find(found.node); it != nominated.end()) {
+    for (const PodPtr& other : it->second) {
+      if (other->priority < pod->priority) displaced.push_back(other);
+    }
+  }
+  for (const PodPtr& other : displaced) {
+    nominate(other, "");
+    auto free = std::make_shared<PodInfo>(*other);
+    free->nominated_node.clear();
+    if (queue.knows(free->uid)) queue.add(free, clock.mono());
+  }
+  auto promised = std::make_shared<PodInfo>(*pod);
+  promised->nominated_node = found.node;
+  queue.refresh(promised);
+  nominate(promised, found.node);
+  writers.post([this, pod, promised, displaced, outcome = std::move(outcome), found = std::move(found)] {
+    for (const PodPtr& other : displaced) {
+      // Should this fail, its next report does it.
+      (void)client.patch(kPods, other->ns, other->name, client::PatchType::kStrategic,
+                         {{"metadata", {{"uid", other->uid}}}, {"status", {{"nominatedNodeName", nullptr}}}},
+                         "status");
+    }
+    report(pod, "Unschedulable", outcome.message, found.node);
+    Change done;
+    done.retry = !evict(promised, found.victims, found.node);
+    done.preemptor = promised;
+    done.helped_by = outcome.helped_by;
+    push(std::move(done));
+  });
+}
+
+/// False when a victim is still there and was not asked to go.
+bool Scheduler::Rep::evict(const PodPtr& pod, const std::vector<PodPtr>& victims, const std::string& node) {
+  bool all = true;
+  for (const PodPtr& victim : victims) {
+    if (victim->deleting) continue;
+    Json next = victim->object->tree();
+    api::set_condition(next,
+                       {"DisruptionTarget", "True", "PreemptionByScheduler",
+                        base::cat(name, ": preempting to accommodate a higher priority pod")},
+                       clock.now(), api::ConditionTimes::kProbe);
+    Status s =
+        client
+            .patch(
+                kPods, victim->ns, victim->name, client::PatchType::kStrategic,
+                {{"metadata", {{"uid", victim->uid}}},
+                 {"status", {{"conditions", Json::array({*api::find_condition(next, "DisruptionTarget")})}}}},
+                "status")
+            .status();
+    if (s.ok()) {
+      client::DeleteOptions options;
+      options.uid = victim->uid;
+      s = client.remove(kPods, victim->ns, victim->name, options);
+    }
+    if (s.code() == Code::kNotFound || s.code() == Code::kConflict) continue;  // gone, or replaced
+    if (!s.ok()) {
+      base::log_warning("scheduler", "preemption failed",
+                        {{"pod", victim->ns + "/" + victim->name}, {"error", s.message()}});
+      all = false;
+      continue;
+    }
+    recorder.record(name, *victim->object, "Normal", "Preempted",
+                    base::cat("Preempted by pod ", pod->uid, " on node ", node));
+  }
+  return all;
 }
 
 void Scheduler::Rep::bind(const PodPtr& pod, const std::string& node) {
@@ -241,21 +408,27 @@ void Scheduler::Rep::bind(const PodPtr& pod, const std::string& node) {
   if (bound.error().code() != Code::kNotFound && bound.error().code() != Code::kConflict) {
     base::log_warning("scheduler", "binding failed",
                       {{"pod", pod->ns + "/" + pod->name}, {"error", bound.error().message()}});
+    report(pod, "SchedulerError", base::cat("binding rejected: ", bound.error().message()), std::nullopt);
   }
   Change undo;
   undo.unbound = pod;
   push(std::move(undo));
 }
 
-void Scheduler::Rep::report(const PodPtr& pod, const std::string& message) {
+/// `nomination`: the node the pod is promised, "" = none any more, nothing = as it was.
+void Scheduler::Rep::report(const PodPtr& pod, const std::string& reason, const std::string& message,
+                            const std::optional<std::string>& nomination) {
   recorder.record(name, *pod->object, "Warning", "FailedScheduling", message);
   Json current = pod->object->tree();
-  if (!api::set_condition(current, {"PodScheduled", "False", "Unschedulable", message}, clock.now(),
-                          api::ConditionTimes::kProbe)) {
-    return;
+  Json status = Json::object();
+  if (api::set_condition(current, {"PodScheduled", "False", reason, message}, clock.now(),
+                         api::ConditionTimes::kProbe)) {
+    status["conditions"] = Json::array({*api::find_condition(current, "PodScheduled")});
   }
-  Json patch = {{"metadata", {{"uid", pod->uid}}},
-                {"status", {{"conditions", Json::array({*api::find_condition(current, "PodScheduled")})}}}};
+  if (nomination && *nomination != base::string_at(current, {"status", "nominatedNodeName"}))
+    status["nominatedNodeName"] = nomination->empty() ? Json() : Json(*nomination);
+  if (status.empty()) return;
+  Json patch = {{"metadata", {{"uid", pod->uid}}}, {"status", std::move(status)}};
   Status s = client.patch(kPods, pod->ns, pod->name, client::PatchType::kStrategic, patch, "status").status();
   if (!s.ok() && s.code() != Code::kNotFound && s.code() != Code::kConflict) {
     base::log_warning("scheduler", "reporting failed",
@@ -289,12 +462,20 @@ void Scheduler::Rep::run() {
 
 Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, const base::Clock& clock,
                      base::Metrics& metrics, Plugins plugins, std::string name)
-    : rep_(std::make_unique<Rep>(client, clock, metrics, std::move(plugins), std::move(name))) {
+    : rep_(std::make_unique<Rep>(client, informers.get(kBudgets), clock, metrics, std::move(plugins),
+                                 std::move(name))) {
   informers.get(kPods).on_change([this](const ObjectPtr& before, const ObjectPtr& after) {
-    rep_->push({false, before, after, nullptr});
+    Change change;
+    change.before = before;
+    change.after = after;
+    rep_->push(std::move(change));
   });
   informers.get(kNodes).on_change([this](const ObjectPtr& before, const ObjectPtr& after) {
-    rep_->push({true, before, after, nullptr});
+    Change change;
+    change.node = true;
+    change.before = before;
+    change.after = after;
+    rep_->push(std::move(change));
   });
 }
 

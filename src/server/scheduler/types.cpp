@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "api/meta.h"
 #include "api/quantity.h"
 #include "base/json.h"
 
@@ -171,6 +172,14 @@ PodPtr read_pod(const api::ObjectPtr& object) {
   pod->gated = !base::array_at(spec, {"schedulingGates"}).empty();
   std::string_view phase = base::string_at(tree, {"status", "phase"});
   pod->finished = phase == "Succeeded" || phase == "Failed";
+  pod->nominated_node = base::string_at(tree, {"status", "nominatedNodeName"});
+  pod->deleting = object->deleting();
+  const Json* disruption = api::find_condition(tree, "DisruptionTarget");
+  pod->preempted = pod->deleting && disruption != nullptr &&
+                   base::string_at(*disruption, {"status"}) == "True" &&
+                   base::string_at(*disruption, {"reason"}) == "PreemptionByScheduler";
+  pod->preempts_never = base::string_at(spec, {"preemptionPolicy"}) == "Never";
+  if (auto at = base::parse_time(base::string_at(tree, {"status", "startTime"})); at.ok()) pod->started = *at;
   read_requests(spec, *pod);
   read_ports(spec, *pod);
   for (const auto& [key, value] : base::object_at(spec, {"nodeSelector"}).items()) {

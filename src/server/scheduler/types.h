@@ -52,8 +52,13 @@ using HostPort = std::tuple<std::string, std::string, int64_t>;
 struct PodInfo {
   api::ObjectPtr object;
   std::string ns, name, uid, node_name, scheduler_name;
+  std::string nominated_node;  // where it was promised room by preemption
   int64_t priority = 0;
   bool gated = false, finished = false;
+  bool deleting = false;
+  bool preempted = false;                          // its deletion is the scheduler's own doing
+  bool preempts_never = false;                     // spec.preemptionPolicy Never
+  base::WallTime started = base::WallTime::max();  // status.startTime; max = not yet
   Resources requests;
   /// The same with 100m CPU and 200 MB for containers that ask for nothing: what spreading counts.
   int64_t weighed_cpu = 0, weighed_memory = 0;

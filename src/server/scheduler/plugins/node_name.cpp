@@ -9,10 +9,10 @@ class NodeName final : public Plugin {
  public:
   std::string_view name() const override { return "NodeName"; }
   uint32_t helped_by() const override { return kNodeAdded; }
-  void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
-    if (!pod.node_name.empty() && pod.node_name != node.name) {
-      reasons.emplace_back("node(s) didn't match the requested node name");
-    }
+  Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
+    if (pod.node_name.empty() || pod.node_name == node.name) return Verdict::kFits;
+    reasons.emplace_back("node(s) didn't match the requested node name");
+    return Verdict::kUnsuitable;
   }
 };
 

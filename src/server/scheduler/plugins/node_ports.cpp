@@ -19,14 +19,15 @@ class NodePorts final : public Plugin {
  public:
   std::string_view name() const override { return "NodePorts"; }
   uint32_t helped_by() const override { return kNodeAdded | kPodGone | kPodChanged; }
-  void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
+  Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
     for (const auto& wanted : pod.ports) {
       const bool taken = std::any_of(node.ports.begin(), node.ports.end(),
                                      [&](const HostPort& used) { return clash(wanted, used); });
       if (!taken) continue;
       reasons.emplace_back("node(s) didn't have free ports for the requested pod ports");
-      return;
+      return Verdict::kOccupied;
     }
+    return Verdict::kFits;
   }
 };
 

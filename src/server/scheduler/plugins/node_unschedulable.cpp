@@ -9,9 +9,11 @@ class NodeUnschedulable final : public Plugin {
  public:
   std::string_view name() const override { return "NodeUnschedulable"; }
   uint32_t helped_by() const override { return kNodeAdded | kNodeTaints | kPodChanged; }
-  void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
+  Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
     static const Taint taint{"node.kubernetes.io/unschedulable", "", "NoSchedule"};
-    if (node.unschedulable && !pod.tolerates(taint)) reasons.emplace_back("node(s) were unschedulable");
+    if (!node.unschedulable || pod.tolerates(taint)) return Verdict::kFits;
+    reasons.emplace_back("node(s) were unschedulable");
+    return Verdict::kUnsuitable;
   }
 };
 

@@ -12,7 +12,7 @@ std::unique_ptr<Plugin> make_node_name();
 std::unique_ptr<Plugin> make_taint_toleration();
 std::unique_ptr<Plugin> make_node_affinity();
 std::unique_ptr<Plugin> make_node_ports();
-std::unique_ptr<Plugin> make_resources_fit();
+std::unique_ptr<Plugin> make_resources_fit(FitStrategy strategy);
 std::unique_ptr<Plugin> make_balanced_allocation();
 std::unique_ptr<Plugin> make_image_locality();
 

@@ -1,6 +1,7 @@
 // NodeResourcesFit: requests fit into what is allocatable; prefers the node with the most left over
-// (LeastAllocated, kube-scheduler's default strategy). NodeResourcesBalancedAllocation: prefers nodes whose
-// CPU and memory fill up evenly.
+// (LeastAllocated, kube-scheduler's default strategy) or the least (MostAllocated: bin packing).
+// NodeResourcesBalancedAllocation: prefers nodes whose CPU and memory fill up evenly.
+#include <algorithm>
 #include <cmath>
 
 #include "base/status.h"
@@ -12,39 +13,59 @@ namespace {
 
 class ResourcesFit final : public Plugin {
  public:
+  explicit ResourcesFit(FitStrategy strategy) : strategy_(strategy) {}
   std::string_view name() const override { return "NodeResourcesFit"; }
   uint32_t helped_by() const override { return kNodeAdded | kNodeAllocatable | kPodGone | kPodChanged; }
-  void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
+  Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
     const Resources& want = pod.requests;
     const Resources& have = node.allocatable;
     const Resources& used = node.requested;
-    if (static_cast<int64_t>(node.pods.size()) + 1 > node.allowed_pods) reasons.emplace_back("Too many pods");
-    if (want.milli_cpu > 0 && want.milli_cpu > have.milli_cpu - used.milli_cpu)
-      reasons.emplace_back("Insufficient cpu");
-    if (want.memory > 0 && want.memory > have.memory - used.memory)
-      reasons.emplace_back("Insufficient memory");
-    if (want.ephemeral_storage > 0 &&
-        want.ephemeral_storage > have.ephemeral_storage - used.ephemeral_storage) {
-      reasons.emplace_back("Insufficient ephemeral-storage");
+    Verdict verdict = Verdict::kFits;
+    if (static_cast<int64_t>(node.pods.size()) + 1 > node.allowed_pods) {
+      reasons.emplace_back("Too many pods");
+      verdict = Verdict::kOccupied;
     }
+    auto need = [&](std::string_view name, int64_t asked, int64_t capacity, int64_t taken) {
+      if (asked <= 0 || asked <= capacity - taken) return;
+      reasons.push_back(base::cat("Insufficient ", name));
+      // More than the whole node: no pod needs to go for that.
+      if (asked > capacity) {
+        verdict = Verdict::kUnsuitable;
+      } else if (verdict == Verdict::kFits) {
+        verdict = Verdict::kOccupied;
+      }
+    };
+    need("cpu", want.milli_cpu, have.milli_cpu, used.milli_cpu);
+    need("memory", want.memory, have.memory, used.memory);
+    need("ephemeral-storage", want.ephemeral_storage, have.ephemeral_storage, used.ephemeral_storage);
     for (const auto& [name, n] : want.scalars) {
-      if (n == 0) continue;
       auto all = have.scalars.find(name);
       auto taken = used.scalars.find(name);
-      const int64_t left =
-          (all == have.scalars.end() ? 0 : all->second) - (taken == used.scalars.end() ? 0 : taken->second);
-      if (n > left) reasons.push_back(base::cat("Insufficient ", name));
+      need(name, n, all == have.scalars.end() ? 0 : all->second,
+           taken == used.scalars.end() ? 0 : taken->second);
     }
+    return verdict;
   }
   int64_t weight() const override { return 1; }
+  /// Mean over CPU and memory, of what the node has, of the share that is free or taken.
   int64_t score(const PodInfo& pod, const NodeInfo& node) const override {
-    auto free = [](int64_t capacity, int64_t used) {
-      return capacity == 0 || used > capacity ? int64_t{0} : (capacity - used) * kMaxScore / capacity;
+    int64_t sum = 0, counted = 0;
+    auto add = [&](int64_t capacity, int64_t used) {
+      if (capacity == 0) return;
+      ++counted;
+      if (strategy_ == FitStrategy::kMostAllocated) {
+        sum += std::min(used, capacity) * kMaxScore / capacity;
+      } else if (used <= capacity) {
+        sum += (capacity - used) * kMaxScore / capacity;
+      }
     };
-    return (free(node.allocatable.milli_cpu, node.weighed_cpu + pod.weighed_cpu) +
-            free(node.allocatable.memory, node.weighed_memory + pod.weighed_memory)) /
-           2;
+    add(node.allocatable.milli_cpu, node.weighed_cpu + pod.weighed_cpu);
+    add(node.allocatable.memory, node.weighed_memory + pod.weighed_memory);
+    return counted == 0 ? 0 : sum / counted;
   }
+
+ private:
+  const FitStrategy strategy_;
 };
 
 class BalancedAllocation final : public Plugin {
@@ -54,8 +75,9 @@ class BalancedAllocation final : public Plugin {
   int64_t score(const PodInfo& pod, const NodeInfo& node) const override {
     // A pod that asks for nothing does not unbalance anything.
     if (pod.requests.milli_cpu == 0 && pod.requests.memory == 0) return 0;
+    if (node.allocatable.milli_cpu == 0 || node.allocatable.memory == 0) return kMaxScore;
     auto share = [](int64_t used, int64_t capacity) {
-      return capacity == 0 ? 1.0 : std::fmin(1.0, static_cast<double>(used) / static_cast<double>(capacity));
+      return std::fmin(1.0, static_cast<double>(used) / static_cast<double>(capacity));
     };
     const double cpu = share(node.requested.milli_cpu + pod.requests.milli_cpu, node.allocatable.milli_cpu);
     const double memory = share(node.requested.memory + pod.requests.memory, node.allocatable.memory);
@@ -65,7 +87,9 @@ class BalancedAllocation final : public Plugin {
 
 }  // namespace
 
-std::unique_ptr<Plugin> make_resources_fit() { return std::make_unique<ResourcesFit>(); }
+std::unique_ptr<Plugin> make_resources_fit(FitStrategy strategy) {
+  return std::make_unique<ResourcesFit>(strategy);
+}
 std::unique_ptr<Plugin> make_balanced_allocation() { return std::make_unique<BalancedAllocation>(); }
 
 }  // namespace orch::server::scheduler

@@ -12,11 +12,13 @@ class TaintToleration final : public Plugin {
  public:
   std::string_view name() const override { return "TaintToleration"; }
   uint32_t helped_by() const override { return kNodeAdded | kNodeTaints | kPodChanged; }
-  void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
+  Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
     const bool repelled = std::any_of(node.taints.begin(), node.taints.end(), [&](const Taint& t) {
       return (t.effect == "NoSchedule" || t.effect == "NoExecute") && !pod.tolerates(t);
     });
-    if (repelled) reasons.emplace_back("node(s) had untolerated taint(s)");
+    if (!repelled) return Verdict::kFits;
+    reasons.emplace_back("node(s) had untolerated taint(s)");
+    return Verdict::kUnsuitable;
   }
   int64_t weight() const override { return 3; }
   int64_t score(const PodInfo& pod, const NodeInfo& node) const override {

@@ -307,9 +307,9 @@ TEST_CASE("conditions of a deployment") {
     CHECK(condition({{"status", status}}, "Progressing")["reason"] == "ReplicaSetUpdated");
     CHECK(condition({{"status", status}}, "Available")["status"] == "False");
     CHECK(status["unavailableReplicas"] == 2);
-    CHECK(p.requeue == std::chrono::seconds(600));
-    CHECK(progressing(kNow + std::chrono::seconds(599)) == "(as it was)");
-    Plan late = plan(view, kNow + std::chrono::seconds(600));
+    CHECK(p.requeue == std::chrono::seconds(601));
+    CHECK(progressing(kNow + std::chrono::seconds(600)) == "(as it was)");
+    Plan late = plan(view, kNow + std::chrono::seconds(601));
     Json c = condition({{"status", planned_status(late, "deployments")}}, "Progressing");
     CHECK(c["reason"] == "ProgressDeadlineExceeded");
     CHECK(c["status"] == "False");
@@ -343,6 +343,183 @@ TEST_CASE("conditions of a deployment") {
     view.put(kReplicaSets, set_of("new", "new", 2, 0, 1, 10, 2, 3));
     CHECK(progressing().empty());
   }
+}
+
+/// Reason of condition Progressing that the plan writes, or "(as it was)".
+std::string progressing(const Plan& p) {
+  const Json status = planned_status(p, "deployments");
+  if (status.is_null()) return "(as it was)";
+  return std::string(base::string_at(condition({{"status", status}}, "Progressing"), {"reason"}));
+}
+
+TEST_CASE("what is told of a rollout's beginning") {
+  MapView view;
+  Json d = deployment_of(3);
+  view.put(kDeployments, d);
+  Plan p = plan(view);
+  const auto made = writes(p, Verb::kCreate, "replicasets");
+  REQUIRE(made.size() == 1);
+  const std::string name(base::string_at(*made[0].body, {"metadata", "name"}));
+  Json c = condition({{"status", planned_status(p, "deployments")}}, "Progressing");
+  CHECK(c["reason"] == "NewReplicaSetCreated");
+  CHECK(c["message"] == base::cat("Created new replica set \"", name, "\""));
+
+  // A deployment that takes over a set that is there already.
+  MapView other;
+  other.put(kDeployments, d);
+  other.put(kReplicaSets, set_of("found", "i", 3, 0, 1, 10, 3, 4));
+  Json set = other.get(kReplicaSets, "ns", "found")->tree();
+  set["status"] = {{"replicas", 0}, {"observedGeneration", 1}};
+  other.put(kReplicaSets, set);
+  CHECK(progressing(plan(other)) == "FoundNewReplicaSet");
+}
+
+TEST_CASE("the deadline counts from the last progress") {
+  MapView view;
+  view.put(kDeployments, deployment_of(3, "new"));
+  base::WallTime now = kNow;
+  // One pod becomes ready each 400 seconds, of 600 allowed.
+  for (int available = 0; available < 3; ++available) {
+    INFO(available);
+    view.put(kReplicaSets, set_of("new", "new", 3, available, 1, 10, 3, 4));
+    Plan p = plan(view, now);
+    CHECK(progressing(p) == "ReplicaSetUpdated");
+    CHECK(condition({{"status", planned_status(p, "deployments")}}, "Progressing")["lastUpdateTime"] ==
+          base::format_time(now));
+    view.apply(p);
+    now += std::chrono::seconds(400);
+    CHECK(progressing(plan(view, now)) == "(as it was)");
+  }
+  Plan late = plan(view, now + std::chrono::seconds(202));
+  CHECK(progressing(late) == "ProgressDeadlineExceeded");
+  view.apply(late);
+  // Late is not never.
+  view.put(kReplicaSets, set_of("new", "new", 3, 3, 1, 10, 3, 4));
+  CHECK(progressing(plan(view, now + std::chrono::hours(1))) == "NewReplicaSetAvailable");
+}
+
+TEST_CASE("pausing stops the clock, resuming starts it anew") {
+  MapView view;
+  Json d = deployment_of(2, "new");
+  view.put(kDeployments, d);
+  view.put(kReplicaSets, set_of("new", "new", 2, 1, 1, 10, 2, 3));
+  view.apply(plan(view));
+  auto pause = [&](bool paused) {
+    Json next = view.get(kDeployments, "ns", "d")->tree();
+    next["spec"]["paused"] = paused;
+    view.put(kDeployments, next);
+  };
+  pause(true);
+  Plan p = plan(view, kNow + std::chrono::seconds(100));
+  CHECK(progressing(p) == "DeploymentPaused");
+  view.apply(p);
+  CHECK(progressing(plan(view, kNow + std::chrono::hours(5))) == "(as it was)");
+  pause(false);
+  const base::WallTime resumed = kNow + std::chrono::hours(5);
+  p = plan(view, resumed);
+  CHECK(progressing(p) == "DeploymentResumed");
+  view.apply(p);
+  CHECK(progressing(plan(view, resumed + std::chrono::seconds(600))) == "(as it was)");
+  CHECK(progressing(plan(view, resumed + std::chrono::seconds(601))) == "ProgressDeadlineExceeded");
+}
+
+TEST_CASE("scaling is no progress and no lack of it") {
+  MapView view;
+  view.put(kDeployments, deployment_of(2, "new"));
+  view.put(kReplicaSets, set_of("new", "new", 2, 2, 1, 10, 2, 3));
+  view.apply(plan(view));
+  Json d = view.get(kDeployments, "ns", "d")->tree();
+  d["spec"]["replicas"] = 5;
+  view.put(kDeployments, d);
+  Plan p = plan(view, kNow + std::chrono::hours(1));
+  CHECK(scales(p) == "new=5");
+  CHECK(progressing(p) == "NewReplicaSetAvailable");
+}
+
+TEST_CASE("a paused deployment hands its annotations on") {
+  MapView view;
+  Json d = deployment_of(2, "new");
+  d["spec"]["paused"] = true;
+  d["metadata"]["annotations"] = {{"kubernetes.io/change-cause", "because"}};
+  view.put(kDeployments, d);
+  view.put(kReplicaSets, set_of("new", "new", 2, 2, 3, 10, 2, 3));
+  Plan p = plan(view);
+  auto updates = writes(p, Verb::kUpdate, "replicasets");
+  REQUIRE(updates.size() == 1);
+  CHECK((*updates[0].body)["metadata"]["annotations"]["kubernetes.io/change-cause"] == "because");
+  CHECK((*updates[0].body)["metadata"]["annotations"][kRevision] == "3");
+}
+
+TEST_CASE("a set that cannot be made, and one that cannot make pods") {
+  MapView view;
+  view.put(kDeployments, deployment_of(2));
+  Plan p = plan(view);
+  REQUIRE(p.otherwise);
+  const server::Write& made = p.writes[0];
+  const std::string name(base::string_at(*made.body, {"metadata", "name"}));
+  const std::string message = base::cat("Failed to create new replica set \"", name, "\": exceeded quota");
+  Plan told = p.otherwise(made, base::Status(base::Code::kForbidden, "exceeded quota"));
+  CHECK(noted(told, "ReplicaSetCreateError", message));
+  Json c = condition({{"status", planned_status(told, "deployments")}}, "Progressing");
+  CHECK(c["status"] == "False");
+  CHECK(c["reason"] == "ReplicaSetCreateError");
+  CHECK(c["message"] == message);
+
+  Json set = set_of("new", "i", 2, 0, 1, 10, 2, 3);
+  set["status"]["conditions"] = json(
+      R"([{"type":"ReplicaFailure","status":"True","reason":"FailedCreate","message":"no room",
+           "lastTransitionTime":"2026-01-01T00:00:00Z"}])");
+  view.put(kReplicaSets, set);
+  p = plan(view);
+  c = condition({{"status", planned_status(p, "deployments")}}, "ReplicaFailure");
+  CHECK(c["reason"] == "FailedCreate");
+  CHECK(c["message"] == "no room");
+  view.apply(p);
+  set["status"].erase("conditions");
+  view.put(kReplicaSets, set);
+  CHECK(condition({{"status", planned_status(plan(view), "deployments")}}, "ReplicaFailure").is_null());
+}
+
+TEST_CASE("sets that no longer match are let go") {
+  MapView view;
+  view.put(kDeployments, deployment_of(2));
+  Json stray = set_of("stray", "i", 2, 2, 1, 10);
+  stray["metadata"]["labels"] = {{"app", "y"}};
+  view.put(kReplicaSets, stray);
+  auto patches = writes(plan(view), Verb::kPatch, "replicasets");
+  REQUIRE(patches.size() == 1);
+  CHECK((*patches[0].body)["metadata"]["ownerReferences"] == json(R"([{"$patch":"delete","uid":"uid-d"}])"));
+}
+
+TEST_CASE("the history of a set's revisions is kept short") {
+  MapView view;
+  view.put(kDeployments, deployment_of(2, "a"));
+  Json set = set_of("set-a", "a", 0, 0, 700, 1000);
+  std::string history = "1";
+  for (int i = 2; i < 700; ++i) history += "," + std::to_string(i);
+  history = history.substr(0, history.rfind(',', 1999));
+  set["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] = history;
+  view.put(kReplicaSets, set);
+  view.put(kReplicaSets, set_of("set-b", "b", 2, 2, 701, 10));
+  for (const auto& w : writes(plan(view), Verb::kUpdate, "replicasets")) {
+    if (w.name != "set-a") continue;
+    const std::string got = (*w.body)["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"];
+    CHECK(got.size() <= 2000);
+    CHECK(got.substr(got.size() - 4) == ",700");
+    return;
+  }
+  FAIL("set-a was not written");
+}
+
+TEST_CASE("a long name leaves room for the hash") {
+  MapView view;
+  Json d = deployment_of(1);
+  d["metadata"]["name"] = std::string(253, 'd');
+  view.put(kDeployments, d);
+  Plan p = plan_deployment(view, {"ns", std::string(253, 'd')}, kNow);
+  auto made = writes(p, Verb::kCreate, "replicasets");
+  REQUIRE(made.size() == 1);
+  CHECK(base::string_at(*made[0].body, {"metadata", "name"}).size() == 253);
 }
 
 TEST_CASE("a settled deployment is left alone") {
@@ -415,7 +592,8 @@ TEST_CASE("an empty selector is refused") {
   d["spec"]["selector"] = Json::object();
   view.put(kDeployments, d);
   Plan p = plan(view);
-  CHECK(p.writes.empty());
+  CHECK(planned_status(p, "deployments") == Json({{"observedGeneration", 1}}));
+  CHECK(writes(p, Verb::kCreate, "replicasets").empty());
   CHECK(noted(p, "SelectingAll"));
 }
 

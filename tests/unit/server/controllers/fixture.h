@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/meta.h"
+#include "api/resources/resource.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "server/controllers/controller.h"
@@ -45,8 +46,7 @@ class MapView final : public server::View {
     meta["resourceVersion"] = std::to_string(++revision_);
     tree["apiVersion"] = api::make_api_version(r.group, r.version);
     if (!tree.contains("kind")) tree["kind"] = kind_of(r);
-    auto made = api::Object::from_tree(
-        tree, r == server::kPods ? api::IndexedFields{"spec.nodeName"} : api::IndexedFields{});
+    auto made = api::Object::from_tree(tree, api::selectable_fields_of(r.group, kind_of(r)));
     INFO(tree.dump());
     REQUIRE(made.ok());
     objects_[{r.group, r.plural, std::string((*made)->ns()), name}] = *made;
@@ -115,7 +115,9 @@ class MapView final : public server::View {
                                                              {"namespaces", "Namespace"},
                                                              {"configmaps", "ConfigMap"},
                                                              {"serviceaccounts", "ServiceAccount"},
-                                                             {"controllerrevisions", "ControllerRevision"}};
+                                                             {"controllerrevisions", "ControllerRevision"},
+                                                             {"statefulsets", "StatefulSet"},
+                                                             {"poddisruptionbudgets", "PodDisruptionBudget"}};
     return kinds.at(r.plural);
   }
   std::map<std::tuple<std::string, std::string, std::string, std::string>, api::ObjectPtr> objects_;

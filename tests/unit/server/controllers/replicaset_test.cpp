@@ -206,6 +206,70 @@ TEST_CASE("nothing to do is an empty plan") {
   CHECK(p.requeue.count() == 0);
 }
 
+TEST_CASE("a set says that it cannot make or remove pods, until it can") {
+  MapView view;
+  Json set = set_of(2);
+  view.put(kReplicaSets, set);
+  Plan p = plan(view);
+  REQUIRE(p.otherwise);
+  const base::Status refused(base::Code::kForbidden, "pods \"rs-abcde\" is forbidden: exceeded quota: q");
+  Plan told = p.otherwise(p.writes[0], refused);
+  CHECK(noted(told, "FailedCreate", "Error creating: pods \"rs-abcde\" is forbidden: exceeded quota: q"));
+  Json status = planned_status(told, "replicasets");
+  Json failure = condition({{"status", status}}, "ReplicaFailure");
+  CHECK(failure["status"] == "True");
+  CHECK(failure["reason"] == "FailedCreate");
+  CHECK(failure["message"] == refused.message());
+  CHECK(status["replicas"] == 0);
+  view.apply(told);
+
+  // The next failure names another pod: nothing to write.
+  p = plan(view);
+  told = p.otherwise(p.writes[0], base::Status(base::Code::kForbidden, "pods \"rs-other\" is forbidden"));
+  CHECK(noted(told, "FailedCreate"));
+  CHECK(told.writes.empty());
+
+  // As soon as the pods are there it is over.
+  view.put(kPods, own_pod("a", 10));
+  view.put(kPods, own_pod("b", 10));
+  CHECK_FALSE(planned_status(plan(view), "replicasets").contains("conditions"));
+
+  set["spec"]["replicas"] = 1;
+  view.put(kReplicaSets, set);
+  p = plan(view);
+  told = p.otherwise(writes(p, Verb::kDelete, "pods")[0], base::Status(base::Code::kInternal, "disk full"));
+  CHECK(noted(told, "FailedDelete", "Error deleting: disk full"));
+  CHECK(condition({{"status", planned_status(told, "replicasets")}}, "ReplicaFailure")["message"] ==
+        "unable to delete pods: disk full");
+}
+
+TEST_CASE("a namespace that goes away is no failure") {
+  MapView view;
+  view.put(kReplicaSets, set_of(1));
+  Plan p = plan(view);
+  base::StatusDetails details;
+  details.causes.push_back(
+      {"NamespaceTerminating", "namespace ns is being terminated", "metadata.namespace"});
+  Plan told = p.otherwise(p.writes[0], base::Status(base::Code::kForbidden, "forbidden", details));
+  CHECK(told.writes.empty());
+  CHECK(told.notes.empty());
+}
+
+TEST_CASE("nodes crowded by pods of the same deployment give first") {
+  MapView view;
+  view.put(kReplicaSets, owned_by(set_of(1), "apps/v1", "Deployment", "d"));
+  Json sibling = set_of(3);
+  sibling["metadata"]["name"] = "sibling";
+  view.put(kReplicaSets, owned_by(sibling, "apps/v1", "Deployment", "d"));
+  auto of = [](const std::string& name, const std::string& node, const char* set) {
+    return owned_by(make_pod(name, 1000, node), "apps/v1", "ReplicaSet", set);
+  };
+  view.put(kPods, of("a", "lonely", "rs"));
+  view.put(kPods, of("z", "crowded", "rs"));
+  for (const char* name : {"s1", "s2", "s3"}) view.put(kPods, of(name, "crowded", "sibling"));
+  CHECK(removed(plan(view), "pods") == std::vector<std::string>{"z"});
+}
+
 TEST_CASE("many pods are made in bursts") {
   MapView view;
   view.put(kReplicaSets, set_of(1200));

@@ -1,0 +1,112 @@
+// networking.k8s.io/v1 NetworkPolicy, IngressClass and Ingress.
+#include "api/resources/common_validation.h"
+#include "api/resources/kinds.h"
+#include "api/resources/traits.h"
+#include "api/resources/tree.h"
+#include "base/json.h"
+
+namespace orch::api {
+namespace {
+
+constexpr size_t kMaxController = 250;
+
+void default_policy(Json& policy) {
+  Json& spec = child(policy, "spec");
+  for (const char* direction : {"ingress", "egress"}) {
+    each(spec, direction, [](Json& rule) {
+      each(rule, "ports", [](Json& port) { default_pointer(port, "protocol", "TCP"); });
+    });
+  }
+  // A policy that says nothing of directions is about what comes in, and about what goes out if it has rules
+  // for that.
+  if (has_items(spec, "policyTypes")) return;
+  Json types = Json::array({"Ingress"});
+  if (has_items(spec, "egress")) types.push_back("Egress");
+  put(spec, "policyTypes", std::move(types));
+}
+
+void validate_policy(const Json& policy, FieldErrors& errors) {
+  const FieldPath path("spec");
+  const Json& spec = map_of(policy, "spec");
+  validate_label_selector(member_of(spec, "podSelector"), path.child("podSelector"), errors);
+  const Json& types = list_of(spec, "policyTypes");
+  if (types.size() > 2) {
+    errors.invalid(path.child("policyTypes"), types, "may not specify more than two policyTypes");
+    return;
+  }
+  for (size_t i = 0; i < types.size(); ++i) {
+    const std::string_view type = text(types[i]);
+    if (type != "Ingress" && type != "Egress")
+      errors.not_supported(path.child("policyTypes").index(i), type, {"Egress", "Ingress"});
+  }
+}
+
+void validate_ingress_class(const Json& object, FieldErrors& errors) {
+  const FieldPath controller("spec.controller");
+  const std::string_view value = text_of(map_of(object, "spec"), "controller");
+  if (value.size() > kMaxController) errors.too_long(controller, static_cast<int>(kMaxController));
+  validate_domain_prefixed_path(value, controller, errors);
+}
+
+void validate_ingress_class_update(const Json& object, const Json& old, FieldErrors& errors) {
+  validate_immutable_member(map_of(object, "spec"), map_of(old, "spec"), "controller", FieldPath("spec"),
+                            errors);
+  validate_ingress_class(object, errors);
+}
+
+void validate_path(const Json& one, const FieldPath& path, FieldErrors& errors) {
+  const std::string_view type = text_of(one, "pathType");
+  if (!has(one, "pathType")) {
+    errors.required(path.child("pathType"), "pathType must be specified");
+  } else if (type != "Exact" && type != "Prefix" && type != "ImplementationSpecific") {
+    errors.not_supported(path.child("pathType"), type, {"Exact", "ImplementationSpecific", "Prefix"});
+  } else if (type != "ImplementationSpecific" && text_of(one, "path").substr(0, 1) != "/") {
+    add_invalid(errors, path.child("path"), text_of(one, "path"), "must be an absolute path");
+  }
+}
+
+void validate_ingress(const Json& object, FieldErrors& errors) {
+  const FieldPath path("spec");
+  const Json& spec = map_of(object, "spec");
+  const Json& rules = list_of(spec, "rules");
+  if (rules.empty() && !has(spec, "defaultBackend")) {
+    errors.invalid(path, rules, "either `defaultBackend` or `rules` must be specified");
+  }
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (!has(rules[i], "http")) continue;
+    const FieldPath http = path.child("rules").index(i).child("http").child("paths");
+    const Json& paths = list_of(map_of(rules[i], "http"), "paths");
+    if (paths.empty()) errors.required(http);
+    for (size_t k = 0; k < paths.size(); ++k) validate_path(paths[k], http.index(k), errors);
+  }
+}
+
+}  // namespace
+
+Strategy network_policy_strategy() {
+  Strategy s = traits_of("networking.k8s.io", "NetworkPolicy");
+  s.set_defaults = default_policy;
+  s.validate = validate_policy;
+  s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
+    validate_policy(object, errors);
+  };
+  return s;
+}
+
+Strategy ingress_class_strategy() {
+  Strategy s = traits_of("networking.k8s.io", "IngressClass");
+  s.validate = validate_ingress_class;
+  s.validate_update = validate_ingress_class_update;
+  return s;
+}
+
+Strategy ingress_strategy() {
+  Strategy s = traits_of("networking.k8s.io", "Ingress");
+  s.validate = validate_ingress;
+  s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
+    validate_ingress(object, errors);
+  };
+  return s;
+}
+
+}  // namespace orch::api

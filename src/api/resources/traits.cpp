@@ -1,0 +1,80 @@
+#include "api/resources/traits.h"
+
+#include <algorithm>
+
+#include "api/resources/printers.h"
+
+namespace orch::api {
+namespace {
+
+enum Trait : unsigned {
+  kReturnsDeleted = 1U << 0,
+  kGeneration = 1U << 1,
+  kNeedsVersion = 1U << 2,  // an update has to say which version it is of
+  kCreatedByUpdate = 1U << 3,
+};
+
+struct Traits {
+  const char* group;
+  const char* kind;
+  Cells (*cells)(const Json& object, base::WallTime now);
+  unsigned traits;
+};
+
+constexpr const char* kAdmission = "admissionregistration.k8s.io";
+constexpr const char* kFlow = "flowcontrol.apiserver.k8s.io";
+constexpr const char* kNetworking = "networking.k8s.io";
+constexpr const char* kStorage = "storage.k8s.io";
+constexpr const char* kDevices = "resource.k8s.io";
+
+// As the stores and strategies in kube-apiserver's pkg/registry have it.
+constexpr Traits kTraits[] = {
+    {"", "LimitRange", nullptr, kCreatedByUpdate},
+    {"", "PersistentVolume", persistent_volume_cells, kReturnsDeleted},
+    {"", "PersistentVolumeClaim", claim_cells, kReturnsDeleted},
+    {"", "ResourceQuota", resource_quota_cells, kReturnsDeleted},
+    {kAdmission, "MutatingWebhookConfiguration", webhooks_cells, kGeneration | kNeedsVersion},
+    {kAdmission, "ValidatingWebhookConfiguration", webhooks_cells, kGeneration | kNeedsVersion},
+    {kAdmission, "ValidatingAdmissionPolicy", admission_policy_cells, kGeneration | kNeedsVersion},
+    {kAdmission, "ValidatingAdmissionPolicyBinding", admission_policy_binding_cells,
+     kGeneration | kNeedsVersion},
+    {"autoscaling", "HorizontalPodAutoscaler", autoscaler_cells, 0},
+    {"certificates.k8s.io", "CertificateSigningRequest", signing_request_cells, 0},
+    {kFlow, "FlowSchema", flow_schema_cells, kGeneration},
+    {kFlow, "PriorityLevelConfiguration", priority_level_cells, kGeneration},
+    {kNetworking, "Ingress", ingress_cells, kGeneration},
+    {kNetworking, "IngressClass", ingress_class_cells, kGeneration},
+    {kNetworking, "NetworkPolicy", network_policy_cells, kGeneration},
+    {kNetworking, "IPAddress", ip_address_cells, 0},
+    {kNetworking, "ServiceCIDR", service_cidr_cells, 0},
+    {"node.k8s.io", "RuntimeClass", runtime_class_cells, kNeedsVersion | kCreatedByUpdate},
+    {"policy", "PodDisruptionBudget", disruption_budget_cells, kGeneration | kNeedsVersion},
+    {kDevices, "DeviceClass", named_cells, kReturnsDeleted | kGeneration},
+    {kDevices, "ResourceClaim", resource_claim_cells, kReturnsDeleted},
+    {kDevices, "ResourceClaimTemplate", named_cells, kReturnsDeleted},
+    {kDevices, "ResourceSlice", resource_slice_cells, kReturnsDeleted | kGeneration},
+    {"scheduling.k8s.io", "PriorityClass", priority_class_cells, kGeneration},
+    {kStorage, "CSIDriver", csi_driver_cells, kReturnsDeleted | kNeedsVersion},
+    {kStorage, "CSINode", csi_node_cells, kReturnsDeleted | kNeedsVersion},
+    {kStorage, "CSIStorageCapacity", csi_storage_capacity_cells, kNeedsVersion},
+    {kStorage, "StorageClass", storage_class_cells, kReturnsDeleted},
+    {kStorage, "VolumeAttachment", volume_attachment_cells, kReturnsDeleted | kNeedsVersion},
+    {kStorage, "VolumeAttributesClass", volume_attributes_class_cells, kReturnsDeleted},
+};
+
+}  // namespace
+
+Strategy traits_of(std::string_view group, std::string_view kind) {
+  Strategy s;
+  const auto* it = std::find_if(std::begin(kTraits), std::end(kTraits),
+                                [&](const Traits& t) { return t.group == group && t.kind == kind; });
+  if (it == std::end(kTraits)) return s;
+  if (it->cells != nullptr) s.cells = it->cells;
+  s.returns_deleted = (it->traits & kReturnsDeleted) != 0;
+  s.has_generation = (it->traits & kGeneration) != 0;
+  s.allow_unconditional_update = (it->traits & kNeedsVersion) == 0;
+  s.allow_create_on_update = (it->traits & kCreatedByUpdate) != 0;
+  return s;
+}
+
+}  // namespace orch::api
