@@ -13,6 +13,8 @@ RequestInfo info(const std::string& method, const std::string& path, const std::
   return *parse_request(request);
 }
 
+using testing::contains;
+
 TEST_CASE("requests are counted under kube-apiserver's labels") {
   base::Metrics all;
   RequestMetrics metrics(all);
