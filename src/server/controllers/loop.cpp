@@ -79,7 +79,7 @@ Applied apply_plan(client::Client& client, const Plan& plan) {
   return out;
 }
 
-struct ControllerLoop::Rep {
+struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   struct Queue {
     Controller controller;
     std::set<Key> running, again;  // `again`: changed while running
@@ -165,11 +165,13 @@ struct ControllerLoop::Rep {
     if (queue.again.erase(key) != 0) {
       add_locked(q, key);
     } else if (plan.requeue.count() > 0 && !stopping) {
-      queue.timers[key] = timers.after(plan.requeue, [this, q, key] {
-        std::lock_guard guard(mutex);
-        if (stopping) return;
-        queues[q]->timers.erase(key);
-        add_locked(q, key);
+      queue.timers[key] = timers.after(plan.requeue, [weak = weak_from_this(), q, key] {
+        auto self = weak.lock();
+        if (!self) return;
+        std::lock_guard guard(self->mutex);
+        if (self->stopping) return;
+        self->queues[q]->timers.erase(key);
+        self->add_locked(q, key);
       });
     }
   }
@@ -204,7 +206,7 @@ struct ControllerLoop::Rep {
 ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& informers,
                                base::Timers& timers, const base::Clock& clock, base::Metrics& metrics,
                                std::vector<Controller> controllers, size_t max_threads)
-    : rep_(std::make_unique<Rep>(client, informers, timers, clock, max_threads)) {
+    : rep_(std::make_shared<Rep>(client, informers, timers, clock, max_threads)) {
   for (auto& c : controllers) {
     const size_t q = rep_->queues.size();
     auto queue = std::make_unique<Rep::Queue>();
@@ -218,11 +220,13 @@ ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& 
     for (const auto& source : c.sources) {
       auto& informer = informers.get(source.resource);
       for (const auto& [name, function] : source.indexes) informer.add_index(name, function);
-      informer.on_change(
-          [this, q, keys = source.keys](const api::ObjectPtr& before, const api::ObjectPtr& after) {
-            if (!keys) return;
-            for (const auto& key : keys(before, after, rep_->view)) rep_->add(q, key);
-          });
+      if (!source.keys) continue;
+      informer.on_change([weak = std::weak_ptr<Rep>(rep_), q, keys = source.keys](
+                             const api::ObjectPtr& before, const api::ObjectPtr& after) {
+        auto rep = weak.lock();
+        if (!rep) return;
+        for (const auto& key : keys(before, after, rep->view)) rep->add(q, key);
+      });
     }
     queue->controller = std::move(c);
     rep_->queues.push_back(std::move(queue));

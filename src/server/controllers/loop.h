@@ -31,7 +31,7 @@ class ControllerLoop {
 
  private:
   struct Rep;
-  std::unique_ptr<Rep> rep_;
+  std::shared_ptr<Rep> rep_;  // informers, which may go on for a while, hold it weakly
 };
 
 /// What became of a plan's writes.

@@ -462,21 +462,22 @@ void Scheduler::Rep::run() {
 
 Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, const base::Clock& clock,
                      base::Metrics& metrics, Plugins plugins, std::string name)
-    : rep_(std::make_unique<Rep>(client, informers.get(kBudgets), clock, metrics, std::move(plugins),
+    : rep_(std::make_shared<Rep>(client, informers.get(kBudgets), clock, metrics, std::move(plugins),
                                  std::move(name))) {
-  informers.get(kPods).on_change([this](const ObjectPtr& before, const ObjectPtr& after) {
-    Change change;
-    change.before = before;
-    change.after = after;
-    rep_->push(std::move(change));
-  });
-  informers.get(kNodes).on_change([this](const ObjectPtr& before, const ObjectPtr& after) {
-    Change change;
-    change.node = true;
-    change.before = before;
-    change.after = after;
-    rep_->push(std::move(change));
-  });
+  auto follow = [&](const client::ResourceRef& resource, bool node) {
+    informers.get(resource).on_change(
+        [weak = std::weak_ptr<Rep>(rep_), node](const ObjectPtr& before, const ObjectPtr& after) {
+          auto rep = weak.lock();
+          if (!rep) return;
+          Change change;
+          change.node = node;
+          change.before = before;
+          change.after = after;
+          rep->push(std::move(change));
+        });
+  };
+  follow(kPods, false);
+  follow(kNodes, true);
 }
 
 Scheduler::~Scheduler() {

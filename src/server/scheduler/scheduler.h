@@ -27,7 +27,7 @@ class Scheduler {
 
  private:
   struct Rep;
-  std::unique_ptr<Rep> rep_;
+  std::shared_ptr<Rep> rep_;  // informers, which may go on for a while, hold it weakly
 };
 
 }  // namespace orch::server::scheduler
