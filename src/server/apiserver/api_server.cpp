@@ -187,26 +187,32 @@ http::Response ApiServer::resource_request(Call& call) {
   // Even where GET is, HEAD is no method of resources.
   if (call.request.method == "HEAD" && info.subresource != "proxy") return method_not_allowed();
   if (r.namespaced && info.ns.empty() && info.verb == "create") return method_not_allowed();
+  const api::Subresource* sub = nullptr;
+  if (!info.subresource.empty()) {
+    sub = r.subresource(info.subresource);
+    if (sub == nullptr || (!info.rest.empty() && sub->name != "proxy")) return no_such_resource();
+  }
   if (Status name = check_path_name(info.name); !name.ok()) return http::Response::from_status(name);
   if (Status table = check_table(call.want, info.query); !table.ok())
     return http::Response::from_status(table);
-  if (!info.subresource.empty()) {
-    const api::Subresource* sub = r.subresource(info.subresource);
-    if (sub == nullptr || (!info.rest.empty() && info.subresource != "proxy")) return no_such_resource();
-    if (info.subresource == "log") return do_log(call);
-    if (info.subresource == "exec" || info.subresource == "attach" || info.subresource == "portforward") {
-      return do_connect(call);
-    }
-    if (info.subresource == "proxy") return do_proxy(call);
-    if (info.subresource == "scale") return do_scale(call);
-    if (info.verb == "create") return do_post_subresource(call);
+  if (sub != nullptr) {
+    if (sub->name == "log") return do_log(call);
+    if (sub->name == "exec" || sub->name == "attach" || sub->name == "portforward") return do_connect(call);
+    if (sub->name == "proxy") return do_proxy(call);
+    if (sub->name == "scale") return do_scale(call);
   } else if (!r.stored) {
     return do_virtual(call);
   }
+  const auto& verbs = sub != nullptr ? sub->verbs : r.verbs;
+  if (std::find(verbs.begin(), verbs.end(), info.verb) == verbs.end()) return method_not_allowed();
+  if (info.verb == "create") {
+    if (sub != nullptr) return do_post_subresource(call);
+    return info.name.empty() ? do_create(call) : method_not_allowed();
+  }
+  if ((info.verb == "update" || info.verb == "patch") && info.name.empty()) return method_not_allowed();
   if (info.verb == "get") return do_get(call);
   if (info.verb == "list") return do_list(call);
   if (info.verb == "watch") return do_watch(call);
-  if (info.verb == "create" && info.name.empty()) return do_create(call);
   if (info.verb == "update") return do_update(call);
   if (info.verb == "patch") return do_patch(call);
   if (info.verb == "delete") return do_delete(call);

@@ -100,9 +100,6 @@ std::chrono::seconds duration_of(const ListOptions& options) {
 
 http::Response ApiServer::do_watch(Call& call) {
   const http::Query& query = call.info.query;
-  if (!call.resource->has_verb("watch")) {
-    return method_not_allowed();
-  }
   auto options = parse_list_options(query, true);
   if (!options.ok()) return http::Response::from_status(options.error());
   auto filter = parse_filter(query, *call.storage, call.info.ns);
