@@ -52,9 +52,10 @@ else
   not_ok "with a Status that says why" "$answer"
 fi
 all_there() {
-  local name
-  for name in kept "${made[@]}"; do has "$name" >/dev/null || { echo "$name is lost" && return 1; }; done
-  [ "$(api GET "$maps" | grep -o '"name":"big-' | wc -l)" = ${#made[@]} ] || { echo "there is more than was acknowledged" && return 1; }
+  local name there
+  there=$(api GET "$maps" | grep -o '"name":"[^"]*"') || return 1
+  for name in kept "${made[@]}"; do grep -q "\"$name\"" <<<"$there" || { echo "$name is lost" && return 1; }; done
+  [ "$(grep -c '"big-' <<<"$there")" = ${#made[@]} ] || { echo "there is more than was acknowledged" && return 1; }
 }
 check "everything acknowledged is there, and nothing else" all_there
 expect "health says so" "[-]datastore failed" api GET "/readyz?verbose"
@@ -85,6 +86,7 @@ device=$(findmnt -n -o SOURCE "$data")
 trigger=/sys/fs/ext4/${device#/dev/}/trigger_fs_error
 if [ -w "$trigger" ] && mount -o remount,errors=remount-ro "$data"; then
   before=$(api GET "$maps" | wc -c)
+  new_lease node >/dev/null
   echo failure >"$trigger"
   if answer=$(make after-failure); then
     not_ok "a failing disk refuses writes" "$answer"
