@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/resources/printers.h"
+#include "base/json.h"
 
 namespace orch::api {
 namespace {
