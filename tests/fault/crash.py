@@ -285,6 +285,8 @@ def broken(args, name, wanted, harm):
         harm(scene)
         time.sleep(1.0)
         scene.finish()
+    except RuntimeError as error:
+        return say(False, f"the checker notices {name}", error)
     finally:
         scene.end()
     violations, figures = scene.judge()
