@@ -70,7 +70,8 @@ build() {
 started() {
   local name=$1
   shift
-  setsid "$@" >>"$dir/$name.log" 2>&1 </dev/null &
+  # In the caller's session, as the other side is: the kernel shares the processor out by sessions.
+  nohup "$@" >>"$dir/$name.log" 2>&1 </dev/null &
   echo $! >"$dir/$name.pid"
   disown
 }

@@ -2,8 +2,10 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -15,10 +17,11 @@ using base::cat;
 
 // What SQLite allocates for an open database file; the lower layer's file follows it in memory.
 struct CheckedFile {
-  sqlite3_file base;  // first: SQLite sees only this
-  const char* name;   // lives as long as the file is open
-  int page_size;      // 0: not known yet, or a file without checksums
-  bool fresh;         // made by us and without a first page so far: all its pages will have checksums
+  sqlite3_file base;         // first: SQLite sees only this
+  const char* name;          // lives as long as the file is open
+  int page_size;             // 0: not known yet, or a file without checksums
+  bool fresh;                // made by us and without a first page so far: all its pages will have checksums
+  sqlite3_int64 known_size;  // of a log: it was at least this long when we last looked
 
   sqlite3_file* lower() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
@@ -105,7 +108,62 @@ const sqlite3_io_methods kMethods = {
     file_traits, file_shm_map, file_shm_lock, file_shm_barrier, file_shm_unmap, nullptr,
     nullptr};
 
+// A flush of a file that has grown has the file system write its own journal, too. So the log grows by steps,
+// with zeros (unwritten space would have to be journalled as it is filled), and most commits find room.
+// To SQLite the zeros are what lies behind the last frame.
+constexpr sqlite3_int64 kLogStep = 1 << 20;
+
+void make_room(CheckedFile* log, sqlite3_int64 end) {
+  const sqlite3_io_methods* methods = log->lower()->pMethods;
+  sqlite3_int64 size = 0;
+  if (methods->xFileSize(log->lower(), &size) != SQLITE_OK) return;
+  log->known_size = std::max(size, end);
+  if (end <= size) return;
+  const sqlite3_int64 target = (end / kLogStep + 1) * kLogStep;
+  const std::vector<char> zeros(64U << 10);
+  for (sqlite3_int64 at = size; at < target;) {
+    const auto amount = static_cast<int>(std::min<sqlite3_int64>(target - at, zeros.size()));
+    if (methods->xWrite(log->lower(), zeros.data(), amount, at) != SQLITE_OK) {
+      // A full disk, most likely: what little there is belongs to the frame itself.
+      methods->xTruncate(log->lower(), size);
+      return;
+    }
+    at += amount;
+  }
+  log->known_size = target;
+}
+
+int log_write(sqlite3_file* file, const void* buffer, int amount, sqlite3_int64 offset) {
+  if (offset + amount > self(file)->known_size) make_room(self(file), offset + amount);
+  return lower(file)->pMethods->xWrite(lower(file), buffer, amount, offset);
+}
+
+int log_read(sqlite3_file* file, void* buffer, int amount, sqlite3_int64 offset) {
+  return lower(file)->pMethods->xRead(lower(file), buffer, amount, offset);
+}
+
+int log_truncate(sqlite3_file* file, sqlite3_int64 size) {
+  self(file)->known_size = 0;
+  return file_truncate(file, size);
+}
+
+const sqlite3_io_methods kLogMethods = {
+    1,         file_close,  log_read,      log_write,    log_truncate, file_sync,   file_size,
+    file_lock, file_unlock, file_reserved, file_control, file_sector,  file_traits, nullptr,
+    nullptr,   nullptr,     nullptr,       nullptr,      nullptr};
+
+int open_log(sqlite3_vfs* vfs, sqlite3_filename name, sqlite3_file* file, int flags, int* out_flags) {
+  CheckedFile* mine = self(file);
+  *mine = {};
+  mine->name = name;
+  mine->lower()->pMethods = nullptr;
+  const int code = lower(vfs)->xOpen(lower(vfs), name, mine->lower(), flags, out_flags);
+  if (mine->lower()->pMethods != nullptr) mine->base.pMethods = &kLogMethods;
+  return code;
+}
+
 int vfs_open(sqlite3_vfs* vfs, sqlite3_filename name, sqlite3_file* file, int flags, int* out_flags) {
+  if ((flags & SQLITE_OPEN_WAL) != 0) return open_log(vfs, name, file, flags, out_flags);
   if ((flags & SQLITE_OPEN_MAIN_DB) == 0) return lower(vfs)->xOpen(lower(vfs), name, file, flags, out_flags);
   CheckedFile* mine = self(file);
   mine->base.pMethods = nullptr;

@@ -194,6 +194,7 @@ TEST_CASE("a damaged log gives an earlier state, not a wrong one") {
     truth = truth_of(**store);
     base = content(dir / "good.db");
     log = content(dir / "good.db-wal");
+    log.resize(log.find_last_not_of('\0') + 1);  // without the room ahead, so that every change hits a frame
   }
   for (int round = 0; round < 40; ++round) {
     std::string changed = log;

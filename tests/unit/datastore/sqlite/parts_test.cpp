@@ -207,3 +207,30 @@ TEST_CASE("the log stays small") {
   }
   CHECK(longest < 6 << 20);
 }
+
+TEST_CASE("the log grows by steps, and what is behind its last frame is nothing") {
+  const Folder dir;
+  SqliteOptions options;
+  options.path = dir / "store.db";
+  const std::string log = options.path + "-wal";
+  {
+    auto opened = open_sqlite(options);
+    REQUIRE(opened.ok());
+    std::set<size_t> sizes;
+    for (int i = 0; i < 100; ++i) {
+      REQUIRE((*opened)->write_sync(put(cat("/k/", i), "value")).outcome == Outcome::kOk);
+      sizes.insert(orch::base::read_file(log)->size());
+    }
+    CHECK(sizes.size() <= 2);
+    for (const size_t size : sizes) CHECK(size % (1U << 20) == 0);
+    // As after a crash: the files as they are now.
+    for (const char* part : {"", "-wal"}) {
+      const auto bytes = orch::base::read_file(options.path + part);
+      REQUIRE(orch::base::write_file_atomic(cat(dir / "copy.db", part), *bytes, 0600).ok());
+    }
+  }
+  options.path = dir / "copy.db";
+  auto opened = open_sqlite(options);
+  REQUIRE(opened.ok());
+  CHECK((*opened)->range("/k/", "/k0", 0, 0).items.size() == 100);
+}
