@@ -1,6 +1,4 @@
 // NodeAffinity: spec.nodeSelector and spec.affinity.nodeAffinity, required and preferred.
-#include <algorithm>
-
 #include "server/scheduler/plugins/plugins.h"
 
 namespace orch::server::scheduler {
@@ -12,15 +10,8 @@ class NodeAffinity final : public Plugin {
   std::string_view name() const override { return "NodeAffinity"; }
   uint32_t helped_by() const override { return kNodeAdded | kNodeLabels | kPodChanged; }
   void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
-    bool fits = std::all_of(pod.node_selector.begin(), pod.node_selector.end(), [&](const auto& wanted) {
-      auto it = node.labels.find(wanted.first);
-      return it != node.labels.end() && it->second == wanted.second;
-    });
-    if (fits && pod.has_required_affinity) {
-      fits = std::any_of(pod.required.begin(), pod.required.end(),
-                         [&](const NodeTerm& term) { return matches(term, node); });
-    }
-    if (!fits) reasons.emplace_back("node(s) didn't match Pod's node affinity/selector");
+    if (!api::affinity_allows(pod, node))
+      reasons.emplace_back("node(s) didn't match Pod's node affinity/selector");
   }
   int64_t weight() const override { return 2; }
   int64_t score(const PodInfo& pod, const NodeInfo& node) const override {

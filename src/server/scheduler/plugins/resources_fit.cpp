@@ -15,25 +15,8 @@ class ResourcesFit final : public Plugin {
   std::string_view name() const override { return "NodeResourcesFit"; }
   uint32_t helped_by() const override { return kNodeAdded | kNodeAllocatable | kPodGone | kPodChanged; }
   void filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
-    const Resources& want = pod.requests;
-    const Resources& have = node.allocatable;
-    const Resources& used = node.requested;
-    if (static_cast<int64_t>(node.pods.size()) + 1 > node.allowed_pods) reasons.emplace_back("Too many pods");
-    if (want.milli_cpu > 0 && want.milli_cpu > have.milli_cpu - used.milli_cpu)
-      reasons.emplace_back("Insufficient cpu");
-    if (want.memory > 0 && want.memory > have.memory - used.memory)
-      reasons.emplace_back("Insufficient memory");
-    if (want.ephemeral_storage > 0 &&
-        want.ephemeral_storage > have.ephemeral_storage - used.ephemeral_storage) {
-      reasons.emplace_back("Insufficient ephemeral-storage");
-    }
-    for (const auto& [name, n] : want.scalars) {
-      if (n == 0) continue;
-      auto all = have.scalars.find(name);
-      auto taken = used.scalars.find(name);
-      const int64_t left =
-          (all == have.scalars.end() ? 0 : all->second) - (taken == used.scalars.end() ? 0 : taken->second);
-      if (n > left) reasons.push_back(base::cat("Insufficient ", name));
+    for (const api::Shortage& s : api::shortages(pod, node)) {
+      reasons.push_back(s.resource == "pods" ? "Too many pods" : base::cat("Insufficient ", s.resource));
     }
   }
   int64_t weight() const override { return 1; }
