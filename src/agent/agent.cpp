@@ -25,7 +25,8 @@ using base::Status;
 namespace {
 
 constexpr const char* kSandboxImage = "registry.k8s.io/pause:3.10.1";
-constexpr std::chrono::seconds kSyncTimeout{30};
+/// After a power cut that took the server too, pods need not wait for it for long.
+constexpr std::chrono::seconds kSyncTimeout{5};
 constexpr std::chrono::seconds kStopGrace{1};
 
 class AgentImpl final : public Agent {
@@ -44,6 +45,8 @@ class AgentImpl final : public Agent {
     network_.reset();
     kubelet_.reset();
   }
+
+  Status set_serving(const pki::KeyPair& serving) override { return api_->reload(tls_config(serving)); }
 
   Status start() {
     ORCH_RETURN_IF_ERROR(start_runtime().with_context("container runtime"));
@@ -126,11 +129,14 @@ class AgentImpl final : public Agent {
         std::make_unique<NodeNetwork>(*informers_, std::move(n), [this] { kubelet_->network_changed(); });
   }
 
+  http::TlsConfig tls_config(const pki::KeyPair& serving) const {
+    return {serving.certificate_pem, serving.key_pem, config_.client_ca_pem};
+  }
+
   Status start_api() {
     NodeServerOptions options;
     options.http.port = config_.kubelet_port;
-    options.http.tls_config = {config_.serving.certificate_pem, config_.serving.key_pem,
-                               config_.client_ca_pem};
+    options.http.tls_config = tls_config(config_.serving);
     auto api = NodeServer::start(std::move(options), *kubelet_, metrics_, clock_);
     if (!api.ok()) return api.error();
     api_ = std::move(*api);

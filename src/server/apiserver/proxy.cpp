@@ -2,6 +2,7 @@
 //
 // The client's connection is taken over and bytes are copied both ways: streams, upgrades and plain answers
 // take the same path, and what the kubelet says reaches the client as it is.
+#include <array>
 #include <charconv>
 
 #include "base/log.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::chrono::seconds kConnectTimeout{10};
 constexpr int kKubeletPort = 10250;
+constexpr size_t kMaxHead = 64 * 1024, kMaxText = 50'000;
 
 struct Target {
   http::DialOptions dial;
@@ -75,14 +77,56 @@ std::string error_answer(const Status& status) {
                    body.size(), "\r\n\r\n", body);
 }
 
+/// What a client is told when the backend refuses, by its answer's code and text.
+using Refusal = std::function<Status(int code, const std::string& text)>;
+
+/// The rest of an answer, its framing removed; as much as a message may have.
+std::string text_of(http::Stream& backend, const http::Head& head, std::string_view raw) {
+  http::BodyDecoder decoder(head, kMaxText);
+  std::array<char, 4096> buffer;
+  std::string out;
+  while (decoder.feed(raw, out) == http::BodyDecoder::State::kMore) {
+    const long n = backend.read(buffer.data(), buffer.size());
+    if (n <= 0) break;
+    raw = std::string_view(buffer.data(), static_cast<size_t>(n));
+  }
+  return out;
+}
+
+/// Passes the beginning of a good answer on as it is; any other ends here, as a metav1.Status. True when
+/// there is more to copy.
+bool begin_answer(http::Stream& client, http::Stream& backend, const Refusal& refusal) {
+  std::array<char, 4096> buffer;
+  std::string raw;
+  size_t end = 0;
+  while (end == 0) {
+    const long n = raw.size() < kMaxHead ? backend.read(buffer.data(), buffer.size()) : 0;
+    if (n <= 0) {
+      client.write(error_answer(Status(Code::kInternal, "error reading from backend: connection lost")));
+      return false;
+    }
+    raw.append(buffer.data(), static_cast<size_t>(n));
+    end = http::find_head_end(raw);
+  }
+  http::Head head;
+  if (const Status parsed = http::parse_response_head(raw.substr(0, end), head); !parsed.ok()) {
+    client.write(error_answer(parsed));
+    return false;
+  }
+  if (head.status >= 200 && head.status <= 206) return client.write(raw);
+  const std::string text = text_of(backend, head, std::string_view(raw).substr(end));
+  client.write(error_answer(refusal(head.status, text)));
+  return false;
+}
+
 /// Sends the request to the backend and then only copies. Dialling happens on the takeover's own thread, so a
-/// backend that is away holds no worker.
-http::Response pass_on(const http::Request& request, Target target) {
+/// backend that is away holds no worker. With a `refusal` the answer is looked at first.
+http::Response pass_on(const http::Request& request, Target target, Refusal refusal = nullptr) {
   const bool upgrade = request.has_header("Upgrade");
   std::string first = head_of(request, target, upgrade) + request.body;
   http::Response response;
-  response.takeover = [first = std::move(first),
-                       target = std::move(target)](std::shared_ptr<http::Stream> client) {
+  response.takeover = [first = std::move(first), target = std::move(target),
+                       refusal = std::move(refusal)](std::shared_ptr<http::Stream> client) {
     auto backend = http::dial(target.dial);
     if (!backend.ok()) {
       client->write(error_answer(
@@ -93,6 +137,10 @@ http::Response pass_on(const http::Request& request, Target target) {
     if (!(*backend)->write(first)) {
       client->write(
           error_answer(Status(Code::kServiceUnavailable, "error sending to backend: connection lost")));
+      return;
+    }
+    if (refusal && !begin_answer(*client, **backend, refusal)) {
+      client->close_write();
       return;
     }
     http::tunnel(*client, **backend);
@@ -161,7 +209,7 @@ http::Response ApiServer::do_log(Call& call) {
   if (!container.ok()) return http::Response::from_status(container.error());
   std::string_view node = base::string_at(tree, {"spec", "nodeName"});
   if (node.empty()) return http::Response::text("");  // not scheduled: nothing was said yet
-  auto target = kubelet_target(registry_, *registry_.table().find("", "v1", "nodes"), o_.kubelet, node);
+  auto target = kubelet_target(registry_, *registry_.table().find("", "v1", "nodes"), o_.kubelet(), node);
   if (!target.ok()) return http::Response::from_status(target.error());
   target->path = base::cat("/containerLogs/", info.ns, "/", info.name, "/", http::percent_encode(*container));
   char separator = '?';
@@ -170,7 +218,14 @@ http::Response ApiServer::do_log(Call& call) {
     target->path += base::cat(separator, http::percent_encode(name), "=", http::percent_encode(value));
     separator = '&';
   }
-  return pass_on(call.request, std::move(*target));
+  return pass_on(call.request, std::move(*target), [name = info.name](int code, const std::string& text) {
+    if (code == 400) return Status(Code::kBadRequest, text);
+    if (code == 404) {
+      return Status(Code::kNotFound,
+                    base::cat("the server could not find the requested resource ( pods ", name, ")"));
+    }
+    return Status(Code::kInternal, base::cat("Internal error occurred: ", text));
+  });
 }
 
 http::Response ApiServer::do_connect(Call& call) {
@@ -186,7 +241,7 @@ http::Response ApiServer::do_connect(Call& call) {
     return http::Response::from_status(
         Status(Code::kBadRequest, base::cat("pod ", info.name, " does not have a host assigned")));
   }
-  auto target = kubelet_target(registry_, *registry_.table().find("", "v1", "nodes"), o_.kubelet, node);
+  auto target = kubelet_target(registry_, *registry_.table().find("", "v1", "nodes"), o_.kubelet(), node);
   if (!target.ok()) return http::Response::from_status(target.error());
   if (info.subresource == "portforward") {
     target->path = base::cat("/portForward/", info.ns, "/", info.name);
@@ -303,7 +358,7 @@ http::Response ApiServer::do_proxy(Call& call) {
   const ProxyName wanted = split_proxy_name(info.name);
   Target target;
   if (call.resource->plural == "nodes") {
-    auto kubelet = kubelet_target(registry_, *call.storage, o_.kubelet, wanted.name);
+    auto kubelet = kubelet_target(registry_, *call.storage, o_.kubelet(), wanted.name);
     if (!kubelet.ok()) return http::Response::from_status(kubelet.error());
     target = std::move(*kubelet);
     if (uint16_t port = port_number(wanted.port); port != 0) target.dial.port = port;

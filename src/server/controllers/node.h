@@ -10,10 +10,10 @@
 
 namespace orch::server {
 
-/// Watches heartbeats (leases in kube-node-lease): a node silent for 40 seconds of `clock`'s monotonic time,
+/// Watches heartbeats (leases in kube-node-lease): a node silent for `grace` of `clock`'s monotonic time,
 /// which no clock jump can fake, becomes Unknown and is tainted unreachable. Keeps the taints that follow
 /// from conditions and spec.unschedulable.
-Controller make_node_lifecycle_controller(const base::Clock& clock);
+Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace);
 /// Deletes pods that do not tolerate a NoExecute taint of their node, at the time their toleration ends.
 Controller make_taint_eviction_controller();
 /// Gives every node a part of the cluster's address range (spec.podCIDR): /24 for IPv4, /64 for IPv6.

@@ -12,7 +12,6 @@ namespace orch::server {
 
 namespace {
 
-constexpr std::chrono::seconds kGrace{40};
 constexpr const char* kLeaseNamespace = "kube-node-lease";
 constexpr const char* kOnNode = "node";
 
@@ -114,7 +113,7 @@ bool set_taints(Json& node, const std::vector<Json>& wanted, base::WallTime now)
 }
 
 Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::MonoTime mono,
-                    Heartbeats& beats) {
+                    base::Duration grace, Heartbeats& beats) {
   Plan plan;
   api::ObjectPtr object = view.get(kNodes, "", key.name);
   if (object == nullptr) {
@@ -130,10 +129,10 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
     renewed += base::string_at(*ready, {"lastHeartbeatTime"});
   const base::MonoTime last = beats.last(key.name, renewed, mono);
   Json node = before;
-  if (mono - last >= kGrace) {
+  if (mono - last >= grace) {
     mark_unknown(node, now);
   } else {
-    plan.again_after(kGrace - (mono - last));
+    plan.again_after(grace - (mono - last));
   }
   if (node.value("status", Json()) != before.value("status", Json())) {
     plan.note(object, "Normal", "NodeNotReady", base::cat("Node ", key.name, " status is now: NodeNotReady"));
@@ -195,7 +194,7 @@ std::vector<Json> condition_taints(const Json& node) {
   return out;
 }
 
-Controller make_node_lifecycle_controller(const base::Clock& clock) {
+Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace) {
   auto beats = std::make_shared<Heartbeats>();
   Controller c;
   c.name = "node-controller";
@@ -208,8 +207,8 @@ Controller make_node_lifecycle_controller(const base::Clock& clock) {
                 },
                 {}},
                {kPods, nullptr, {{kOnNode, node_index()}}}};
-  c.plan = [beats, &clock](const View& view, const Key& key, base::WallTime now) {
-    return plan_lifecycle(view, key, now, clock.mono(), *beats);
+  c.plan = [beats, grace, &clock](const View& view, const Key& key, base::WallTime now) {
+    return plan_lifecycle(view, key, now, clock.mono(), grace, *beats);
   };
   return c;
 }
