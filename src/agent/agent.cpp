@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "agent/api/node_server.h"
 #include "agent/cri/runtime.h"
@@ -28,6 +29,8 @@ constexpr const char* kSandboxImage = "registry.k8s.io/pause:3.10.1";
 /// After a power cut that took the server too, pods need not wait for it for long.
 constexpr std::chrono::seconds kSyncTimeout{5};
 constexpr std::chrono::seconds kStopGrace{1};
+constexpr std::chrono::seconds kRuntimeTimeout{120};
+constexpr std::chrono::milliseconds kRuntimePoll{50};
 
 class AgentImpl final : public Agent {
  public:
@@ -82,13 +85,25 @@ class AgentImpl final : public Agent {
       endpoint = containerd_->endpoint();
     }
     runtime_ = connect_runtime(endpoint);
-    auto info = runtime_->info();
-    if (!info.ok()) return info.error();
+    ORCH_RETURN_IF_ERROR(await_runtime());
     if (containerd_) {
       ORCH_RETURN_IF_ERROR(provide_sandbox_image());
       containerd_->import_images(folder() + "/images", *runtime_);
     }
     return {};
+  }
+
+  /// A containerd that was killed listens before it has read what it had: it says until then that it is not
+  /// initialized. One that does not answer at all is none.
+  Status await_runtime() {
+    const base::MonoTime deadline = clock_.mono() + kRuntimeTimeout;
+    while (true) {
+      const auto info = runtime_->info();
+      if (info.ok()) return {};
+      const bool starting = info.error().message().find("not initialized") != std::string::npos;
+      if (!starting || clock_.mono() >= deadline) return info.error();
+      std::this_thread::sleep_for(kRuntimePoll);
+    }
   }
 
   /// The sandboxes' image is part of the executable: pods start without any network.

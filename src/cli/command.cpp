@@ -135,7 +135,8 @@ int run_agent(const Options& o, const sigset_t& signals) {
   remote.ca_pem = joined->server_ca_pem;
   remote.certificate_pem = joined->client.certificate_pem;
   remote.key_pem = joined->client.key_pem;
-  // One for each kind the node looks at, one after the other: a server that is away must not hold up its pods.
+  // One for each kind the node looks at, one after the other: a server that is away must not hold up its
+  // pods.
   remote.connect_timeout = std::chrono::seconds(3);
   remote.user_agent = base::cat("orch-agent/", base::version());
   auto client = client::make_remote_client(remote);
