@@ -4,6 +4,8 @@
 #   scripts/two-nodes.sh up [COUNT]    makes COUNT nodes (default 1) besides the server's own and joins them
 #   scripts/two-nodes.sh server [FLAGS]  runs the server itself as node 0, so that nothing touches this machine's
 #                                      network; prints where its kubeconfig is
+#   scripts/two-nodes.sh stop NUMBER [SIGNAL]  ends orch there; containers go on. `up` or `server` starts it again
+#   scripts/two-nodes.sh crash NUMBER  cuts the node's power: everything ends at once, its disk stays
 #   scripts/two-nodes.sh down [NUMBER] ends one node, or all of them with their containers and data
 #   scripts/two-nodes.sh exec NUMBER CMD...   runs CMD where that node lives
 #   scripts/two-nodes.sh status
@@ -185,6 +187,36 @@ end() { # end SIGNAL PIDS...
   [ $# -eq 0 ] || kill "-$signal" "$@" 2>/dev/null || true
 }
 
+stop() {
+  local number=$1 pid
+  pid=$(agent "$number") || return 0
+  kill "-${2:-TERM}" "$pid" 2>/dev/null || true
+  for _ in $(seq 100); do
+    agent "$number" >/dev/null || break
+    sleep 0.1
+  done
+  agent "$number" >/dev/null && die "orch of node $number does not end"
+  say "orch on $name-$number is stopped"
+}
+
+# unmount PLACE: what containerd mounted is seen only in the namespace, unless the host shares its mounts.
+unmount() {
+  { grep -o " $1/[^ ]*" /proc/self/mounts || true; } | sort -r | while read -r mounted; do umount -l "$mounted" || true; done
+}
+
+crash() {
+  local number=$1 pid
+  # What starts others first, so that nothing is started again.
+  pid=$(agent "$number") && kill -KILL "$pid"
+  # shellcheck disable=SC2046
+  end KILL $(pods "$number") $(processes "$number")
+  # /run, mounts and interfaces go with the namespaces.
+  pid=$(holder "$number") && kill -KILL "$pid" 2>/dev/null
+  ip link del "$name$number" 2>/dev/null || true
+  unmount "$dir/$number"
+  say "$name-$number has lost its power"
+}
+
 down() {
   local number=$1 place=$dir/$1 pid
   pid=$(agent "$number") && kill "$pid" 2>/dev/null
@@ -204,8 +236,7 @@ down() {
   pid=$(holder "$number") && kill "$pid" 2>/dev/null
   ip link del "$name$number" 2>/dev/null || true
   sleep 0.2
-  # What containerd mounted is seen only in there, unless the host shares its mounts.
-  { grep -o " $place/[^ ]*" /proc/self/mounts || true; } | sort -r | while read -r mounted; do umount -l "$mounted" || true; done
+  unmount "$place"
   rm -rf --one-file-system "$place"
   say "node $name-$number is gone"
 }
@@ -225,6 +256,14 @@ case ${1:-} in
   server)
     make_net
     run_server "${@:2}"
+    ;;
+  stop)
+    [ $# -ge 2 ] || die "stop NUMBER [SIGNAL]"
+    stop "${@:2}"
+    ;;
+  crash)
+    [ $# = 2 ] || die "crash NUMBER"
+    crash "$2"
     ;;
   down)
     for number in ${2:-$(numbers)}; do down "$number"; done

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "agent/api/node_server.h"
 #include "agent/cri/runtime.h"
@@ -25,8 +26,11 @@ using base::Status;
 namespace {
 
 constexpr const char* kSandboxImage = "registry.k8s.io/pause:3.10.1";
-constexpr std::chrono::seconds kSyncTimeout{30};
+/// After a power cut that took the server too, pods need not wait for it for long.
+constexpr std::chrono::seconds kSyncTimeout{5};
 constexpr std::chrono::seconds kStopGrace{1};
+constexpr std::chrono::seconds kRuntimeTimeout{120};
+constexpr std::chrono::milliseconds kRuntimePoll{50};
 
 class AgentImpl final : public Agent {
  public:
@@ -44,6 +48,8 @@ class AgentImpl final : public Agent {
     network_.reset();
     kubelet_.reset();
   }
+
+  Status set_serving(const pki::KeyPair& serving) override { return api_->reload(tls_config(serving)); }
 
   Status start() {
     ORCH_RETURN_IF_ERROR(start_runtime().with_context("container runtime"));
@@ -79,13 +85,25 @@ class AgentImpl final : public Agent {
       endpoint = containerd_->endpoint();
     }
     runtime_ = connect_runtime(endpoint);
-    auto info = runtime_->info();
-    if (!info.ok()) return info.error();
+    ORCH_RETURN_IF_ERROR(await_runtime());
     if (containerd_) {
       ORCH_RETURN_IF_ERROR(provide_sandbox_image());
       containerd_->import_images(folder() + "/images", *runtime_);
     }
     return {};
+  }
+
+  /// A containerd that was killed listens before it has read what it had: it says until then that it is not
+  /// initialized. One that does not answer at all is none.
+  Status await_runtime() {
+    const base::MonoTime deadline = clock_.mono() + kRuntimeTimeout;
+    while (true) {
+      const auto info = runtime_->info();
+      if (info.ok()) return {};
+      const bool starting = info.error().message().find("not initialized") != std::string::npos;
+      if (!starting || clock_.mono() >= deadline) return info.error();
+      std::this_thread::sleep_for(kRuntimePoll);
+    }
   }
 
   /// The sandboxes' image is part of the executable: pods start without any network.
@@ -127,11 +145,14 @@ class AgentImpl final : public Agent {
     network_ = std::make_unique<NodeNetwork>(*informers_, std::move(n));
   }
 
+  http::TlsConfig tls_config(const pki::KeyPair& serving) const {
+    return {serving.certificate_pem, serving.key_pem, config_.client_ca_pem};
+  }
+
   Status start_api() {
     NodeServerOptions options;
     options.http.port = config_.kubelet_port;
-    options.http.tls_config = {config_.serving.certificate_pem, config_.serving.key_pem,
-                               config_.client_ca_pem};
+    options.http.tls_config = tls_config(config_.serving);
     auto api = NodeServer::start(std::move(options), *kubelet_, metrics_, clock_);
     if (!api.ok()) return api.error();
     api_ = std::move(*api);

@@ -42,6 +42,8 @@ class Agent {
                                                     const base::Clock& clock, base::Timers& timers,
                                                     base::Metrics& metrics);
   virtual ~Agent() = default;
+  /// The node's server shows this certificate from now on.
+  virtual base::Status set_serving(const pki::KeyPair& serving) = 0;
 };
 
 /// Addresses of this machine's interfaces by which others reach it: the default route's first, without

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -16,12 +17,17 @@
 #include "base/version.h"
 #include "cli/join.h"
 #include "cli/parse.h"
+#include "cli/renewal.h"
 #include "client/remote_client.h"
+#include "pki/pki.h"
 #include "server/server.h"
 
 namespace orch::cli {
 
 namespace {
+
+/// All that the server issues for itself is good for months: it looks after this for the first time.
+constexpr std::chrono::hours kRenewalCheck{24};
 
 /// What lives as long as the process; everything else is given references.
 struct Base {
@@ -107,8 +113,21 @@ int run_server(const Options& o, const sigset_t& signals) {
     if (!started.ok()) return fail(started.error().with_context("node (--disable-agent runs without)"));
     node = std::move(*started);
   }
+  const auto renew_all = [&]() -> base::Result<base::WallTime> {
+    auto due = (*server)->renew_certificates();
+    if (!due.ok() || node == nullptr) return due;
+    auto credentials = (*server)->node_credentials(o.node.node_name, certificate_addresses(o));
+    if (!credentials.ok()) return credentials.error();
+    ORCH_RETURN_IF_ERROR(node->set_serving(credentials->serving));
+    auto info = pki::parse_certificate(credentials->serving.certificate_pem);
+    if (!info.ok()) return info.error();
+    return std::min(*due, pki::renewal_time(*info));
+  };
+  auto renewal =
+      std::make_unique<Renewal>(base.clock.now() + kRenewalCheck, renew_all, base.clock, *base.timers);
   int signal = 0;
   sigwait(&signals, &signal);
+  renewal.reset();
   base::log_info("server", "stopping", {{"signal", std::to_string(signal)}});
   node.reset();
   client.reset();
@@ -119,9 +138,11 @@ int run_agent(const Options& o, const sigset_t& signals) {
   Base base;
   const auto lock = lock_node(o.data_dir);
   if (!lock.ok()) return fail(lock.error());
-  auto joined = join_cluster(o.data_dir, o.server_url, o.token, o.node.node_name, certificate_addresses(o),
-                             base.clock.now());
+  const JoinOptions join{o.data_dir, o.server_url, o.token, o.node.node_name, certificate_addresses(o)};
+  auto joined = join_cluster(join, base.clock.now());
   if (!joined.ok()) return fail(joined.error());
+  auto due = renewal_due(*joined);
+  if (!due.ok()) return fail(due.error().with_context("the node's certificates"));
   agent::AgentConfig a = agent_config(o);
   a.cluster_cidr = joined->cluster_cidr;
   a.service_cidr = joined->service_cidr;
@@ -134,11 +155,24 @@ int run_agent(const Options& o, const sigset_t& signals) {
   remote.ca_pem = joined->server_ca_pem;
   remote.certificate_pem = joined->client.certificate_pem;
   remote.key_pem = joined->client.key_pem;
+  // One for each kind the node looks at, one after the other: a server that is away must not hold up its
+  // pods.
+  remote.connect_timeout = std::chrono::seconds(3);
   remote.user_agent = base::cat("orch-agent/", base::version());
   auto client = client::make_remote_client(remote);
   auto node = agent::Agent::start(std::move(a), *client, base.clock, *base.timers, base.metrics);
   if (!node.ok()) return fail(node.error());
   base::log_info("agent", "running", {{"server", o.server_url}});
+  const auto renew_node = [&]() -> base::Result<base::WallTime> {
+    auto next = renew(join, *joined, base.clock.now());
+    if (!next.ok()) return next.error();
+    client->set_certificate(next->client.certificate_pem, next->client.key_pem);
+    ORCH_RETURN_IF_ERROR((*node)->set_serving(next->serving));
+    joined = std::move(next);
+    base::log_info("agent", "certificates renewed");
+    return renewal_due(*joined);
+  };
+  const Renewal renewal(*due, renew_node, base.clock, *base.timers);
   int signal = 0;
   sigwait(&signals, &signal);
   base::log_info("agent", "stopping", {{"signal", std::to_string(signal)}});

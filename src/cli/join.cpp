@@ -44,9 +44,9 @@ Joined from_json(const Json& t) {
 }
 
 bool still_good(const Joined& j, const std::string& node_name, base::WallTime now) {
-  auto info = pki::parse_certificate(j.client.certificate_pem);
-  if (!info.ok() || info->common_name != "system:node:" + node_name) return false;
-  return now < info->not_before + (info->not_after - info->not_before) * 2 / 3;
+  const auto info = pki::parse_certificate(j.client.certificate_pem);
+  const auto due = renewal_due(j);
+  return info.ok() && info->common_name == "system:node:" + node_name && due.ok() && now < *due;
 }
 
 Result<std::string> fetch_ca(const std::string& server_url, const server::JoinToken& token) {
@@ -59,33 +59,26 @@ Result<std::string> fetch_ca(const std::string& server_url, const server::JoinTo
   return answer->body;
 }
 
-Result<Joined> ask(const std::string& server_url, const std::string& token_text, const std::string& node_name,
-                   const std::vector<std::string>& addresses) {
-  auto token = server::parse_join_token(token_text);
-  if (!token.ok()) return token.error().with_context("--token");
-  auto ca = fetch_ca(server_url, *token);
-  if (!ca.ok()) return ca.error();
+/// Asks for certificates with the trust and the identity of `remote`.
+Result<Joined> ask(const client::RemoteOptions& remote, const JoinOptions& options) {
   Joined j;
   j.client.key_pem = pki::generate_key();
   j.serving.key_pem = pki::generate_key();
   pki::CertificateRequest subject;
-  subject.common_name = "system:node:" + node_name;
+  subject.common_name = "system:node:" + options.node_name;
   subject.organizations = {"system:nodes"};
   auto client_request = pki::make_csr(j.client.key_pem, subject);
   if (!client_request.ok()) return client_request.error();
-  subject.ip_addresses = addresses;
-  subject.dns_names = {node_name};
+  subject.ip_addresses = options.addresses;
+  subject.dns_names = {options.node_name};
   auto serving_request = pki::make_csr(j.serving.key_pem, subject);
   if (!serving_request.ok()) return serving_request.error();
-  client::RemoteOptions o;
-  o.server = server_url;
-  o.ca_pem = *ca;
-  o.authorization = token->authorization();
-  Json body = {{"name", node_name},
-               {"addresses", addresses},
+  Json body = {{"name", options.node_name},
+               {"addresses", options.addresses},
                {"clientRequest", *client_request},
                {"servingRequest", *serving_request}};
-  auto answer = client::raw_request(o, "POST", "/v1-orch/node", "application/json", base::dump_json(body));
+  auto answer =
+      client::raw_request(remote, "POST", "/v1-orch/node", "application/json", base::dump_json(body));
   if (!answer.ok()) return answer.error();
   auto tree = base::parse_json(answer->body);
   if (!tree.ok()) return tree.error();
@@ -94,40 +87,73 @@ Result<Joined> ask(const std::string& server_url, const std::string& token_text,
   got.serving.key_pem = j.serving.key_pem;
   if (got.client.certificate_pem.empty() || got.serving.certificate_pem.empty()) {
     return Status(Code::kInternal,
-                  base::cat(server_url, " answered without certificates: is it an orch server?"));
+                  base::cat(remote.server, " answered without certificates: is it an orch server?"));
   }
   return got;
 }
 
+Result<Joined> ask_with_token(const JoinOptions& options) {
+  auto token = server::parse_join_token(options.token);
+  if (!token.ok()) return token.error().with_context("--token");
+  auto ca = fetch_ca(options.server_url, *token);
+  if (!ca.ok()) return ca.error();
+  client::RemoteOptions o;
+  o.server = options.server_url;
+  o.ca_pem = *ca;
+  o.authorization = token->authorization();
+  return ask(o, options);
+}
+
+Result<Joined> keep(const JoinOptions& options, Result<Joined> joined) {
+  if (!joined.ok()) return joined;
+  ORCH_RETURN_IF_ERROR(base::make_dirs(options.data_dir + "/agent", 0700));
+  ORCH_RETURN_IF_ERROR(
+      base::write_file_atomic(cache_path(options.data_dir), base::dump_json(to_json(*joined)), 0600));
+  return joined;
+}
+
 }  // namespace
 
-Result<Joined> join_cluster(const std::string& data_dir, const std::string& server_url,
-                            const std::string& token, const std::string& node_name,
-                            const std::vector<std::string>& addresses, base::WallTime now) {
-  Joined kept;
-  bool have = false;
-  if (auto text = base::read_file(cache_path(data_dir)); text.ok()) {
+Result<Joined> renew(const JoinOptions& options, const Joined& current, base::WallTime now) {
+  const auto info = pki::parse_certificate(current.client.certificate_pem);
+  const bool valid =
+      info.ok() && now < info->not_after && info->common_name == "system:node:" + options.node_name;
+  if (!valid) return keep(options, ask_with_token(options));
+  client::RemoteOptions o;
+  o.server = options.server_url;
+  o.ca_pem = current.server_ca_pem;
+  o.certificate_pem = current.client.certificate_pem;
+  o.key_pem = current.client.key_pem;
+  return keep(options, ask(o, options));
+}
+
+Result<base::WallTime> renewal_due(const Joined& joined) {
+  base::WallTime first = base::WallTime::max();
+  for (const pki::KeyPair* pair : {&joined.client, &joined.serving}) {
+    const auto info = pki::parse_certificate(pair->certificate_pem);
+    if (!info.ok()) return info.error();
+    first = std::min(first, pki::renewal_time(*info));
+  }
+  return first;
+}
+
+Result<Joined> join_cluster(const JoinOptions& options, base::WallTime now) {
+  if (auto text = base::read_file(cache_path(options.data_dir)); text.ok()) {
     if (auto tree = base::parse_json(*text); tree.ok()) {
-      kept = from_json(*tree);
-      have = true;
-      if (still_good(kept, node_name, now)) return kept;
+      Joined kept = from_json(*tree);
+      if (still_good(kept, options.node_name, now)) return kept;
+      auto renewed = renew(options, kept, now);
+      // With what it has the node can at least run its pods.
+      if (!renewed.ok())
+        base::log_warning("join", "certificates not renewed", {{"error", renewed.error().message()}});
+      return renewed.ok() ? renewed : kept;
     }
   }
-  if (token.empty()) {
-    if (have) return kept;
+  if (options.token.empty()) {
     return Status(Code::kBadRequest,
                   "--token is required to join a cluster: see <data-dir>/server/node-token on the server");
   }
-  auto joined = ask(server_url, token, node_name, addresses);
-  if (!joined.ok()) {
-    if (!have) return joined;
-    base::log_warning("join", "certificates not renewed", {{"error", joined.error().message()}});
-    return kept;
-  }
-  ORCH_RETURN_IF_ERROR(base::make_dirs(data_dir + "/agent", 0700));
-  ORCH_RETURN_IF_ERROR(
-      base::write_file_atomic(cache_path(data_dir), base::dump_json(to_json(*joined)), 0600));
-  return joined;
+  return keep(options, ask_with_token(options));
 }
 
 }  // namespace orch::cli

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "api/duration.h"
 #include "api/names.h"
 #include "base/file.h"
 
@@ -44,6 +45,26 @@ Status check_node(Options& o) {
   return {};
 }
 
+constexpr std::chrono::seconds kShortestLifetime{60};
+/// Nodes send their heartbeat every 10 seconds.
+constexpr std::chrono::seconds kShortestGrace{12};
+
+Status check_lost_nodes(Options& o) {
+  server::ServerConfig& s = o.server;
+  auto grace = api::parse_duration(o.node_monitor_grace_period);
+  if (!grace.ok() || *grace < kShortestGrace) {
+    return bad(base::cat("--node-monitor-grace-period \"", o.node_monitor_grace_period,
+                         "\" is not a duration of at least ", api::format_duration(kShortestGrace)));
+  }
+  s.node_monitor_grace_period = *grace;
+  if (s.default_not_ready_toleration_seconds < 0 || s.default_unreachable_toleration_seconds < 0) {
+    return bad(
+        "--default-not-ready-toleration-seconds and --default-unreachable-toleration-seconds cannot be "
+        "negative");
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string> certificate_addresses(const Options& o) {
@@ -80,6 +101,13 @@ Status check(Command command, Options& o) {
     return bad(
         base::cat("--write-kubeconfig-mode \"", o.kubeconfig_mode, "\" is not an octal mode such as 600"));
   }
+  ORCH_RETURN_IF_ERROR(check_lost_nodes(o));
+  auto lifetime = api::parse_duration(o.cluster_signing_duration);
+  if (!lifetime.ok() || *lifetime < kShortestLifetime) {
+    return bad(base::cat("--cluster-signing-duration \"", o.cluster_signing_duration,
+                         "\" is not a duration of at least ", api::format_duration(kShortestLifetime)));
+  }
+  s.cluster_signing_duration = std::chrono::duration_cast<std::chrono::seconds>(*lifetime);
   s.data_dir = o.data_dir;
   s.token = o.token;
   s.hostname = o.node.node_name;

@@ -25,7 +25,7 @@ struct Options {
   bool debug = false;
   // server
   server::ServerConfig server;
-  std::string kubeconfig_mode = "600";
+  std::string kubeconfig_mode = "600", node_monitor_grace_period = "50s", cluster_signing_duration = "8760h";
   bool disable_agent = false;
   // agent
   std::string server_url, token, token_file;

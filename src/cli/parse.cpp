@@ -67,6 +67,18 @@ void add_server(CLI::App& app, Options& o) {
   app.add_option("--cluster-dns", s.cluster_dns,
                  "Address of the DNS service (default: the tenth of --service-cidr)");
   app.add_option("--cluster-domain", s.cluster_domain, "Domain of the cluster")->capture_default_str();
+  app.add_option("--cluster-signing-duration", o.cluster_signing_duration,
+                 "Lifetime of the certificates that nodes are given")
+      ->capture_default_str();
+  app.add_option("--node-monitor-grace-period", o.node_monitor_grace_period,
+                 "How long a node may be silent before it counts as lost")
+      ->capture_default_str();
+  app.add_option("--default-not-ready-toleration-seconds", s.default_not_ready_toleration_seconds,
+                 "How long pods stay on a node that is not ready, unless they say otherwise")
+      ->capture_default_str();
+  app.add_option("--default-unreachable-toleration-seconds", s.default_unreachable_toleration_seconds,
+                 "How long pods stay on a lost node, unless they say otherwise")
+      ->capture_default_str();
   app.add_flag("--disable-agent", o.disable_agent, "Control plane only: this machine is no node");
   app.add_option("--scheduler-strategy", s.scheduler_strategy,
                  "LeastAllocated spreads pods over the nodes, MostAllocated fills one after the other")

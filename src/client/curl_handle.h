@@ -21,6 +21,8 @@ struct HeaderDelete {
 };
 using HeaderList = std::unique_ptr<curl_slist, HeaderDelete>;
 
+using OptionsPtr = std::shared_ptr<const RemoteOptions>;
+
 /// Null when libcurl has no memory. TLS trust, identity and time-outs are set; URL and method are not.
 CurlHandle make_handle(const RemoteOptions& options);
 HeaderList make_headers(const RemoteOptions& options, const std::string& content_type);
@@ -35,10 +37,10 @@ class CurlStreams {
     /// Transport error, HTTP error (from the body) or OK when the server ended the stream.
     std::function<void(const base::Status&)> on_end;
   };
-  explicit CurlStreams(const RemoteOptions& options);
+  CurlStreams();
   ~CurlStreams();
   /// Callbacks run on the stream thread. Returns an id.
-  uint64_t open(const std::string& url, Callbacks callbacks);
+  uint64_t open(const OptionsPtr& options, const std::string& url, Callbacks callbacks);
   /// After this no callback of the stream runs (waits for a running one unless called from it).
   void close(uint64_t id);
 

@@ -58,6 +58,7 @@ namespace {
 
 struct StreamState {
   uint64_t id = 0;
+  OptionsPtr options;
   CurlHandle handle;
   HeaderList headers;
   CurlStreams::Callbacks callbacks;
@@ -81,7 +82,6 @@ size_t on_write(char* data, size_t size, size_t count, void* user) {
 }  // namespace
 
 struct CurlStreams::Rep {
-  RemoteOptions options;
   CURLM* multi = curl_multi_init();
   std::mutex mutex;
   std::condition_variable closed;
@@ -125,7 +125,7 @@ void CurlStreams::Rep::finish(StreamState& s, CURLcode code) {
   curl_easy_getinfo(s.handle.get(), CURLINFO_RESPONSE_CODE, &status);
   Status result;
   if (code != CURLE_OK) {
-    result = transport_error(options, code, s.error);
+    result = transport_error(*s.options, code, s.error);
   } else if (status != 200) {
     result = Status::from_response(static_cast<int>(status), s.error_body);
   }
@@ -158,8 +158,7 @@ void CurlStreams::Rep::run() {
   }
 }
 
-CurlStreams::CurlStreams(const RemoteOptions& options) : rep_(std::make_unique<Rep>()) {
-  rep_->options = options;
+CurlStreams::CurlStreams() : rep_(std::make_unique<Rep>()) {
   rep_->thread = base::start_thread("client-watch", [rep = rep_.get()] { rep->run(); });
 }
 
@@ -175,10 +174,11 @@ CurlStreams::~CurlStreams() {
   curl_multi_cleanup(rep_->multi);
 }
 
-uint64_t CurlStreams::open(const std::string& url, Callbacks callbacks) {
+uint64_t CurlStreams::open(const OptionsPtr& options, const std::string& url, Callbacks callbacks) {
   auto s = std::make_unique<StreamState>();
-  s->handle = make_handle(rep_->options);
-  s->headers = make_headers(rep_->options, {});
+  s->options = options;
+  s->handle = make_handle(*options);
+  s->headers = make_headers(*options, {});
   s->callbacks = std::move(callbacks);
   CURL* h = s->handle.get();
   curl_easy_setopt(h, CURLOPT_URL, url.c_str());

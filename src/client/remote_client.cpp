@@ -117,9 +117,19 @@ class RemoteWatch final : public Watch {
   uint64_t id_;
 };
 
-class RemoteClient final : public Client {
+class RemoteClientImpl final : public RemoteClient {
  public:
-  explicit RemoteClient(const RemoteOptions& options) : o_(options), streams_(options) {}
+  explicit RemoteClientImpl(const RemoteOptions& options)
+      : o_(std::make_shared<const RemoteOptions>(options)) {}
+
+  void set_certificate(const std::string& certificate_pem, const std::string& key_pem) override {
+    auto next = std::make_shared<RemoteOptions>(*options());
+    next->certificate_pem = certificate_pem;
+    next->key_pem = key_pem;
+    std::lock_guard lock(mutex_);
+    o_ = std::move(next);
+    idle_.clear();
+  }
 
   Result<ObjectPtr> get(const ResourceRef& r, std::string_view ns, std::string_view name) override {
     return object(request("GET", path_of(r, ns, name, {}), {}, {}));
@@ -187,31 +197,34 @@ class RemoteClient final : public Client {
 
   Result<std::unique_ptr<Watch>> watch(const ResourceRef& r, const ListOptions& options, int64_t revision,
                                        WatchHandler handler) override {
-    std::string url = o_.server + path_of(r, options.ns, {}, {});
+    const OptionsPtr o = this->options();
+    std::string url = o->server + path_of(r, options.ns, {}, {});
     add_query(url, "labelSelector", options.label_selector);
     add_query(url, "fieldSelector", options.field_selector);
     add_query(url, "watch", "true");
     add_query(url, "allowWatchBookmarks", "true");
     add_query(url, "resourceVersion", std::to_string(revision));
     auto reader = std::make_shared<WatchReader>(std::move(handler));
-    uint64_t id = streams_.open(url, {[reader](std::string_view bytes) { reader->data(bytes); },
-                                      [reader](const Status& status) { reader->end(status); }});
+    uint64_t id = streams_.open(o, url,
+                                {[reader](std::string_view bytes) { reader->data(bytes); },
+                                 [reader](const Status& status) { reader->end(status); }});
     return std::unique_ptr<Watch>(std::make_unique<RemoteWatch>(streams_, id));
   }
 
   Result<RawAnswer> request(const std::string& method, const std::string& path,
                             const std::string& content_type, const std::string& body) {
-    CurlHandle handle = borrow();
+    const OptionsPtr o = options();
+    CurlHandle handle = borrow(o);
     if (!handle) return Status(Code::kInternal, "no memory for a connection");
     CURL* h = handle.get();
-    HeaderList headers = make_headers(o_, content_type);
+    HeaderList headers = make_headers(*o, content_type);
     RawAnswer answer;
     char error[CURL_ERROR_SIZE] = {};
-    const std::string url = o_.server + path;
+    const std::string url = o->server + path;
     curl_easy_setopt(h, CURLOPT_URL, url.c_str());
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method.c_str());
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers.get());
-    curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, static_cast<long>(o_.request_timeout.count() * 1000));
+    curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, static_cast<long>(o->request_timeout.count() * 1000));
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, append_body);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, &answer.body);
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, error);
@@ -223,7 +236,7 @@ class RemoteClient final : public Client {
     }
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method.c_str());
     const CURLcode code = curl_easy_perform(h);
-    if (code != CURLE_OK) return transport_error(o_, code, error);
+    if (code != CURLE_OK) return transport_error(*o, code, error);
     long status = 0;
     curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
     answer.status = static_cast<int>(status);
@@ -231,7 +244,7 @@ class RemoteClient final : public Client {
     curl_easy_getinfo(h, CURLINFO_CONTENT_TYPE, &type);
     if (type != nullptr) answer.content_type = type;
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, nullptr);
-    give_back(std::move(handle));
+    give_back(o, std::move(handle));
     if (status >= 400) return Status::from_response(answer.status, answer.body);
     return answer;
   }
@@ -248,38 +261,42 @@ class RemoteClient final : public Client {
     return api::Object::from_tree(*tree);
   }
 
-  CurlHandle borrow() {
+  OptionsPtr options() const {
+    std::lock_guard lock(mutex_);
+    return o_;
+  }
+  CurlHandle borrow(const OptionsPtr& o) {
     {
       std::lock_guard lock(mutex_);
-      if (!idle_.empty()) {
+      if (o == o_ && !idle_.empty()) {
         CurlHandle h = std::move(idle_.back());
         idle_.pop_back();
         return h;
       }
     }
-    return make_handle(o_);
+    return make_handle(*o);
   }
-  void give_back(CurlHandle handle) {
+  void give_back(const OptionsPtr& o, CurlHandle handle) {
     std::lock_guard lock(mutex_);
-    if (idle_.size() < 8) idle_.push_back(std::move(handle));
+    if (o == o_ && idle_.size() < 8) idle_.push_back(std::move(handle));
   }
 
-  const RemoteOptions o_;
-  std::mutex mutex_;
-  std::vector<CurlHandle> idle_;  // under mutex_
+  mutable std::mutex mutex_;
+  OptionsPtr o_;                  // under mutex_; what it points to never changes
+  std::vector<CurlHandle> idle_;  // under mutex_; made with o_
   CurlStreams streams_;
 };
 
 }  // namespace
 
-std::unique_ptr<Client> make_remote_client(const RemoteOptions& options) {
-  return std::make_unique<RemoteClient>(options);
+std::unique_ptr<RemoteClient> make_remote_client(const RemoteOptions& options) {
+  return std::make_unique<RemoteClientImpl>(options);
 }
 
 Result<RawAnswer> raw_request(const RemoteOptions& options, const std::string& method,
                               const std::string& path, const std::string& content_type,
                               const std::string& body) {
-  RemoteClient client(options);
+  RemoteClientImpl client(options);
   return client.request(method, path, content_type, body);
 }
 

@@ -25,7 +25,13 @@ struct RemoteOptions {
 };
 
 /// Thread-safe. A server that cannot be reached is kServiceUnavailable; other errors are the server's Status.
-std::unique_ptr<Client> make_remote_client(const RemoteOptions& options);
+class RemoteClient : public Client {
+ public:
+  /// Requests and watches from now on show this certificate, on connections of their own. Those under way go
+  /// on.
+  virtual void set_certificate(const std::string& certificate_pem, const std::string& key_pem) = 0;
+};
+std::unique_ptr<RemoteClient> make_remote_client(const RemoteOptions& options);
 
 /// One request outside the resource model: method, path with query, body; the answer's body. The same errors.
 struct RawAnswer {

@@ -311,6 +311,11 @@ Result<std::string> sign_csr(const KeyPair& ca, const std::string& csr_pem, cons
   return sign_leaf(ca, X509_REQ_get0_pubkey(csr->get()), granted, now);
 }
 
+base::WallTime renewal_time(const CertificateInfo& info) {
+  const base::WallTime issued = info.not_before + kClockSlack;
+  return info.not_after - (info.not_after - issued) / 3;
+}
+
 Result<CertificateInfo> parse_certificate(const std::string& pem) {
   auto certificate = read_certificate(pem);
   if (!certificate.ok()) return certificate.error();

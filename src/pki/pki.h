@@ -25,7 +25,7 @@ struct CertificateRequest {
   std::vector<std::string> ip_addresses;
   bool server = false;  // extended key usages
   bool client = false;
-  std::chrono::hours lifetime{24 * 365};
+  std::chrono::seconds lifetime = std::chrono::hours(24 * 365);
 };
 
 /// EC P-256 private key, PKCS#8 PEM.
@@ -46,6 +46,8 @@ struct CertificateInfo {
   bool is_ca = false;
 };
 base::Result<CertificateInfo> parse_certificate(const std::string& pem);
+/// When a certificate that was issued here should be replaced: two thirds of its life after it was issued.
+base::WallTime renewal_time(const CertificateInfo& info);
 /// The same for a request: subject and alternative names, signature checked.
 base::Result<CertificateInfo> parse_csr(const std::string& csr_pem);
 

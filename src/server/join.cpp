@@ -29,10 +29,11 @@ http::Response handle_join(const http::Request& request, const UserInfo& user, c
   for (const auto& a : base::array_at(*body, {"addresses"})) {
     if (a.is_string()) addresses.push_back(a.get<std::string>());
   }
-  auto client = sign_node_client(pki, std::string(base::string_at(*body, {"clientRequest"})), name, now);
+  auto client = sign_node_client(pki, std::string(base::string_at(*body, {"clientRequest"})), name,
+                                 facts.certificate_lifetime, now);
   if (!client.ok()) return http::Response::from_status(client.error());
-  auto serving =
-      sign_node_serving(pki, std::string(base::string_at(*body, {"servingRequest"})), name, addresses, now);
+  auto serving = sign_node_serving(pki, std::string(base::string_at(*body, {"servingRequest"})), name,
+                                   addresses, facts.certificate_lifetime, now);
   if (!serving.ok()) return http::Response::from_status(serving.error());
   base::log_info("join", "node certificates issued", {{"node", name}, {"user", user.name}});
   return http::Response::json(base::dump_json({{"clientCertificate", *client},

@@ -17,6 +17,7 @@ namespace orch::server {
 /// What every node is told about the cluster.
 struct ClusterFacts {
   std::string cluster_cidr, service_cidr, cluster_dns, cluster_domain;
+  std::chrono::seconds certificate_lifetime{};  // of what the node is given
 };
 
 http::Response handle_join(const http::Request& request, const UserInfo& user, const ClusterPki& pki,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <mutex>
 
 #include "api/resources/resource.h"
 #include "api/schema/schema.h"
@@ -91,7 +92,7 @@ class ServerImpl final : public Server {
     ORCH_RETURN_IF_ERROR(listen().with_context("API server"));
     ORCH_RETURN_IF_ERROR(ensure_objects().with_context("first objects"));
     ORCH_RETURN_IF_ERROR(start_loops());
-    ORCH_RETURN_IF_ERROR(write_admin_kubeconfig().with_context("kubeconfig"));
+    ORCH_RETURN_IF_ERROR(write_admin_kubeconfig(pki_.admin).with_context("kubeconfig"));
     api_->set_ready(true);
     return {};
   }
@@ -105,6 +106,16 @@ class ServerImpl final : public Server {
     user.name = "system:node:" + node_name;
     user.groups = {std::string(kGroupNodes), std::string(kGroupAuthenticated)};
     return make_local_client(*registry_, user, post());
+  }
+
+  Result<base::WallTime> renew_certificates() override {
+    // Others read pki_ without a lock: what is new goes where it is used.
+    auto pki = ensure_pki(pki_options(), clock_.now());
+    if (!pki.ok()) return pki.error();
+    ORCH_RETURN_IF_ERROR(http_->reload(tls_config(*pki)));
+    use_kubelet_identity(*pki);
+    ORCH_RETURN_IF_ERROR(write_admin_kubeconfig(pki->admin));
+    return pki_renewal_time(*pki);
   }
 
   Result<NodeCredentials> node_credentials(const std::string& node_name,
@@ -189,13 +200,15 @@ class ServerImpl final : public Server {
     registry_->add_hook("services", services_->hook());
     dns_ip_ = config_.cluster_dns.empty() ? services_->address(10) : config_.cluster_dns;
     AdmissionParts parts{*lookup_, authorizer_, rbac_, clock_, quota_writer()};
+    parts.not_ready_toleration_seconds = config_.default_not_ready_toleration_seconds;
+    parts.unreachable_toleration_seconds = config_.default_unreachable_toleration_seconds;
     add_default_plugins(admission_, std::move(parts));
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
     return {};
   }
 
-  Status load_pki() {
+  PkiOptions pki_options() const {
     PkiOptions options;
     options.data_dir = config_.data_dir;
     options.hostname = config_.hostname;
@@ -204,8 +217,23 @@ class ServerImpl final : public Server {
     options.node_ips = config_.node_ips;
     options.extra_names = config_.tls_san;
     if (!config_.advertise_address.empty()) options.node_ips.push_back(config_.advertise_address);
-    auto pki = ensure_pki(options, clock_.now());
+    return options;
+  }
+
+  static http::TlsConfig tls_config(const ClusterPki& pki) {
+    return {pki.serving.certificate_pem, pki.serving.key_pem, pki.client_ca.certificate_pem};
+  }
+
+  void use_kubelet_identity(const ClusterPki& pki) {
+    std::lock_guard lock(kubelet_mutex_);
+    kubelet_access_ = {pki.server_ca.certificate_pem, pki.kubelet_client.certificate_pem,
+                       pki.kubelet_client.key_pem};
+  }
+
+  Status load_pki() {
+    auto pki = ensure_pki(pki_options(), clock_.now());
     if (!pki.ok()) return pki.error();
+    use_kubelet_identity(*pki);
     pki_ = std::move(*pki);
     auto tokens = ensure_token_files(config_.data_dir, pki_.server_ca.certificate_pem, config_.token);
     if (!tokens.ok()) return tokens.error();
@@ -292,8 +320,10 @@ class ServerImpl final : public Server {
     };
     o.timers = &timers_;
     o.metrics = &metrics_;
-    o.kubelet = {pki_.server_ca.certificate_pem, pki_.kubelet_client.certificate_pem,
-                 pki_.kubelet_client.key_pem};
+    o.kubelet = [this] {
+      std::lock_guard lock(kubelet_mutex_);
+      return kubelet_access_;
+    };
     o.health = {{"datastore", [this] { return store_->health(); }, true, true},
                 {"informer-sync",
                  [this] { return synced_ ? Status() : Status(Code::kServiceUnavailable, "not synced"); },
@@ -305,14 +335,15 @@ class ServerImpl final : public Server {
       return http::Response::text(pki_.server_ca.certificate_pem);
     };
     o.join_paths["/v1-orch/node"] = [this](http::Request& request, const UserInfo& user) {
-      const ClusterFacts facts{config_.cluster_cidr, config_.service_cidr, dns_ip_, config_.cluster_domain};
+      const ClusterFacts facts{config_.cluster_cidr, config_.service_cidr, dns_ip_, config_.cluster_domain,
+                               config_.cluster_signing_duration};
       return handle_join(request, user, pki_, facts, clock_.now());
     };
     api_ = std::make_unique<ApiServer>(std::move(o));
     http::ServerOptions h;
     h.bind_address = config_.bind_address;
     h.port = config_.https_listen_port;
-    h.tls_config = {pki_.serving.certificate_pem, pki_.serving.key_pem, pki_.client_ca.certificate_pem};
+    h.tls_config = tls_config(pki_);
     h.metrics = &metrics_;
     auto server =
         http::Server::listen(std::move(h), [this](http::Request& request) { return api_->handle(request); });
@@ -344,6 +375,7 @@ class ServerImpl final : public Server {
       ControllerOptions o;
       o.cluster_cidr = config_.cluster_cidr;
       o.root_ca_pem = pki_.server_ca.certificate_pem;
+      o.node_monitor_grace_period = config_.node_monitor_grace_period;
       o.sign_secret_token = [this](const api::Object& account, std::string_view secret) {
         return issuer_->secret_token(account, secret);
       };
@@ -377,7 +409,7 @@ class ServerImpl final : public Server {
     return {};
   }
 
-  Status write_admin_kubeconfig() {
+  Status write_admin_kubeconfig(const pki::KeyPair& admin) {
     if (config_.write_kubeconfig.empty()) return {};
     const std::string host = config_.bind_address == "0.0.0.0" || config_.bind_address == "::"
                                  ? "127.0.0.1"
@@ -385,7 +417,7 @@ class ServerImpl final : public Server {
     const std::string url =
         base::cat("https://", host.find(':') == std::string::npos ? host : "[" + host + "]", ":", port());
     return server::write_kubeconfig(config_.write_kubeconfig,
-                                    make_kubeconfig(url, pki_.server_ca.certificate_pem, pki_.admin),
+                                    make_kubeconfig(url, pki_.server_ca.certificate_pem, admin),
                                     config_.write_kubeconfig_mode);
   }
 
@@ -410,6 +442,8 @@ class ServerImpl final : public Server {
   std::unique_ptr<ServiceAllocator> services_;
   std::string dns_ip_;
   ClusterPki pki_;
+  std::mutex kubelet_mutex_;
+  KubeletAccess kubelet_access_;  // under kubelet_mutex_
   std::vector<JoinToken> tokens_;
   std::vector<std::string> audiences_;
   std::unique_ptr<TokenIssuer> issuer_;

@@ -29,6 +29,12 @@ struct ServerConfig {
   std::string cluster_domain = "cluster.local";
   std::string service_node_port_range = "30000-32767";
   std::string scheduler_strategy = "LeastAllocated";  // or MostAllocated: bin packing
+  /// A node silent for so long becomes Unknown and is tainted unreachable.
+  base::Duration node_monitor_grace_period = std::chrono::seconds(50);
+  /// How long pods that say nothing about it stay on a node that is not ready or silent.
+  int64_t default_not_ready_toleration_seconds = 300, default_unreachable_toleration_seconds = 300;
+  /// Of the certificates that nodes are given.
+  std::chrono::seconds cluster_signing_duration = std::chrono::hours(24 * 365);
   bool disable_scheduler = false, disable_controller_manager = false;
   std::string hostname;
   std::vector<std::string> node_ips;
@@ -55,6 +61,9 @@ class Server {
   virtual std::unique_ptr<client::Client> node_client(const std::string& node_name) = 0;
   virtual base::Result<NodeCredentials> node_credentials(const std::string& node_name,
                                                          const std::vector<std::string>& addresses) = 0;
+  /// Issues anew what is due of the control plane's certificates, and shows the new ones from now on. Gives
+  /// when to call again.
+  virtual base::Result<base::WallTime> renew_certificates() = 0;
   /// The resolved --cluster-dns.
   virtual std::string cluster_dns() const = 0;
   /// Text of the node join token, K10….

@@ -1,7 +1,6 @@
 #!/bin/bash
 # An unmodified kubectl against a server with its node: one Deployment, its Service, and the verbs people use.
 . "$(dirname "$0")/lib.sh"
-root=$(cd "$(dirname "$0")/../.." && pwd)
 
 start_server
 eventually 30 "the server is ready" k get --raw /readyz

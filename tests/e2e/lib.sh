@@ -5,7 +5,15 @@ name=$(basename "$0" .sh)
 work=${E2E_DIR:-${ORCH_ROOT:-$PWD}/build/e2e}/$name
 port=${E2E_PORT:-16443}
 failed=0
+root=$(cd "$(dirname "$0")/../.." && pwd)
 export KUBECONFIG=$work/kubeconfig
+# A script that sets LAB first has its server and nodes in namespaces of their own, where they touch nothing of
+# this machine's network: see scripts/two-nodes.sh.
+if [ -n "${LAB:-}" ]; then
+  export LAB_NAME=${E2E_LAB_NAME:-orch-e2e} LAB_NET=${E2E_LAB_NET:-192.168.91}
+  export LAB_DIR=$work/lab LAB_IMAGES=$IMAGES KUBECONFIG=$work/lab/kubeconfig.yaml
+fi
+lab() { timeout 100 "$root/scripts/two-nodes.sh" "$@" >>"$work/lab.log" 2>&1; }
 
 ok() { echo "ok $name: $1"; }
 not_ok() {
@@ -66,6 +74,12 @@ stop_server() { # [SIGNAL]
 }
 # Everything this script started ends with it: the server, its containers and its containerd.
 clean_up() {
+  trap - EXIT
+  if [ -n "${LAB:-}" ]; then
+    [ $failed = 0 ] || tail -qn 15 "$work"/lab/*/agent.log "$work/lab.log" | cut -c1-300 | sed 's/^/  # /'
+    lab down
+    return
+  fi
   stop_server
   local run socket
   for run in /run/orch-*; do
@@ -82,6 +96,8 @@ clean_up() {
   [ $failed = 0 ] || tail -n 15 "$work/orch.log" | cut -c1-300 | sed 's/^/  # /'
 }
 trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+[ -z "${LAB:-}" ] || [ ! -d "$work/lab" ] || lab down
 # Volumes of pods in memory stay mounted when a run was cut short.
 awk -v work="$work/" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount"; done
 rm -rf "$work"

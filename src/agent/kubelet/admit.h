@@ -1,22 +1,17 @@
 // Whether a node takes a pod that was bound to it: the scheduler may have been passed by, or been behind.
-// Pure.
+// Pure. As pkg/kubelet/lifecycle/predicate.go of Kubernetes judges, by the rules of api/placement.h.
 #pragma once
 
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "agent/kubelet/plan.h"
-#include "agent/kubelet/resources.h"
+#include "api/placement.h"
 
 namespace orch::agent {
 
-struct NodeRoom {
-  int64_t milli_cpu = 0, memory = 0, pods = 0;  // allocatable
-  std::vector<PodResources> used;               // by pods that are there and have not ended
-};
-
-/// Reason and message as the kubelet fails such a pod ("OutOfcpu", …); nothing when it fits.
-std::optional<Waiting> rejection(const Pod& pod, const NodeRoom& room);
+/// Reason and message with which such a pod fails ("OutOfcpu", "NodeAffinity", "NodePorts",
+/// "TaintToleration", "PodOSNotSupported", …); nothing when the node takes it. `node` is this node with the
+/// pods that are there and have not ended, the one in question not among them.
+std::optional<Waiting> rejection(const Pod& pod, const api::PodInfo& wants, const api::NodeInfo& node);
 
 }  // namespace orch::agent

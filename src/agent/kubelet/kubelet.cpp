@@ -6,7 +6,6 @@
 #include "agent/kubelet/admit.h"
 #include "agent/kubelet/container_config.h"
 #include "agent/kubelet/kubelet_rep.h"
-#include "api/quantity.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -27,6 +26,8 @@ constexpr size_t kTurnThreads = 16, kStopThreads = 128;
 constexpr seconds kRuntimeWait{60};
 /// How often a runtime without events is listed: soon after something changed, then ever rarer.
 constexpr milliseconds kRelistMin{500}, kRelistMax{10000};
+
+const client::ResourceRef kNodes{"", "v1", "nodes"};
 
 client::ListOptions pods_of(const std::string& node) {
   client::ListOptions options;
@@ -50,7 +51,8 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
       logs(d.runtime, config.log_max_bytes, config.log_max_files),
       services(d.informers.get({"", "v1", "services"})),
       service_env(services, files, config.root_dir + "/state/services"),
-      pods(d.informers.get({"", "v1", "pods"}, pods_of(config.node_name))) {
+      pods(d.informers.get({"", "v1", "pods"}, pods_of(config.node_name))),
+      nodes(d.informers.get(kNodes)) {
   objects = std::make_unique<ObjectCache>(d.client, d.timers, files, config.root_dir + "/state/objects",
                                           [this](const std::string& uid) {
                                             with_worker(uid, [](PodWorker& w) { w.volumes_changed(); });
@@ -72,7 +74,9 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
   context->allocatable = {std::string(string_at(allocatable, {"cpu"})),
                           std::string(string_at(allocatable, {"memory"})),
                           std::string(string_at(allocatable, {"ephemeral-storage"}))};
-  context->admit = [this, allocatable](const Pod& pod) { return room_for(pod, allocatable); };
+  const Json tree = new_node(config, machine, Json{{"allocatable", allocatable}});
+  if (auto made = api::Object::from_tree(tree); made.ok()) initial_node = std::move(*made);
+  context->admit = [this](const Pod& pod, const api::PodInfo& wants) { return admit(pod, wants); };
   context->host_ips = [this] { return node->addresses(); };
   context->notify = [this](const std::string& uid) { notify(uid); };
   context->stopped = [this](const std::string& uid, const std::string& id, bool ok) {
@@ -169,16 +173,23 @@ void Kubelet::Rep::run_turn(const std::string& uid) {
   }
 }
 
-std::optional<Waiting> Kubelet::Rep::room_for(const Pod& pod, const Json& allocatable) {
-  NodeRoom room;
-  room.milli_cpu = api::Quantity::of(base::find_path(allocatable, {"cpu"})).milli_value();
-  room.memory = api::Quantity::of(base::find_path(allocatable, {"memory"})).value();
-  room.pods = config.max_pods;
+api::NodeInfo Kubelet::Rep::node_beside(const ObjectPtr& object, std::string_view uid) const {
+  api::NodeInfo node;
+  node.set_node(object);
   std::lock_guard lock(mutex);
-  for (const auto& [uid, slot] : slots) {
-    if (uid != pod.uid() && slot.worker->active()) room.used.push_back(slot.worker->requests());
+  for (const auto& [other, slot] : slots) {
+    if (other != uid && slot.worker->active()) node.add_pod(slot.worker->wants());
   }
-  return rejection(pod, room);
+  return node;
+}
+
+std::optional<Waiting> Kubelet::Rep::admit(const Pod& pod, const api::PodInfo& wants) {
+  const ObjectPtr cached = nodes.get({}, config.node_name);
+  auto why = rejection(pod, wants, node_beside(cached != nullptr ? cached : initial_node, pod.uid()));
+  if (!why || why->reason != "NodeAffinity") return why;
+  // The pod may have been bound by labels that the view here does not have yet.
+  const auto fresh = deps.client.get(kNodes, {}, config.node_name);
+  return fresh.ok() ? rejection(pod, wants, node_beside(*fresh, pod.uid())) : why;
 }
 
 // --- The runtime ------------------------------------------------------------------------------------
@@ -210,20 +221,22 @@ void Kubelet::Rep::on_event(const ContainerEvent& event) {
   const std::string id = event.container_id.empty() ? event.sandbox_id : event.container_id;
   if (cache.owner(id).empty()) return;
   std::lock_guard lock(mutex);
-  if (!stopping) turns->post([this, id] { refresh(id, 0); });
+  const bool stopped = event.type == ContainerEvent::Type::kStopped;
+  if (!stopping) turns->post([this, id, stopped] { refresh(id, stopped, 0); });
 }
 
-/// An event can be ahead of what the runtime's own listing shows: asks again until that changed.
-void Kubelet::Rep::refresh(const std::string& id, int attempt) {
-  constexpr int kAttempts = 11;
+/// An event can be ahead of what the runtime's own listing shows: asks again until that has changed, and
+/// after the news of an end until the end shows, because there will be no other news of it.
+void Kubelet::Rep::refresh(const std::string& id, bool stopped, int attempt) {
+  constexpr int kAttempts = 11, kAttemptsForEnd = 70, kMostDoublings = 10;
   bool changed = false;
   const std::string uid = cache.refresh(id, &changed);
   if (uid.empty()) return;
-  if (changed) {
-    notify(uid);
-  } else if (attempt < kAttempts) {
-    after(milliseconds(1) * (1 << attempt), [this, id, attempt] { refresh(id, attempt + 1); });
-  }
+  if (changed) notify(uid);
+  if (stopped ? cache.ended(id) : changed) return;
+  if (attempt >= (stopped ? kAttemptsForEnd : kAttempts)) return;
+  after(milliseconds(1) * (1 << std::min(attempt, kMostDoublings)),
+        [this, id, stopped, attempt] { refresh(id, stopped, attempt + 1); });
 }
 
 void Kubelet::Rep::resync() {
@@ -355,6 +368,7 @@ Status Kubelet::start() {
   if (const Status made = r.cgroups.prepare(); !made.ok() && r.config.fail_cgroups) return made;
   ORCH_RETURN_IF_ERROR(r.first_list());
   r.services.start();
+  r.nodes.start();
   r.pods.start();  // makes workers; their turns wait for `started`
   if (!r.pods.synced()) {
     for (const ObjectPtr& pod : r.state.load()) r.upsert(pod);

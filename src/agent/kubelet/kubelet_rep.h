@@ -32,12 +32,14 @@ struct Kubelet::Rep {
   void run_turn(const std::string& uid);
   void with_worker(const std::string& uid, const std::function<void(PodWorker&)>& use);
 
-  std::optional<Waiting> room_for(const Pod& pod, const Json& allocatable);
+  std::optional<Waiting> admit(const Pod& pod, const api::PodInfo& wants);
+  /// This node as the API has it, or as it will register; with the pods that are here but `uid`.
+  api::NodeInfo node_beside(const api::ObjectPtr& object, std::string_view uid) const;
 
   // --- The runtime ---
   base::Status first_list();
   void on_event(const ContainerEvent& event);
-  void refresh(const std::string& id, int attempt);
+  void refresh(const std::string& id, bool stopped, int attempt);
   void resync();
   void relist_later(std::chrono::milliseconds delay);
   void adopt_orphans();
@@ -60,6 +62,8 @@ struct Kubelet::Rep {
   client::Informer& services;
   ServiceEnv service_env;
   client::Informer& pods;
+  client::Informer& nodes;
+  api::ObjectPtr initial_node;  // what registers, for as long as the API's is not known
 
   std::mutex admission;  // see NodeContext; taken before `mutex`
   mutable std::mutex mutex;

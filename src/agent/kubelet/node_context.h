@@ -20,6 +20,7 @@
 #include "agent/kubelet/status_writer.h"
 #include "agent/kubelet/tokens.h"
 #include "agent/kubelet/volumes.h"
+#include "api/placement.h"
 #include "base/clock.h"
 #include "base/threads.h"
 #include "base/timer.h"
@@ -44,12 +45,12 @@ struct NodeContext {
   Prober& prober;
   ServiceEnv& services;
   base::ThreadPool& stops;  // blocking stops of containers
-  std::mutex& admission;    // held from asking for room until it is taken
+  std::mutex& admission;    // held from asking to be admitted until the room is taken
   int64_t memory_capacity = 0;
   NodeResources allocatable;
   std::function<std::vector<std::string>()> host_ips;
-  /// Whether there is room for a pod that was not here before: the reason if not.
-  std::function<std::optional<Waiting>(const Pod& pod)> admit;
+  /// Whether the node takes a pod that was not here before: the reason if not.
+  std::function<std::optional<Waiting>(const Pod& pod, const api::PodInfo& wants)> admit;
   /// Runs the pod's worker again soon.
   std::function<void(const std::string& uid)> notify;
   /// A blocking stop of one of the pod's containers ended; notifies too.

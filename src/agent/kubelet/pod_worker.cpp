@@ -137,10 +137,14 @@ void PodWorker::begin(const Pod& pod) {
     }
   }
   const PodRuntime runtime = node_.cache.pod(uid_);
-  const bool known = !runtime.sandboxes.empty() || !runtime.containers.empty();
+  // Admitted once, a pod stays so: labels may have changed since, and after a reboot without the server
+  // nobody knows the node's.
+  const bool known = !runtime.sandboxes.empty() || !runtime.containers.empty() ||
+                     !string_at(*status_, {"startTime"}).empty();
+  const api::PodPtr wants = api::read_pod(object());
   std::lock_guard admission(node_.admission);
   if (!known && !pod.deleting() && !pod.phase_is_terminal() && in_api_) {
-    if (const auto why = node_.admit(pod)) {
+    if (const auto why = node_.admit(pod, *wants)) {
       node_.events.warning(event_object(pod), why->reason, why->message);
       end_reason_ = why->reason;
       end_message_ = "Pod was rejected: " + why->message;
@@ -149,12 +153,12 @@ void PodWorker::begin(const Pod& pod) {
   }
   std::lock_guard lock(mutex_);
   active_ = true;
-  requests_ = pod_resources(pod);
+  wants_ = wants;
 }
 
-PodResources PodWorker::requests() const {
+api::PodPtr PodWorker::wants() const {
   std::lock_guard lock(mutex_);
-  return requests_;
+  return wants_;
 }
 
 bool PodWorker::turn() {

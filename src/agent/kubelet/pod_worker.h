@@ -13,8 +13,8 @@
 #include "agent/kubelet/plan.h"
 #include "agent/kubelet/pod_starter.h"
 #include "agent/kubelet/pod_status.h"
-#include "agent/kubelet/resources.h"
 #include "api/object.h"
+#include "api/placement.h"
 
 namespace orch::agent {
 
@@ -44,8 +44,8 @@ class PodWorker {
   std::shared_ptr<const Json> status() const;
   /// Whether it uses the node's resources: admitted and not ended.
   bool active() const;
-  /// What it asks for; valid while active().
-  PodResources requests() const;
+  /// What it asks of its node; null before the first turn.
+  api::PodPtr wants() const;
 
  private:
   struct Inbox {
@@ -56,7 +56,7 @@ class PodWorker {
   };
   void take_inbox();
   void check_deadline(const Pod& pod);
-  /// At the first turn: adopts what runs, or asks whether there is room.
+  /// At the first turn: adopts what was here before, or asks whether the node takes the pod.
   void begin(const Pod& pod);
   /// Plans and acts until there is nothing more to do at once.
   void act(const Pod& pod);
@@ -85,7 +85,7 @@ class PodWorker {
   api::ObjectPtr object_;               // under mutex_
   std::shared_ptr<const Json> status_;  // under mutex_; last reported, never null
   bool active_ = false;                 // under mutex_
-  PodResources requests_;               // under mutex_
+  api::PodPtr wants_;                   // under mutex_
 
   // Only in turns.
   PodFacts facts_;

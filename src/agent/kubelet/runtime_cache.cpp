@@ -10,6 +10,16 @@ bool same(const ContainerStatus& a, const ContainerStatus& b) {
 
 bool same(const SandboxStatus& a, const SandboxStatus& b) { return a.ready == b.ready && a.ips == b.ips; }
 
+// Two may ask about the same thing at once, and the older answer may come last. What has ended never runs
+// again, so such an answer is known by that.
+bool is_older(const ContainerStatus& answer, const ContainerStatus& known) {
+  if (known.state == ContainerState::kExited) return answer.state != ContainerState::kExited;
+  return known.state == ContainerState::kRunning && answer.state == ContainerState::kCreated;
+}
+bool is_older(const SandboxStatus& answer, const SandboxStatus& known) {
+  return answer.ready && !known.ready;
+}
+
 }  // namespace
 
 base::Result<std::set<std::string>> RuntimeCache::relist() {
@@ -96,7 +106,7 @@ std::string RuntimeCache::refresh(const std::string& id, bool* changed) {
   status->sandbox_id = sandbox;
   std::lock_guard lock(mutex_);
   const auto it = containers_.find(id);
-  if (it == containers_.end()) return uid;
+  if (it == containers_.end() || is_older(*status, it->second)) return uid;
   *changed = !same(it->second, *status);
   it->second = std::move(*status);
   return uid;
@@ -112,7 +122,7 @@ void RuntimeCache::refresh_sandbox(const std::string& id, bool* changed) {
   }
   std::lock_guard lock(mutex_);
   const auto it = sandboxes_.find(id);
-  if (it == sandboxes_.end()) return;
+  if (it == sandboxes_.end() || is_older(*status, it->second)) return;
   *changed = !same(it->second, *status);
   it->second = std::move(*status);
 }
@@ -142,6 +152,8 @@ std::vector<std::string> RuntimeCache::pods() const {
 void RuntimeCache::add_sandbox(const SandboxStatus& status) {
   const std::string uid(label_of(status.labels, label::kPodUid));
   std::lock_guard lock(mutex_);
+  const auto known = sandboxes_.find(status.id);
+  if (known != sandboxes_.end() && is_older(status, known->second)) return;
   sandboxes_[status.id] = status;
   owners_[status.id] = uid;
   sandboxes_of_[uid].insert(status.id);
@@ -150,6 +162,8 @@ void RuntimeCache::add_sandbox(const SandboxStatus& status) {
 void RuntimeCache::add_container(const ContainerStatus& status) {
   const std::string uid(label_of(status.labels, label::kPodUid));
   std::lock_guard lock(mutex_);
+  const auto known = containers_.find(status.id);
+  if (known != containers_.end() && is_older(status, known->second)) return;
   containers_[status.id] = status;
   owners_[status.id] = uid;
   containers_of_[uid].insert(status.id);
@@ -168,6 +182,14 @@ void RuntimeCache::remove(const std::string& id) {
   sandboxes_.erase(id);
   containers_.erase(id);
   owners_.erase(it);
+}
+
+bool RuntimeCache::ended(const std::string& id) const {
+  std::lock_guard lock(mutex_);
+  if (const auto c = containers_.find(id); c != containers_.end())
+    return c->second.state == ContainerState::kExited;
+  const auto s = sandboxes_.find(id);
+  return s == sandboxes_.end() || !s->second.ready;
 }
 
 std::string RuntimeCache::owner(const std::string& id) const {

@@ -31,6 +31,8 @@ class RuntimeCache {
   void add_sandbox(const SandboxStatus& status);
   void add_container(const ContainerStatus& status);
   void remove(const std::string& id);
+  /// The container or sandbox is known not to run any more, or not known at all.
+  bool ended(const std::string& id) const;
   /// Null when unknown: uid of the pod that a container or sandbox is of.
   std::string owner(const std::string& id) const;
 

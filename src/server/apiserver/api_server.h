@@ -59,7 +59,7 @@ struct ApiServerOptions {
   std::function<std::string()> openid_configuration, jwks;
   base::Timers* timers = nullptr;
   base::Metrics* metrics = nullptr;
-  KubeletAccess kubelet;
+  std::function<KubeletAccess()> kubelet;  // changes when its certificate is renewed
   std::vector<HealthCheck> health;
   /// Exact paths outside the API: open to everybody before authentication, or for authenticated users that
   /// the handler itself checks.

@@ -128,7 +128,7 @@ http::Response ApiServer::do_log(Call& call) {
     none.content_type.clear();
     return none;
   }
-  auto target = kubelet_target(registry_, o_.kubelet, node);
+  auto target = kubelet_target(registry_, o_.kubelet(), node);
   if (!target.ok()) return http::Response::from_status(target.error());
   if (query_bool(info.query, "insecureSkipTLSVerifyBackend").value_or(false)) {
     target->dial.tls_config.insecure = true;
@@ -170,7 +170,7 @@ http::Response ApiServer::do_connect(Call& call) {
     return http::Response::from_status(
         Status(Code::kBadRequest, base::cat("pod ", info.name, " does not have a host assigned")));
   }
-  auto target = kubelet_target(registry_, o_.kubelet, node);
+  auto target = kubelet_target(registry_, o_.kubelet(), node);
   if (!target.ok()) return http::Response::from_status(target.error());
   if (!http::is_upgrade_request(call.request))
     return http::Response::from_status(Status(Code::kBadRequest, "Upgrade request required"));

@@ -157,7 +157,7 @@ Result<ForwardTarget> ApiServer::pod_target(const std::string& ns, const std::st
 Result<ForwardTarget> ApiServer::node_target(const std::string& id) {
   const auto wanted = split_proxy_name(id);
   if (!wanted) return Status(Code::kBadRequest, base::cat("invalid node request ", api::go_quote(id)));
-  auto target = kubelet_target(registry_, o_.kubelet, wanted->name);
+  auto target = kubelet_target(registry_, o_.kubelet(), wanted->name);
   if (!target.ok()) return target;
   if (wanted->port.empty() || port_number(wanted->port) == target->dial.port) return target;
   // Another server of the node's: our identity is the kubelet's to see alone.

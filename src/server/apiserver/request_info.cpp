@@ -68,11 +68,11 @@ Attributes RequestInfo::attributes(const UserInfo& user) const {
   a.subresource = subresource;
   a.ns = ns;
   a.name = name;
-  if (name.empty() && (verb == "list" || verb == "watch" || verb == "deletecollection")) {
-    // A list or watch of one name is authorized as that name.
+  if (verb == "list" || verb == "watch" || verb == "deletecollection") {
     a.field_selector = query.get("fieldSelector");
+    // A list or watch of one name is authorized as that name.
     auto selector = api::FieldSelector::parse(a.field_selector);
-    if (selector.ok()) a.name = std::string(selector->exact("metadata.name"));
+    if (name.empty() && selector.ok()) a.name = std::string(selector->exact("metadata.name"));
   }
   a.path = path;
   return a;

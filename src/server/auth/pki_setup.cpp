@@ -217,15 +217,19 @@ base::Status write_kubeconfig(const std::string& path, const std::string& conten
 }
 
 base::Result<std::string> sign_node_client(const ClusterPki& pki, const std::string& csr_pem,
-                                           const std::string& node_name, base::WallTime now) {
-  return pki::sign_csr(pki.client_ca, csr_pem, client_request("system:node:" + node_name, {"system:nodes"}),
-                       std::max(now, kEarliest));
+                                           const std::string& node_name, std::chrono::seconds lifetime,
+                                           base::WallTime now) {
+  pki::CertificateRequest granted = client_request("system:node:" + node_name, {"system:nodes"});
+  granted.lifetime = lifetime;
+  return pki::sign_csr(pki.client_ca, csr_pem, granted, std::max(now, kEarliest));
 }
 
 base::Result<std::string> sign_node_serving(const ClusterPki& pki, const std::string& csr_pem,
                                             const std::string& node_name,
-                                            const std::vector<std::string>& addresses, base::WallTime now) {
+                                            const std::vector<std::string>& addresses,
+                                            std::chrono::seconds lifetime, base::WallTime now) {
   pki::CertificateRequest granted;
+  granted.lifetime = lifetime;
   granted.common_name = "system:node:" + node_name;
   granted.organizations = {std::string("system:nodes")};
   granted.server = true;
@@ -238,6 +242,17 @@ base::Result<std::string> sign_node_serving(const ClusterPki& pki, const std::st
     }
   }
   return pki::sign_csr(pki.server_ca, csr_pem, granted, std::max(now, kEarliest));
+}
+
+base::Result<base::WallTime> pki_renewal_time(const ClusterPki& pki) {
+  base::WallTime first = base::WallTime::max();
+  for (const pki::KeyPair* leaf : {&pki.serving, &pki.admin, &pki.controller_manager, &pki.scheduler,
+                                   &pki.kubelet_client, &pki.proxy_client}) {
+    const auto info = pki::parse_certificate(leaf->certificate_pem);
+    if (!info.ok()) return info.error();
+    first = std::min<base::WallTime>(first, info->not_after - kRenewBefore);
+  }
+  return first;
 }
 
 }  // namespace orch::server

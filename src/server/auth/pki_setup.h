@@ -49,9 +49,14 @@ base::Status write_kubeconfig(const std::string& path, const std::string& conten
 /// system:nodes, and as a server of that name and these addresses. kBadRequest for a request whose signature
 /// is wrong.
 base::Result<std::string> sign_node_client(const ClusterPki& pki, const std::string& csr_pem,
-                                           const std::string& node_name, base::WallTime now);
+                                           const std::string& node_name, std::chrono::seconds lifetime,
+                                           base::WallTime now);
 base::Result<std::string> sign_node_serving(const ClusterPki& pki, const std::string& csr_pem,
                                             const std::string& node_name,
-                                            const std::vector<std::string>& addresses, base::WallTime now);
+                                            const std::vector<std::string>& addresses,
+                                            std::chrono::seconds lifetime, base::WallTime now);
+
+/// When ensure_pki has something to renew next.
+base::Result<base::WallTime> pki_renewal_time(const ClusterPki& pki);
 
 }  // namespace orch::server

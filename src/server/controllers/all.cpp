@@ -20,7 +20,7 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.push_back(make_service_account_controller());
   out.push_back(make_root_ca_controller(options.root_ca_pem));
   out.push_back(make_node_ipam_controller(options.cluster_cidr));
-  out.push_back(make_node_lifecycle_controller(clock));
+  out.push_back(make_node_lifecycle_controller(clock, options.node_monitor_grace_period));
   out.push_back(make_taint_eviction_controller(clock));
   out.push_back(make_pod_gc_controller(clock));
   out.push_back(make_replicaset_controller());

@@ -64,14 +64,7 @@ Json daemon_pod(const Daemon& d, const std::string& node, const std::string& nam
 Fit fits(const scheduler::PodInfo& pod, const scheduler::NodeInfo& node) {
   Fit fit;
   if (!pod.node_name.empty() && pod.node_name != node.name) return fit;
-  for (const auto& [key, value] : pod.node_selector) {
-    auto it = node.labels.find(key);
-    if (it == node.labels.end() || it->second != value) return fit;
-  }
-  if (pod.has_required_affinity && std::none_of(pod.required.begin(), pod.required.end(),
-                                                [&](const auto& t) { return matches(t, node); })) {
-    return fit;
-  }
+  if (!api::affinity_allows(pod, node)) return fit;
   bool schedule = true, execute = true;
   for (const auto& taint : node.taints) {
     if (pod.tolerates(taint)) continue;

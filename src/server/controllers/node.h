@@ -11,11 +11,11 @@
 
 namespace orch::server {
 
-/// Watches heartbeats (leases in kube-node-lease): a node silent for 40 seconds of `clock`'s monotonic time,
+/// Watches heartbeats (leases in kube-node-lease): a node silent for `grace` of `clock`'s monotonic time,
 /// which no clock jump can fake, becomes Unknown and is tainted unreachable, and its pods are not ready any
 /// more. Keeps the taints that follow from conditions and spec.unschedulable. While no node at all is ready
 /// none is tainted so that pods would be evicted.
-Controller make_node_lifecycle_controller(const base::Clock& clock);
+Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace);
 /// Deletes pods that do not tolerate a NoExecute taint of their node, when their toleration has lasted long
 /// enough on `clock`'s monotonic time.
 Controller make_taint_eviction_controller(const base::Clock& clock);

@@ -13,8 +13,8 @@ namespace orch::server {
 
 namespace {
 
-/// How long a node may be silent; one that never told its status has longer to start.
-constexpr std::chrono::seconds kGrace{40}, kStartGrace{60};
+/// How long a node that never told its status may be silent: it has longer to start.
+constexpr std::chrono::seconds kStartGrace{60};
 constexpr const char* kLeaseNamespace = "kube-node-lease";
 
 Json taint(const char* key, const char* effect) { return {{"key", key}, {"effect", effect}}; }
@@ -147,7 +147,7 @@ bool all_down(const View& view, const std::string& node, const Json& as_planned)
 }
 
 Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::MonoTime mono,
-                    KnownNodes& known) {
+                    base::Duration usual_grace, KnownNodes& known) {
   Plan plan;
   api::ObjectPtr object = view.get(kNodes, "", key.name);
   if (object == nullptr) {
@@ -168,7 +168,7 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
   // A write of the node's status is a sign of life too.
   const Json* ready = api::find_condition(before, "Ready");
   if (ready != nullptr) renewed += base::string_at(*ready, {"lastHeartbeatTime"});
-  const base::Duration grace = ready != nullptr ? kGrace : kStartGrace;
+  const base::Duration grace = ready != nullptr ? usual_grace : kStartGrace;
   const base::Duration silent = mono - known.last_heartbeat(key.name, renewed, mono);
   Json node = before;
   if (silent >= grace) {
@@ -250,15 +250,15 @@ std::vector<Json> condition_taints(const Json& node, bool evict) {
   return out;
 }
 
-Controller make_node_lifecycle_controller(const base::Clock& clock) {
+Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace) {
   Controller c;
   c.name = "node-controller";
   c.sources = {{kNodes, node_keys, {}},
                {kLeases, lease_keys, {}},
                {kPods, nullptr, {{kPodsOnNode, pods_on_node_index()}}}};
-  c.plan = [known = std::make_shared<KnownNodes>(), &clock](const View& view, const Key& key,
-                                                            base::WallTime now) {
-    return plan_lifecycle(view, key, now, clock.mono(), *known);
+  c.plan = [known = std::make_shared<KnownNodes>(), grace, &clock](const View& view, const Key& key,
+                                                                   base::WallTime now) {
+    return plan_lifecycle(view, key, now, clock.mono(), grace, *known);
   };
   return c;
 }

@@ -1,5 +1,4 @@
 // NodeAffinity: spec.nodeSelector and spec.affinity.nodeAffinity, required and preferred.
-#include <algorithm>
 #include <set>
 
 #include "server/scheduler/plugins/plugins.h"
@@ -25,15 +24,7 @@ class NodeAffinity final : public Plugin {
   std::string_view name() const override { return "NodeAffinity"; }
   uint32_t helped_by() const override { return kNodeAdded | kNodeLabels | kPodChanged; }
   Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
-    bool fits = std::all_of(pod.node_selector.begin(), pod.node_selector.end(), [&](const auto& wanted) {
-      auto it = node.labels.find(wanted.first);
-      return it != node.labels.end() && it->second == wanted.second;
-    });
-    if (fits && pod.has_required_affinity) {
-      fits = std::any_of(pod.required.begin(), pod.required.end(),
-                         [&](const NodeTerm& term) { return matches(term, node); });
-    }
-    if (fits) return Verdict::kFits;
+    if (api::affinity_allows(pod, node)) return Verdict::kFits;
     reasons.emplace_back("node(s) didn't match Pod's node affinity/selector");
     return Verdict::kUnsuitable;
   }

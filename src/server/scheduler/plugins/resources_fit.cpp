@@ -17,32 +17,15 @@ class ResourcesFit final : public Plugin {
   std::string_view name() const override { return "NodeResourcesFit"; }
   uint32_t helped_by() const override { return kNodeAdded | kNodeAllocatable | kPodGone | kPodChanged; }
   Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
-    const Resources& want = pod.requests;
-    const Resources& have = node.allocatable;
-    const Resources& used = node.requested;
     Verdict verdict = Verdict::kFits;
-    if (static_cast<int64_t>(node.pods.size()) + 1 > node.allowed_pods) {
-      reasons.emplace_back("Too many pods");
-      verdict = Verdict::kOccupied;
-    }
-    auto need = [&](std::string_view name, int64_t asked, int64_t capacity, int64_t taken) {
-      if (asked <= 0 || asked <= capacity - taken) return;
-      reasons.push_back(base::cat("Insufficient ", name));
+    for (const api::Shortage& s : api::shortages(pod, node)) {
+      reasons.push_back(s.resource == "pods" ? "Too many pods" : base::cat("Insufficient ", s.resource));
       // More than the whole node: no pod needs to go for that.
-      if (asked > capacity) {
+      if (s.requested > s.capacity && s.resource != "pods") {
         verdict = Verdict::kUnsuitable;
       } else if (verdict == Verdict::kFits) {
         verdict = Verdict::kOccupied;
       }
-    };
-    need("cpu", want.milli_cpu, have.milli_cpu, used.milli_cpu);
-    need("memory", want.memory, have.memory, used.memory);
-    need("ephemeral-storage", want.ephemeral_storage, have.ephemeral_storage, used.ephemeral_storage);
-    for (const auto& [name, n] : want.scalars) {
-      auto all = have.scalars.find(name);
-      auto taken = used.scalars.find(name);
-      need(name, n, all == have.scalars.end() ? 0 : all->second,
-           taken == used.scalars.end() ? 0 : taken->second);
     }
     return verdict;
   }

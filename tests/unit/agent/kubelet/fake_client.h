@@ -17,6 +17,10 @@ using client::ResourceRef;
 
 class FakeClient final : public client::Client {
  public:
+  /// Set before use: what post() answers in place of a token that never ends.
+  std::function<base::Result<Json>(std::string_view name, std::string_view subresource, const Json& body)>
+      answer_post;
+
   base::Result<api::ObjectPtr> get(const ResourceRef& r, std::string_view ns,
                                    std::string_view name) override {
     std::lock_guard lock(mutex_);
@@ -97,7 +101,8 @@ class FakeClient final : public client::Client {
   }
 
   base::Result<Json> post(const ResourceRef&, std::string_view, std::string_view name,
-                          std::string_view subresource, const Json&) override {
+                          std::string_view subresource, const Json& body) override {
+    if (answer_post) return answer_post(name, subresource, body);
     if (subresource == "token") {
       return Json{
           {"status",

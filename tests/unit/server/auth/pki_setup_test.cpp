@@ -139,18 +139,19 @@ TEST_CASE("node certificates say what the server says, not what is asked") {
   wish.organizations = {"system:masters"};
   wish.dns_names = {"kubernetes"};
   const std::string csr = *pki::make_csr(pki::generate_key(), wish);
-  auto client = sign_node_client(*made, csr, "n1", clock.now());
+  auto client = sign_node_client(*made, csr, "n1", std::chrono::hours(2), clock.now());
   REQUIRE(client.ok());
   auto info = pki::parse_certificate(*client);
   CHECK(info->common_name == "system:node:n1");
   CHECK(info->organizations == std::vector<std::string>{"system:nodes"});
   CHECK(info->dns_names.empty());
-  auto serving = sign_node_serving(*made, csr, "n1", {"10.0.0.7", "n1.lan"}, clock.now());
+  auto serving =
+      sign_node_serving(*made, csr, "n1", {"10.0.0.7", "n1.lan"}, std::chrono::hours(2), clock.now());
   REQUIRE(serving.ok());
   auto names = pki::parse_certificate(*serving);
   CHECK(names->dns_names == std::vector<std::string>{"n1", "n1.lan"});
   CHECK(names->ip_addresses == std::vector<std::string>{"10.0.0.7"});
-  CHECK_FALSE(sign_node_client(*made, "rubbish", "n1", clock.now()).ok());
+  CHECK_FALSE(sign_node_client(*made, "rubbish", "n1", std::chrono::hours(2), clock.now()).ok());
 }
 
 TEST_CASE("the kubeconfig is written with its mode, once") {

@@ -1,4 +1,4 @@
-#include "server/scheduler/types.h"
+#include "api/placement.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -7,20 +7,20 @@
 #include "api/quantity.h"
 #include "base/json.h"
 
-namespace orch::server::scheduler {
+namespace orch::api {
 
 namespace {
 
 constexpr int64_t kDefaultMilliCpu = 100;
 constexpr int64_t kDefaultMemory = 200 * 1024 * 1024;
 
-int64_t amount(const Json& value) { return api::Quantity::of(&value).value(); }
+int64_t amount(const Json& value) { return Quantity::of(&value).value(); }
 
 Resources read_resources(const Json& list) {
   Resources r;
   for (const auto& [name, value] : list.items()) {
     if (name == "cpu") {
-      r.milli_cpu = api::Quantity::of(&value).milli_value();
+      r.milli_cpu = Quantity::of(&value).milli_value();
     } else if (name == "memory") {
       r.memory = amount(value);
     } else if (name == "ephemeral-storage") {
@@ -158,7 +158,7 @@ bool PodInfo::tolerates(const Taint& taint) const {
   });
 }
 
-PodPtr read_pod(const api::ObjectPtr& object) {
+PodPtr read_pod(const ObjectPtr& object) {
   const Json tree = object->tree();
   const Json& spec = base::object_at(tree, {"spec"});
   auto pod = std::make_shared<PodInfo>();
@@ -194,7 +194,7 @@ PodPtr read_pod(const api::ObjectPtr& object) {
   return pod;
 }
 
-void NodeInfo::set_node(const api::ObjectPtr& node) {
+void NodeInfo::set_node(const ObjectPtr& node) {
   object = node;
   name = node->name();
   labels.clear();
@@ -269,6 +269,14 @@ bool matches_one(const NodeRequirement& r, const NodeInfo& node) {
   return r.op == Op::kGt ? a > b : a < b;
 }
 
+/// The unspecified address stands for every address.
+bool clash(const HostPort& a, const HostPort& b) {
+  const auto& [ip_a, protocol_a, port_a] = a;
+  const auto& [ip_b, protocol_b, port_b] = b;
+  return port_a == port_b && protocol_a == protocol_b &&
+         (ip_a == ip_b || ip_a == "0.0.0.0" || ip_b == "0.0.0.0");
+}
+
 }  // namespace
 
 bool matches(const NodeTerm& term, const NodeInfo& node) {
@@ -276,4 +284,43 @@ bool matches(const NodeTerm& term, const NodeInfo& node) {
                                       [&](const NodeRequirement& r) { return matches_one(r, node); });
 }
 
-}  // namespace orch::server::scheduler
+bool affinity_allows(const PodInfo& pod, const NodeInfo& node) {
+  const bool selected =
+      std::all_of(pod.node_selector.begin(), pod.node_selector.end(), [&](const auto& wanted) {
+        const auto it = node.labels.find(wanted.first);
+        return it != node.labels.end() && it->second == wanted.second;
+      });
+  return selected && (!pod.has_required_affinity ||
+                      std::any_of(pod.required.begin(), pod.required.end(),
+                                  [&](const NodeTerm& term) { return matches(term, node); }));
+}
+
+bool ports_free(const PodInfo& pod, const NodeInfo& node) {
+  return std::none_of(pod.ports.begin(), pod.ports.end(), [&](const HostPort& wanted) {
+    return std::any_of(node.ports.begin(), node.ports.end(),
+                       [&](const HostPort& used) { return clash(wanted, used); });
+  });
+}
+
+std::vector<Shortage> shortages(const PodInfo& pod, const NodeInfo& node) {
+  std::vector<Shortage> out;
+  const Resources& want = pod.requests;
+  const Resources& have = node.allocatable;
+  const Resources& used = node.requested;
+  const auto check = [&](std::string_view name, int64_t requested, int64_t taken, int64_t capacity) {
+    if (requested > 0 && requested > capacity - taken)
+      out.push_back({std::string(name), requested, taken, capacity});
+  };
+  check("pods", 1, static_cast<int64_t>(node.pods.size()), node.allowed_pods);
+  check("cpu", want.milli_cpu, used.milli_cpu, have.milli_cpu);
+  check("memory", want.memory, used.memory, have.memory);
+  check("ephemeral-storage", want.ephemeral_storage, used.ephemeral_storage, have.ephemeral_storage);
+  const auto of = [](const Resources& r, const std::string& name) {
+    const auto it = r.scalars.find(name);
+    return it == r.scalars.end() ? int64_t{0} : it->second;
+  };
+  for (const auto& [name, n] : want.scalars) check(name, n, of(used, name), of(have, name));
+  return out;
+}
+
+}  // namespace orch::api

@@ -1,0 +1,153 @@
+#!/bin/bash
+# The verbs of kubectl that follow something: attach, logs, exec with a terminal, watches, waits; and deletion by
+# each cascade, rollouts that fail, helm.
+LAB=1
+. "$(dirname "$0")/lib.sh"
+
+lab server
+eventually 30 "the server is ready" k get --raw /readyz
+eventually 60 "the node is ready" k wait --for=condition=Ready "node/$LAB_NAME-0" --timeout=2s
+eventually 20 "the account of pods is there" k get serviceaccount default
+
+# pod NAME STDIN COMMAND: made and running.
+pod() {
+  k apply -f - <<YAML >/dev/null
+apiVersion: v1
+kind: Pod
+metadata: {name: $1, labels: {app: $1}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: main, image: "docker.io/library/busybox:1.36", stdin: $2, command: [sh, -c, '$3']}]
+YAML
+  k wait --for=condition=Ready "pod/$1" --timeout=30s >/dev/null
+}
+
+pod echo true 'while read -r line; do echo "got $line"; done; echo "end of input"; sleep 60'
+attach() {
+  (
+    echo first
+    sleep 1
+    echo second
+    sleep 1
+  ) | timeout 15 "$KUBECTL" attach -i echo 2>&1
+}
+expect "attach with stdin" "got second" attach
+expect "the container has read it" "got first" k logs echo
+quiet_attach() { timeout 4 "$KUBECTL" attach talker 2>/dev/null || true; }
+pod talker false 'i=0; while :; do i=$((i + 1)); echo "line $i"; sleep 0.5; done'
+expect "attach shows output" "line" quiet_attach
+
+follow() { timeout 4 "$KUBECTL" logs -f --tail=1 talker; }
+followed=$(follow)
+check "logs -f goes on" test "$(wc -l <<<"$followed")" -ge 4
+check "logs --tail" test "$(k logs talker --tail=2 | wc -l)" = 2
+sleep 3
+recent=$(k logs talker --since=2s | wc -l)
+check "logs --since gives what is recent" test "$recent" -ge 2 -a "$recent" -le 6
+stamp=$(k logs talker --tail=1 --timestamps | cut -d ' ' -f 1)
+check "logs --timestamps" date -d "$stamp"
+check "logs --since-time" test "$(k logs talker --since-time="$stamp" | wc -l)" -ge 1
+expect "logs by label, with prefix" "[pod/talker/main] line" k logs -l app=talker --prefix --tail=1
+expect "logs of a container that is none" "is not valid for pod talker" k logs talker -c none
+
+pod ends false 'echo "run of $(date +%s%N)"; sleep 2'
+restarted() { [ "$(k get pod ends -o 'jsonpath={.status.containerStatuses[0].restartCount}')" -ge 1 ]; }
+eventually 20 "a container ends and starts again" restarted
+expect "logs --previous" "run of" k logs ends --previous
+expect "logs --previous of the first run" "previous terminated container \"main\" in pod \"talker\" not found" k logs talker --previous
+waits() { [ "$(k get pod ends -o 'jsonpath={.status.containerStatuses[0].state.waiting.reason}')" = CrashLoopBackOff ]; }
+eventually 20 "a container that ends again has to wait" waits
+expect "get shows it" "CrashLoopBackOff" k get pod ends
+
+# A terminal on this side: kubectl asks for one in the container and tells its size.
+terminal() { script -qec "stty rows 33 cols 77; timeout 15 $KUBECTL exec -it talker -- sh -c '$1'" /dev/null </dev/null; }
+expect "exec -t gives a terminal" "/dev/pts/" terminal 'tty'
+expect "of the right size" "33 77" terminal 'sleep 0.5; stty size'
+expect "without -t there is none" "not a tty" k exec talker -- sh -c 'tty || true'
+expect "exec of what is not there" "no such file" k exec talker -- /none
+typed() { printf 'echo $((6 * 7))\nexit 3\n' | timeout 15 "$KUBECTL" exec -i talker -- sh; }
+expect "a shell reads stdin" "42" typed
+check "exec into a pod that is none fails" bash -c "! timeout 15 $KUBECTL exec none -- true"
+
+watch_pods() { timeout 6 "$KUBECTL" get pods -w --no-headers -o custom-columns=N:.metadata.name >"$work/watch" 2>&1; }
+watch_pods &
+watcher=$!
+watch_events() { timeout 8 "$KUBECTL" events --watch >"$work/events" 2>&1; }
+watch_events &
+watcher_of_events=$!
+sleep 1
+pod seen false 'sleep 60'
+wait "$watcher" "$watcher_of_events"
+expect "get -w tells of a new pod" "seen" cat "$work/watch"
+expect "events --watch tells of its start" "Started" grep "Pod/seen" "$work/events"
+(
+  sleep 1
+  k delete pod seen --wait=false >/dev/null
+) &
+check "wait --for=delete" k wait --for=delete pod/seen --timeout=20s
+expect "wait that is in vain" "timed out" k wait --for=delete pod/talker --timeout=1s
+expect "wait --for=jsonpath" "condition met" k wait --for=jsonpath='{.status.phase}'=Running pod/talker --timeout=5s
+
+deployment() { k create deployment "$1" --image=docker.io/library/orch-hello:1 --replicas=2 >/dev/null && k rollout status "deployment/$1" --timeout=40s >/dev/null; }
+left() { k get "$1" -l "app=$2" -o name | wc -l; }
+none_left() { [ "$(left "$1" "$2")" = 0 ]; }
+deployment background
+check "delete --cascade=background" k delete deployment background --cascade=background
+eventually 30 "takes replica sets along" none_left replicasets background
+eventually 30 "and pods" none_left pods background
+deployment orphan
+check "delete --cascade=orphan" k delete deployment orphan --cascade=orphan
+sleep 2
+check "leaves the replica set" test "$(left replicasets orphan)" = 1
+check "and the pods" test "$(left pods orphan)" = 2
+expect "without an owner" "[]" bash -c "$KUBECTL get replicasets -l app=orphan -o json | jq -c '[.items[].metadata.ownerReferences // empty]'"
+check "delete by label" k delete replicasets -l app=orphan
+eventually 30 "then its pods go" none_left pods orphan
+deployment foreground
+check "delete --cascade=foreground" k delete deployment foreground --cascade=foreground --timeout=40s
+check "ends after its pods" none_left pods foreground
+check "and its replica sets" none_left replicasets foreground
+
+k create deployment stuck --image=docker.io/library/none:1 >/dev/null
+k patch deployment stuck -p '{"spec":{"progressDeadlineSeconds":4}}' >/dev/null
+expect "rollout status tells of failure" "exceeded its progress deadline" k rollout status deployment/stuck --timeout=40s
+check "by its exit status too" bash -c "! timeout 20 $KUBECTL rollout status deployment/stuck --timeout=10s"
+image_waits() { k get pods -l app=stuck --no-headers | grep -E 'ErrImagePull|ImagePullBackOff'; }
+eventually 20 "get says why" image_waits
+expect "events say why" "Failed to pull image" k get events --field-selector reason=Failed
+check "rollout restart" k rollout restart deployment/stuck
+check "delete now" k delete deployment stuck --now
+
+if [ -x "${HELM:-}" ]; then
+  mkdir -p "$work/chart/templates"
+  printf 'apiVersion: v2\nname: small\nversion: 0.1.0\n' >"$work/chart/Chart.yaml"
+  printf 'word: one\n' >"$work/chart/values.yaml"
+  cat >"$work/chart/templates/all.yaml" <<'YAML'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: "{{ .Release.Name }}-words"}
+data: {word: "{{ .Values.word }}"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: "{{ .Release.Name }}"}
+spec:
+  selector: {matchLabels: {app: "{{ .Release.Name }}"}}
+  template:
+    metadata: {labels: {app: "{{ .Release.Name }}"}}
+    spec:
+      containers: [{name: web, image: "docker.io/library/orch-hello:1"}]
+YAML
+  h() { timeout 90 "$HELM" "$@"; }
+  word() { k get configmap shop-words -o 'jsonpath={.data.word}'; }
+  check "helm install" h install shop "$work/chart" --server-side=false --wait --timeout 60s
+  expect "helm list" "deployed" h list
+  check "helm upgrade" h upgrade shop "$work/chart" --set word=two --wait --timeout 60s
+  expect "the value is the new one" "two" word
+  check "helm rollback" h rollback shop 1 --wait --timeout 60s
+  expect "the value is the old one" "one" word
+  check "helm uninstall" h uninstall shop --wait --timeout 60s
+  eventually 30 "nothing is left of it" none_left pods shop
+fi
+check "delete all pods" k delete pods --all --timeout=40s
+exit $failed
