@@ -130,15 +130,15 @@ void Queue::unplaced(const PodPtr& pod, base::MonoTime now) {
   wake(e, now);
 }
 
-void Queue::on_event(uint32_t events, base::MonoTime now, const Worth& worth) {
-  for (const auto& uid : deciding_) {
-    Entry& e = entries_.at(uid);
-    if (!worth || worth(*e.pod)) e.missed |= events;
-  }
+void Queue::on_event(uint32_t events, base::MonoTime now, const StillHelpedBy& still) {
+  for (const auto& uid : deciding_) entries_.at(uid).missed |= events;
   std::vector<std::string> helped;
   for (const auto& [since, uid] : sleeping_) {
-    const Entry& e = entries_.at(uid);
-    if ((e.helped_by & events) != 0 && (!worth || worth(*e.pod))) helped.push_back(uid);
+    Entry& e = entries_.at(uid);
+    if ((e.helped_by & events) == 0) continue;
+    const uint32_t waits_for = still ? still(*e.pod) : 0;
+    e.helped_by |= waits_for;
+    if (waits_for == 0) helped.push_back(uid);
   }
   for (const auto& uid : helped) wake(entries_.at(uid), now);
 }

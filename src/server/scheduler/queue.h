@@ -19,8 +19,8 @@ namespace orch::server::scheduler {
 /// for more than five minutes: whoever looks at a pod finds a recent report. Not thread-safe.
 class Queue {
  public:
-  /// Whether an event is worth a new try of this pod.
-  using Worth = std::function<bool(const PodInfo& pod)>;
+  /// 0 when an event is worth a new try of this pod, else the events that would help it after this one.
+  using StillHelpedBy = std::function<uint32_t(const PodInfo& pod)>;
 
   /// A new or changed pod. One that is queued keeps its place; one that sleeps is woken.
   void add(const PodPtr& pod, base::MonoTime now);
@@ -37,8 +37,8 @@ class Queue {
   void failed(const PodPtr& pod, uint32_t helped_by, base::MonoTime now);
   /// Placed, but the binding failed: it comes back after its back-off.
   void unplaced(const PodPtr& pod, base::MonoTime now);
-  /// Something happened: wakes those it could help and that `worth` (may be empty) says yes to.
-  void on_event(uint32_t events, base::MonoTime now, const Worth& worth = {});
+  /// Something happened: wakes those it could help, but for those that `still` (may be empty) holds back.
+  void on_event(uint32_t events, base::MonoTime now, const StillHelpedBy& still = {});
   /// Moves pods whose back-off is over or that slept long enough to active; when the next one is due.
   std::optional<base::MonoTime> advance(base::MonoTime now);
   bool has_active() const { return !active_.empty(); }

@@ -154,8 +154,11 @@ void Scheduler::Rep::happened(uint32_t events, const NodeInfo& node) {
   if (node.object == nullptr) return;
   queue.on_event(events, clock.mono(), [&](const PodInfo& pod) {
     std::vector<std::string> ignored;
-    const Verdict verdict = check(plugins, pod, node, nominated, ignored, nullptr);
-    return verdict == Verdict::kFits || (verdict == Verdict::kOccupied && has_less_important(node, pod));
+    uint32_t helped_by = 0;
+    const Verdict verdict = check(plugins, pod, node, nominated, ignored, &helped_by);
+    const bool worth =
+        verdict == Verdict::kFits || (verdict == Verdict::kOccupied && has_less_important(node, pod));
+    return worth ? 0U : helped_by;
   });
 }
 

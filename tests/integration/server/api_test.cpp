@@ -298,7 +298,8 @@ TEST_CASE("controllers and scheduler do their part") {
   const std::string pods = "/api/v1/namespaces/default/pods";
   CHECK(soon([&] {
     int bound = 0;
-    for (const auto& p : c.get(pods + "?labelSelector=app%3Dweb").tree()["items"]) {
+    const Json listed = c.get(pods + "?labelSelector=app%3Dweb").tree();
+    for (const auto& p : base::array_at(listed, {"items"})) {
       bound += base::string_at(p, {"spec", "nodeName"}) == "node-1" ? 1 : 0;
     }
     return bound == 3;

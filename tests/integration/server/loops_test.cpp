@@ -100,6 +100,7 @@ TEST_CASE("a pod waits, is told why, and goes where there is room") {
   REQUIRE(soon([&] { return told(c, "early", "FailedScheduling", "no nodes available to schedule pods"); }));
   make_node(c, "n1", "2");
   REQUIRE(soon([&] { return node_of(c, "early") == "n1"; }));
+  CHECK(condition_of(c.get(kPods + "/early").tree(), "PodScheduled")["status"] == "True");
   CHECK(soon([&] { return told(c, "early", "Scheduled", "Successfully assigned default/early to n1"); }));
 
   created(c.post(kPods, make_pod("late", "2")));

@@ -69,8 +69,7 @@ TEST_CASE("events go an hour after they were last written, and none before") {
   base::FakeTimers timers(clock);
   tests::FakeApi api;
   api.put(kEvents, event("older", {{"metadata", {{"creationTimestamp", ago(9999)}}}}));
-  api.put(kEvents,
-          event("old", {{"metadata", {{"creationTimestamp", ago(9999)}}}, {"lastTimestamp", ago(3500)}}));
+  api.put(kEvents, event("old", {{"metadata", {{"creationTimestamp", ago(3500)}}}}));
   api.put(kEvents, event("young", {{"lastTimestamp", ago(100)}}));
   client::InformerFactory informers(api, timers);
   EventExpiry expiry(api, informers, timers, clock);

@@ -50,9 +50,10 @@ TEST_CASE("a pod that did not fit sleeps until an event that helps it") {
   CHECK(next(q) == "-");
   q.on_event(kNodeTaints, at(20));
   CHECK(q.sleeping() == 1);
-  q.on_event(kPodGone, at(20), [](const PodInfo&) { return false; });
+  // A node with room has a taint: from now on that is waited for too.
+  q.on_event(kPodGone, at(20), [](const PodInfo&) { return kNodeTaints; });
   CHECK(q.sleeping() == 1);
-  q.on_event(kPodGone, at(20), [](const PodInfo& pod) { return pod.name == "a"; });
+  q.on_event(kNodeTaints, at(20), [](const PodInfo& pod) { return pod.name == "a" ? 0U : kNodeAdded; });
   CHECK(next(q) == "a");
 }
 
