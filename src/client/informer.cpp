@@ -52,6 +52,7 @@ class InformerImpl final : public Informer {
   void start() override {
     if (!std::exchange(started_, true)) shared_->relist();
   }
+  void stop() override { shared_->stop(); }
   bool synced() const override {
     std::shared_lock lock(shared_->mutex);
     return shared_->synced;
@@ -329,7 +330,8 @@ struct InformerFactory::Rep {
 
 InformerFactory::InformerFactory(Client& client, base::Timers& timers)
     : rep_(new Rep{client, timers, {}, {}}) {}
-InformerFactory::~InformerFactory() = default;
+// All before any: a handler of one may be looking into another.
+InformerFactory::~InformerFactory() { stop(); }
 
 Informer& InformerFactory::get(const ResourceRef& resource, const ListOptions& options) {
   std::lock_guard lock(rep_->mutex);
@@ -354,6 +356,10 @@ std::vector<Informer*> InformerFactory::all() const {
 // Not under the lock: handlers of what is delivered at once look into other informers of the factory.
 void InformerFactory::start() {
   for (Informer* informer : all()) informer->start();
+}
+
+void InformerFactory::stop() {
+  for (Informer* informer : all()) informer->stop();
 }
 
 bool InformerFactory::wait_synced(std::chrono::milliseconds timeout) {

@@ -29,6 +29,8 @@ class Informer {
   virtual void on_change(ChangeHandler handler) = 0;
   virtual void add_index(const std::string& name, IndexFunction function) = 0;
   virtual void start() = 0;
+  /// Ends what feeds it: once this has returned no handler runs any more. What it holds can still be read.
+  virtual void stop() = 0;
   /// True once the first list was delivered.
   virtual bool synced() const = 0;
   /// Waits for synced(); false on timeout.
@@ -48,10 +50,13 @@ std::unique_ptr<Informer> make_informer(Client& client, base::Timers& timers, Re
 class InformerFactory {
  public:
   InformerFactory(Client& client, base::Timers& timers);
+  /// Stops.
   ~InformerFactory();
   /// The same object for the same arguments. Handlers and indexes are added before start().
   Informer& get(const ResourceRef& resource, const ListOptions& options = {});
   void start();
+  /// All of them. Comes before the end of whatever their handlers reach into.
+  void stop();
   bool wait_synced(std::chrono::milliseconds timeout);
 
  private:

@@ -76,6 +76,8 @@ class ServerImpl final : public Server {
     if (api_) api_->set_ready(false);
     events_.reset();
     gc_.reset();
+    // Clients still write: what the informers' handlers reach into ends after the last of them has run.
+    if (informers_) informers_->stop();
     scheduler_.reset();
     controllers_.reset();
     informers_.reset();

@@ -49,6 +49,13 @@ if eventually 60 ready; then ok "with --disable-agent it needs none"; else not_o
 down
 refuses "a runtime that is not there" "/run/none.sock" "${node[@]}" --container-runtime-endpoint unix:///run/none.sock
 
+python3 -m http.server --bind 127.0.0.1 $((port + 1)) >/dev/null 2>&1 &
+other=$!
+path=$PATH
+refuses "a port of the node that is taken" "port $((port + 1)) is already in use by process $other (python3)" "${node[@]}"
+kill "$other"
+wait "$other" 2>/dev/null
+
 path=$(without nft)
 launch "${node[@]}"
 if eventually 60 ready; then ok "without nft the server starts"; else not_ok "without nft the server starts" "$(tail -n 5 "$log")"; fi

@@ -1,6 +1,7 @@
 // The API of a whole control plane: discovery, patches, watches, restarts.
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <mutex>
 #include <sstream>
@@ -372,6 +373,38 @@ TEST_CASE("a restart loses nothing") {
   // Revisions go on upwards, and so do lists of before.
   CHECK(std::stoll(version_of(control.post(kMaps, config_map("later")).tree())) >
         std::stoll(version_of(changed)));
+}
+
+TEST_CASE("a server stops while clients write") {
+  for (int round = 0; round < 4; ++round) {
+    DataFolder folder;
+    Control control(folder);
+    control.start();
+    client::RemoteOptions options;
+    options.server = control.url();
+    options.ca_pem = control.ca();
+    options.certificate_pem = control.admin().certificate.certificate_pem;
+    options.key_pem = control.admin().certificate.key_pem;
+    std::atomic<bool> done{false};
+    std::atomic<int> made{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        auto remote = client::make_remote_client(options);
+        for (int i = 0; !done; ++i) {
+          // Scheduler and controllers look at each.
+          const Json node{{"kind", "Node"},
+                          {"apiVersion", "v1"},
+                          {"metadata", {{"name", base::cat("stop-", t, "-", i)}}}};
+          if (remote->create({"", "v1", "nodes"}, {}, node).ok()) ++made;
+        }
+      });
+    }
+    CHECK(soon([&] { return made > 20; }));
+    control.stop();
+    done = true;
+    for (auto& thread : threads) thread.join();
+  }
 }
 
 TEST_CASE("two servers side by side") {
