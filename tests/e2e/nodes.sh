@@ -123,15 +123,15 @@ expect "and logs come from there" "begun" k logs only-1 -c sleeper
 
 lab crash 1
 eventually 40 "a node without power is not ready" k wait --for=condition=Ready=Unknown "node/$n1" --timeout=1s
-expect "and tainted" "unreachable" k get node "$n1" -o 'jsonpath={.spec.taints[*].key}'
+tainted() { k get node "$n1" -o 'jsonpath={.spec.taints[*].effect}' | grep -q NoExecute; }
+untainted() { ! tainted; }
+eventually 10 "and tainted" tainted
 all_on_0() { [ "$(k get deployment web -o 'jsonpath={.status.readyReplicas}')" = 4 ] && [ "$(on web "$n0")" = 4 ]; }
 eventually 40 "its pods move" all_on_0
 expect "the daemon set's stays" "each-" k get pods -l app=each --field-selector "spec.nodeName=$n1" -o name
 
 lab up 1
 eventually 40 "the node returns" k wait --for=condition=Ready "node/$n1" --timeout=1s
-tainted() { k get node "$n1" -o 'jsonpath={.spec.taints}' | grep -q .; }
-untainted() { ! tainted; }
 eventually 20 "without taints" untainted
 cleaned() { ! k get pods --field-selector "spec.nodeName=$n1" -o 'jsonpath={.items[*].metadata.deletionTimestamp}' | grep -q .; }
 eventually 40 "pods that moved are gone" cleaned

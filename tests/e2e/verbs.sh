@@ -69,17 +69,17 @@ typed() { printf 'echo $((6 * 7))\nexit 3\n' | timeout 15 "$KUBECTL" exec -i tal
 expect "a shell reads stdin" "42" typed
 check "exec into a pod that is none fails" bash -c "! timeout 15 $KUBECTL exec none -- true"
 
-watch_pods() { timeout 6 "$KUBECTL" get pods -w --no-headers -o custom-columns=N:.metadata.name >"$work/watch" 2>&1; }
-watch_pods &
+timeout 90 "$KUBECTL" get pods -w --no-headers -o custom-columns=N:.metadata.name >"$work/watch" 2>&1 &
 watcher=$!
-watch_events() { timeout 8 "$KUBECTL" events --watch >"$work/events" 2>&1; }
-watch_events &
+timeout 90 "$KUBECTL" events --watch >"$work/events" 2>&1 &
 watcher_of_events=$!
-sleep 1
+eventually 30 "get -w lists" grep -q talker "$work/watch"
+eventually 30 "events --watch lists" grep -q Pod/talker "$work/events"
 pod seen false 'sleep 60'
-wait "$watcher" "$watcher_of_events"
-expect "get -w tells of a new pod" "seen" cat "$work/watch"
-expect "events --watch tells of its start" "Started" grep "Pod/seen" "$work/events"
+eventually 15 "get -w tells of a new pod" grep -q seen "$work/watch"
+eventually 15 "events --watch tells of its start" grep -q 'Started.*Pod/seen' "$work/events"
+kill "$watcher" "$watcher_of_events"
+wait "$watcher" "$watcher_of_events" 2>/dev/null
 (
   sleep 1
   k delete pod seen --wait=false >/dev/null
