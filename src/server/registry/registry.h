@@ -29,7 +29,8 @@ struct WriteContext {
   std::vector<std::string>* warnings = nullptr;  // Warning headers to send
   /// Skips the admission chain: only for Orch's own start-up objects.
   bool skip_admission = false;
-  /// Skips the strategy's validation of updates: only for edits whose own rules were checked (binding).
+  /// Skips the strategy's validation of updates, and lets them change the status: only for edits whose own
+  /// rules were checked (binding).
   bool skip_validation = false;
 };
 

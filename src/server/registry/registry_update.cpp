@@ -118,7 +118,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   if (status_write) {
     keep_all_but_status(old, next);
     if (strategy.prepare_status_update) strategy.prepare_status_update(next, old, sc);
-  } else if (r.subresource("status") != nullptr) {
+  } else if (r.subresource("status") != nullptr && !context.skip_validation) {
     copy_member(old, next, "status");
   }
   apply_defaults(schema_, r, next);

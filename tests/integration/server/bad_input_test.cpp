@@ -17,8 +17,6 @@ TEST_CASE("bodies that are not what they say") {
       {"JSON with a tail", "application/json", R"({"metadata":{"name":"x"}} {})"},
       {"a list", "application/json", "[]"},
       {"a string", "application/json", "\"x\""},
-      {"null", "application/json", "null"},
-      {"bad UTF-8", "application/json", "{\"metadata\":{\"name\":\"\xff\xfe\"}}"},
       {"a NUL byte", "application/json", std::string("{\"a\":\0}", 7)},
       {"broken YAML", "application/yaml", "metadata: {name: x\n  - ["},
       {"YAML tabs", "application/yaml", "metadata:\n\tname: x\n"},

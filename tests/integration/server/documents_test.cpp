@@ -37,13 +37,15 @@ TEST_CASE("groups in Kubernetes' order") {
                                           "resource.k8s.io/v1",
                                           "flowcontrol.apiserver.k8s.io/v1"};
   std::vector<std::string> legacy, aggregated;
-  for (const auto& g : c.get("/apis").tree()["groups"]) {
+  const Json groups = c.get("/apis").tree();
+  for (const auto& g : groups["groups"]) {
     for (const auto& v : g["versions"]) legacy.push_back(v["groupVersion"]);
     CHECK(g["preferredVersion"] == g["versions"][0]);
   }
   const Answer answer = c.send(
       "GET", "/apis", {}, accept("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"));
-  for (const auto& g : answer.tree()["items"]) {
+  const Json items = answer.tree();
+  for (const auto& g : items["items"]) {
     for (const auto& v : g["versions"])
       aggregated.push_back(
           base::cat(g["metadata"]["name"].get<std::string>(), "/", v["version"].get<std::string>()));
