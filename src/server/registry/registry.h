@@ -29,8 +29,8 @@ struct WriteContext {
   std::vector<std::string>* warnings = nullptr;  // Warning headers to send
   /// Skips the admission chain: only for Orch's own start-up objects.
   bool skip_admission = false;
-  /// Skips the strategy's validation of updates, and lets them change the status: only for edits whose own
-  /// rules were checked (binding).
+  /// Skips the strategy's validation, and may write the status: only for edits with rules of their own
+  /// (binding).
   bool skip_validation = false;
 };
 

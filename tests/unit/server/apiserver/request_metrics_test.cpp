@@ -29,7 +29,8 @@ TEST_CASE("requests are counted under kube-apiserver's labels") {
   metrics.answered(info("GET", "/c"), "GET", true, false, 404, took);
   {
     const RequestMetrics::InFlight one(metrics, info("GET", "/api/v1/pods"));
-    CHECK_THAT(all.expose(), testing::contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1\n"));
+    CHECK_THAT(all.expose(),
+               testing::contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1\n"));
   }
   const std::string text = all.expose();
   for (const char* line :
