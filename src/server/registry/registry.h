@@ -29,8 +29,7 @@ struct WriteContext {
   std::vector<std::string>* warnings = nullptr;  // Warning headers to send
   /// Skips the admission chain: only for Orch's own start-up objects.
   bool skip_admission = false;
-  /// Skips the strategy's validation, and may write the status: only for edits with rules of their own
-  /// (binding).
+  /// Skips the strategy's validation, may write status: only for edits whose own rules were checked (binding).
   bool skip_validation = false;
 };
 

@@ -91,8 +91,8 @@ class WatchCache {
   void load(const datastore::KeyValue& kv);
   /// Events at or before this revision are not held: watches from before it are refused.
   void set_oldest(int64_t revision);
-  /// One committed change of this resource. Events are held for ten minutes from `now`, or until there are
-  /// too many: a resource that is written all the time (leases) must not keep hours of them.
+  /// One committed change of this resource. Events are held for ten minutes from `now`, or until there are too
+  /// many: a resource that is written all the time (leases) must not keep hours of them.
   void apply(const datastore::Event& event, base::MonoTime now);
   /// Hands what apply() queued for watchers to their sinks; called once per committed batch.
   void flush();
