@@ -29,7 +29,7 @@ struct WriteContext {
   std::vector<std::string>* warnings = nullptr;  // Warning headers to send
   /// Skips the admission chain: only for Orch's own start-up objects.
   bool skip_admission = false;
-  /// Skips the strategy's validation, may write status: only for edits whose own rules were checked (binding).
+  /// Skips the strategy's validation and may write status: for edits whose own rules were checked (binding).
   bool skip_validation = false;
 };
 
