@@ -61,11 +61,10 @@ class Scanner {
   bool is(char c) const { return at_ < text_.size() && text_[at_] == c; }
 
   bool open(char closing) {
+    if (open_.size() >= kMaxDepth) return wrong("exceeded max depth");
     ++at_;
     open_.push_back(closing);
-    if (open_.size() <= kMaxDepth) return true;
-    error_ = "exceeded max depth";
-    return false;
+    return true;
   }
 
   /// A key and its colon.

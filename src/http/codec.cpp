@@ -1,6 +1,8 @@
 #include "http/codec.h"
 
 #include <httplib.h>
+#include <algorithm>
+#include <array>
 
 #include <ctime>
 
@@ -114,11 +116,22 @@ void call_handler(Exchange& exchange) {
   if (exchange.response.stream && exchange.request.minor_version == 0) exchange.keep_alive = false;
 }
 
+bool library_knows(std::string_view method) {
+  static constexpr std::array<std::string_view, 9> kMethods = {
+      "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+  return std::find(kMethods.begin(), kMethods.end(), method) != kMethods.end();
+}
+
 /// The head as the library should see it: ranges and expectations are lines it would act upon by itself,
-/// unlike kube-apiserver, and its request line must end with CRLF.
+/// unlike kube-apiserver, its request line must end with CRLF, and methods it does not know are the handler's
+/// to refuse.
 std::string head_for_library(std::string_view head) {
   std::string out;
   out.reserve(head.size());
+  if (const size_t space = head.find(' '); space < head.find('\n') && !library_knows(head.substr(0, space))) {
+    out = "OPTIONS";
+    head.remove_prefix(space);
+  }
   while (!head.empty()) {
     const size_t end = head.find('\n');
     std::string_view line = head.substr(0, end);
@@ -188,8 +201,8 @@ Reply Codec::run(const std::string& head, Head parsed, Request request, bool kee
   request.minor_version = parsed.minor_version;
 
   const bool is_head = request.method == "HEAD";
-  const bool filtered =
-      request.has_header("Range") || request.has_header("Expect") || head[head.find('\n') - 1] != '\r';
+  const bool filtered = !library_knows(request.method) || request.has_header("Range") ||
+                        request.has_header("Expect") || head[head.find('\n') - 1] != '\r';
   Exchange exchange{nullptr, std::move(request), {}, false, keep_alive && parsed.keep_alive};
   Reply reply;
   library_->run(filtered ? head_for_library(head) : head, exchange, reply.head);

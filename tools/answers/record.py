@@ -48,7 +48,7 @@ def body_of(case):
 def shortened(text):
     """See shortened() of answers_test.cpp."""
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID", text)
-    text = re.sub(r"(current|resourceVersion|ResourceVersion in object meta)(\W+)\d+", r"\1\2N", text)
+    text = re.sub(r"(current|resourceVersion|ResourceVersion in (?:object meta|record))(\W+)\d+", r"\1\2N", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", text)
     text = re.sub(r'(patch: Invalid value: |^Invalid value: )"\{(?:\\.|[^"\\])*\}', r'\1"{}', text)
     return text if len(text) <= 500 else text[:300] + "..." + text[-100:]

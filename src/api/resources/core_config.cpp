@@ -33,7 +33,7 @@ void validate_config_map(const Json& object, FieldErrors& errors) {
     validate_key(it.key(), FieldPath("binaryData"), errors);
     total += base64_decoded_size(text(*it));
   }
-  if (total > kMaxDataBytes) errors.too_long(FieldPath(""), kMaxDataBytes);
+  if (total > kMaxDataBytes) errors.too_long(FieldPath("[]"), kMaxDataBytes);
 }
 
 /// Once `immutable` is set neither it nor the data may change.

@@ -56,6 +56,7 @@ void encode_error(const Negotiated& want, const api::Schema& schema, http::Respo
   auto tree = base::parse_json(response.body);
   if (!tree.ok() || base::string_at(*tree, {"kind"}) != "Status") return;
   http::Response encoded = encode_tree(want, schema, *tree, response.status);
+  if (encoded.status != response.status) return;
   encoded.headers = std::move(response.headers);
   response = std::move(encoded);
 }

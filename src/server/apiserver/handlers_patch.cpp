@@ -78,7 +78,13 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
   if (!kind.ok()) return kind.error();
   auto patch = parse_patch(call.request, *kind);
   if (!patch.ok()) return patch.error();
+  if (*kind == PatchKind::kMerge && patch->tree.is_null())
+    return Status(Code::kBadRequest, "Invalid JSON Patch");
   auto next = applied(*kind, current, patch->tree, type);
+  if (!next.ok() && next.error().code() == Code::kInvalid) {
+    // Which operation failed, and why, Kubernetes keeps to itself.
+    return Status(Code::kInvalid, next.error().message(), {});
+  }
   if (!next.ok()) return next;
   const auto invalid = [&](const std::string& why) {
     // Decoding prunes, but the error shows what there was.

@@ -95,11 +95,11 @@ Status continue_expired() {
 http::Response ApiServer::do_get(Call& call) {
   auto wanted = get_revision(call.info.query.get("resourceVersion"));
   if (!wanted.ok()) return http::Response::from_status(wanted.error());
-  auto object = registry_.get(*call.storage, call.info.ns, call.info.name);
-  if (!object.ok()) return http::Response::from_status(object.error());
   if (int64_t now = registry_.revision(); *wanted > now) {
     return http::Response::from_status(too_large_revision(*wanted, now));
   }
+  auto object = registry_.get(*call.storage, call.info.ns, call.info.name);
+  if (!object.ok()) return http::Response::from_status(object.error());
   return encode_object(call.encoding(*this), *object);
 }
 

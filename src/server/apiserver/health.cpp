@@ -180,7 +180,12 @@ http::Response ApiServer::openapi(Call& call) {
   const std::string_view accept = call.request.header("Accept");
   const bool protobuf = call.info.path == "/openapi/v2" && wants_openapi_protobuf(accept);
   const auto document = documents_->openapi(call.info.path, protobuf);
-  if (document == nullptr) return no_such_page();
+  if (document == nullptr) {
+    if (call.info.path.rfind("/openapi/v3/", 0) != 0) return no_such_page();
+    http::Response none;
+    none.status = 404;
+    return none;
+  }
   http::Response r = document_response(call.request, document);
   if (protobuf) r.content_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
   return r;

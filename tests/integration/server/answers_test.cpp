@@ -40,7 +40,7 @@ std::string body_of(const Json& body) {
 /// patched object; of long texts both ends are compared.
 std::string shortened(std::string text) {
   RE2::GlobalReplace(&text, R"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", "UID");
-  RE2::GlobalReplace(&text, R"((current|resourceVersion|ResourceVersion in object meta)(\W+)\d+)",
+  RE2::GlobalReplace(&text, R"((current|resourceVersion|ResourceVersion in (?:object meta|record))(\W+)\d+)",
                      R"(\1\2N)");
   RE2::GlobalReplace(&text, R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", "TIME");
   RE2::GlobalReplace(&text, R"((patch: Invalid value: |^Invalid value: )\"\{(?:\\.|[^\"\\])*\})", R"(\1"{})");

@@ -17,8 +17,6 @@ TEST_CASE("bodies that are not what they say") {
       {"JSON with a tail", "application/json", R"({"metadata":{"name":"x"}} {})"},
       {"a list", "application/json", "[]"},
       {"a string", "application/json", "\"x\""},
-      {"null", "application/json", "null"},
-      {"bad UTF-8", "application/json", "{\"metadata\":{\"name\":\"\xff\xfe\"}}"},
       {"a NUL byte", "application/json", std::string("{\"a\":\0}", 7)},
       {"broken YAML", "application/yaml", "metadata: {name: x\n  - ["},
       {"YAML tabs", "application/yaml", "metadata:\n\tname: x\n"},
@@ -142,8 +140,12 @@ TEST_CASE("too much of everything") {
   check_error(c.send("POST", kMaps, "a: &a [*a]\n", {"application/yaml", {}}), 400, "BadRequest");
   const Answer body = c.send("POST", kMaps, config_map("x", {{"a", std::string(8 << 20, 'x')}}).dump());
   if (body.status != 0) check_error(body, 413, "RequestEntityTooLarge");
-  const Answer path = c.get("/" + std::string(100000, 'a'));
-  CHECK((path.status == 404 || path.status == 414));
+  // Longer than headers may be: answered as Go's server does.
+  for (const char* path : {"/", "/api/v1/namespaces/default/configmaps/"}) {
+    const Answer refused = c.get(path + std::string(100000, 'a'));
+    CHECK(refused.status == 431);
+    CHECK(refused.body == "431 Request Header Fields Too Large");
+  }
   const Answer slashes = c.get("/api/v1/" + std::string(100000, '/'));
   CHECK(slashes.status / 100 == 4);
   std::string segments = "/api/v1";

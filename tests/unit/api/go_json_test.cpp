@@ -42,7 +42,7 @@ TEST_CASE("what Go says of a text that is no JSON") {
       {"tRue", "invalid character 'R' in literal true (expecting 'r')"},
       {"\xff", "invalid character '\xc3\xbf' looking for beginning of value"},
       {"'a'", "invalid character '\\'' looking for beginning of value"},
-      {std::string(10001, '['), "exceeded max depth"},
+      {std::string(10001, '['), "invalid character '[' exceeded max depth"},
       {std::string(10000, '['), "unexpected end of JSON input"},
   };
   for (const auto& c : cases) {

@@ -31,7 +31,8 @@ TEST_CASE("requests are counted under kube-apiserver's labels") {
   metrics.answered(info("GET", "/c"), "GET", true, false, 404, took);
   {
     const RequestMetrics::InFlight one(metrics, info("GET", "/api/v1/pods"));
-    CHECK_THAT(all.expose(), contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1\n"));
+    CHECK_THAT(all.expose(),
+               testing::contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1\n"));
   }
   const std::string text = all.expose();
   for (const char* line :
@@ -49,7 +50,7 @@ TEST_CASE("requests are counted under kube-apiserver's labels") {
         "apiserver_request_duration_seconds_count{component=\"apiserver\",dry_run=\"\",group=\"\","
         "resource=\"pods\",scope=\"namespace\",subresource=\"\",verb=\"LIST\",version=\"v1\"} 2\n",
         "apiserver_current_inflight_requests{request_kind=\"readOnly\"} 0\n"}) {
-    CHECK_THAT(text, contains(line));
+    CHECK_THAT(text, testing::contains(line));
   }
   CHECK(text.find("apiserver_request_duration_seconds_count{component=\"apiserver\",dry_run=\"\",group=\"\","
                   "resource=\"pods\",scope=\"cluster\"") == std::string::npos);
