@@ -21,10 +21,15 @@ base::Duration until_next_attempt(base::WallTime due, base::WallTime now, int fa
 
 Renewal::Renewal(base::WallTime due, Renew renew, const base::Clock& clock, base::Timers& timers)
     : renew_(std::move(renew)), clock_(clock), timers_(timers), due_(due) {
+  gate_->renewal = this;
   schedule();
 }
 
 Renewal::~Renewal() {
+  {
+    std::lock_guard lock(gate_->mutex);
+    gate_->renewal = nullptr;
+  }
   base::Timers::Id timer = 0;
   {
     std::lock_guard lock(mutex_);
@@ -38,9 +43,10 @@ Renewal::~Renewal() {
 void Renewal::schedule() {
   std::lock_guard lock(mutex_);
   if (stopping_) return;
-  timer_ = timers_.after(until_next_attempt(due_, clock_.now(), failures_), [this] {
-    std::lock_guard inner(mutex_);
-    if (!stopping_) pool_.post([this] { attempt(); });
+  timer_ = timers_.after(until_next_attempt(due_, clock_.now(), failures_), [gate = gate_] {
+    std::lock_guard inner(gate->mutex);
+    Renewal* renewal = gate->renewal;
+    if (renewal != nullptr) renewal->pool_.post([renewal] { renewal->attempt(); });
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <mutex>
 
 #include "base/clock.h"
@@ -25,12 +26,18 @@ class Renewal {
   ~Renewal();
 
  private:
+  /// What a timer's callback holds: cancelling does not wait for one that runs already.
+  struct Gate {
+    std::mutex mutex;
+    Renewal* renewal = nullptr;  // under mutex; null once that is gone
+  };
   void schedule();
   void attempt();
 
   const Renew renew_;
   const base::Clock& clock_;
   base::Timers& timers_;
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::mutex mutex_;
   base::WallTime due_;          // under mutex_
   int failures_ = 0;            // under mutex_
