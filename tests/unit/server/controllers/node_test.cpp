@@ -67,7 +67,7 @@ struct Rig {
 };
 
 struct Lifecycle : Rig {
-  Lifecycle() { controller = server::make_node_lifecycle_controller(clock); }
+  Lifecycle() { controller = server::make_node_lifecycle_controller(clock, std::chrono::seconds(40)); }
   Plan look(const std::string& name) { return run({"", name}); }
   void renew(const std::string& name) {
     view.put(kLeases, {{"metadata", {{"name", name}, {"namespace", "kube-node-lease"}}},
