@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -92,6 +93,12 @@ class WebSocketCommand final : public CommandSession {
     stdin_.close();
     resize_.close();
   }
+  /// `gone` runs when the client went away, now if it has. Once a call with nullptr returned, none runs.
+  void when_gone(std::function<void()> gone) {
+    const std::lock_guard lock(gone_mutex_);
+    gone_ = std::move(gone);
+    if (ended_ && gone_) gone_();
+  }
 
  private:
   Pipe& pipe(CommandChannel channel) { return channel == CommandChannel::kStdin ? stdin_ : resize_; }
@@ -112,6 +119,9 @@ class WebSocketCommand final : public CommandSession {
     }
     stdin_.end();
     resize_.end();
+    const std::lock_guard lock(gone_mutex_);
+    ended_ = true;
+    if (gone_) gone_();
   }
 
   /// False on a violation that ends the session.
@@ -139,6 +149,9 @@ class WebSocketCommand final : public CommandSession {
   const WebSocketProtocol& protocol_;
   const CommandStreams streams_;
   Pipe stdin_{kChannelBuffer}, resize_{kChannelBuffer};
+  std::mutex gone_mutex_;
+  std::function<void()> gone_;  // under gone_mutex_
+  bool ended_ = false;          // under gone_mutex_
   std::thread reader_;
 };
 
@@ -424,6 +437,9 @@ void bridge_commands(CommandSession& client, CommandSession& backend) {
     join(outputs);
     return;
   }
+  // A client may go away while nothing is said in either direction.
+  auto* const socket = dynamic_cast<WebSocketCommand*>(&client);
+  if (socket != nullptr) socket->when_gone([&backend] { backend.close(); });
   // The status may come before the last output: it is passed on after it.
   std::string status = read_channel(backend, CommandChannel::kError, 1U << 20);
   join(outputs);
@@ -439,6 +455,7 @@ void bridge_commands(CommandSession& client, CommandSession& backend) {
   } else {
     finish_command(client, code.error());
   }
+  if (socket != nullptr) socket->when_gone(nullptr);
   client.close();
   backend.close();
   join(inputs);
