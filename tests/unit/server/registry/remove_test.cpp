@@ -43,14 +43,15 @@ TEST_CASE("preconditions of a delete") {
   REQUIRE_FALSE(gone.ok());
   CHECK(gone.error().code() == Code::kConflict);
   CHECK_THAT(gone.error().message(),
-             contains("Precondition failed: UID in precondition: other, UID in object meta: "));
+             contains("the UID in the precondition (other) does not match the UID in record ("));
   p.uid = made["metadata"]["uid"];
   p.resource_version = "1";
   gone = f.remove("configmaps", "one", p);
   REQUIRE_FALSE(gone.ok());
   CHECK(gone.error().code() == Code::kConflict);
-  CHECK_THAT(gone.error().message(),
-             contains("ResourceVersion in precondition: 1, ResourceVersion in object meta: "));
+  CHECK_THAT(
+      gone.error().message(),
+      contains("the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ("));
   p.resource_version = made["metadata"]["resourceVersion"];
   gone = f.remove("configmaps", "one", p);
   REQUIRE(gone.ok());
