@@ -93,14 +93,15 @@ class AgentImpl final : public Agent {
     return {};
   }
 
-  /// A containerd that was killed listens before it has read what it had: it says until then that it is not
-  /// initialized. One that does not answer at all is none.
+  /// A containerd that was killed listens before it has read what it had: until then it does not answer, or
+  /// says that it is not initialized. One that is not ours and does not answer at all is none.
   Status await_runtime() {
     const base::MonoTime deadline = clock_.mono() + kRuntimeTimeout;
     while (true) {
       const auto info = runtime_->info();
       if (info.ok()) return {};
-      const bool starting = info.error().message().find("not initialized") != std::string::npos;
+      const bool starting =
+          containerd_ != nullptr || info.error().message().find("not initialized") != std::string::npos;
       if (!starting || clock_.mono() >= deadline) return info.error();
       std::this_thread::sleep_for(kRuntimePoll);
     }
