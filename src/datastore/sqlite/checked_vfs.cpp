@@ -1,9 +1,12 @@
 #include "datastore/sqlite/checked_vfs.h"
 
 #include <sqlite3.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <vector>
 
@@ -93,7 +96,14 @@ int file_control(sqlite3_file* f, int op, void* arg) {
 int file_sector(sqlite3_file* f) { return lower(f)->pMethods->xSectorSize(lower(f)); }
 int file_traits(sqlite3_file* f) { return lower(f)->pMethods->xDeviceCharacteristics(lower(f)); }
 int file_shm_map(sqlite3_file* f, int region, int size, int extend, void volatile** out) {
-  return lower(f)->pMethods->xShmMap(lower(f), region, size, extend, out);
+  const int code = lower(f)->pMethods->xShmMap(lower(f), region, size, extend, out);
+  if (code != SQLITE_OK || extend == 0 || *out == nullptr) return code;
+  // SQLite makes sure of one block per 4096 bytes; where blocks are smaller, a full disk would end the
+  // process (SIGBUS) when it writes between them. Kernels before 5.14 do not know this advice.
+  const int known = ::madvise(const_cast<void*>(*out), static_cast<size_t>(size), MADV_POPULATE_WRITE);
+  if (known == 0 || errno != EFAULT) return SQLITE_OK;
+  *out = nullptr;
+  return SQLITE_FULL;
 }
 int file_shm_lock(sqlite3_file* f, int offset, int n, int flags) {
   return lower(f)->pMethods->xShmLock(lower(f), offset, n, flags);
@@ -112,13 +122,21 @@ const sqlite3_io_methods kMethods = {
 // with zeros (unwritten space would have to be journalled as it is filled), and most commits find room.
 // To SQLite the zeros are what lies behind the last frame.
 constexpr sqlite3_int64 kLogStep = 1 << 20;
+/// The last of a disk is not spent on zeros: what is needed to open the store on a full one stays free.
+constexpr sqlite3_int64 kSpare = 16 << 20;
+
+bool has_spare(const char* name) {
+  struct statvfs info {};
+  return ::statvfs(name, &info) == 0 &&
+         static_cast<sqlite3_int64>(info.f_bavail) * static_cast<sqlite3_int64>(info.f_frsize) > kSpare;
+}
 
 void make_room(CheckedFile* log, sqlite3_int64 end) {
   const sqlite3_io_methods* methods = log->lower()->pMethods;
   sqlite3_int64 size = 0;
   if (methods->xFileSize(log->lower(), &size) != SQLITE_OK) return;
   log->known_size = std::max(size, end);
-  if (end <= size) return;
+  if (end <= size || !has_spare(log->name)) return;
   const sqlite3_int64 target = (end / kLogStep + 1) * kLogStep;
   const std::vector<char> zeros(64U << 10);
   for (sqlite3_int64 at = size; at < target;) {
