@@ -93,13 +93,14 @@ if ! cmake --preset release >build/quickstart.log 2>&1; then
 fi
 cmake --build build/release --target orch >build/quickstart.log 2>&1 &
 build=$!
-last=""
+last="" said=$SECONDS
 while kill -0 $build 2>/dev/null; do
   sleep 1
   now=$(tail -c 4000 build/quickstart.log | grep -oE '^\[[0-9]+/[0-9]+\]' | tail -n 1)
   if [ -t 1 ]; then
     [ "$now" = "$last" ] || printf '\r   %s ' "$now"
-  elif [ $((SECONDS % 20)) = 0 ] && [ "$now" != "$last" ]; then
+  elif [ $((SECONDS - said)) -ge 20 ]; then
+    said=$SECONDS
     say "$now"
   fi
   last=$now
@@ -157,11 +158,12 @@ fi
 begin "Fetching the page"
 address=$(kubectl get service hello -o 'jsonpath={.spec.clusterIP}')
 node=$(kubectl get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+node=${node%% *} # of several addresses the first
 name=hello.default.svc.cluster.local
 page() { "$@" 2>/dev/null | grep -q 'Hello from Orch'; }
 from_host() { page curl -s --noproxy '*' --max-time 3 "$1"; }
-# Debian's static busybox crashes where its C library resolves a name; its nslookup asks the DNS itself.
-from_pod() { page kubectl exec deployment/hello -- sh -c 'wget -q -T 3 -O - "http://$(nslookup "$1" | sed -n "s/^Address: //p" | tail -n 1)/"' sh "$1"; }
+# Debian's busybox crashes on wget's own time limit, -T.
+from_pod() { page kubectl exec deployment/hello -- timeout 5 wget -q -O - "$1"; }
 check() { # WHAT CMD...
   local label=$1
   shift
@@ -174,7 +176,7 @@ check() { # WHAT CMD...
 }
 check "the cluster IP, http://$address" from_host "http://$address/"
 check "the NodePort, http://$node:$node_port" from_host "http://$node:$node_port/"
-check "the DNS name, from a pod, http://$name" from_pod "$name"
+check "the DNS name, from a pod, http://$name" from_pod "http://$name/"
 
 begin "Ready after $((SECONDS - started)) seconds"
 cat <<EOF

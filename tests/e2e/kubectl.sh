@@ -19,6 +19,7 @@ pod=$(k get pods -l app=hello -o 'jsonpath={.items[0].metadata.name}')
 
 address=$(k get service hello -o 'jsonpath={.spec.clusterIP}')
 node=$(k get node e2e -o 'jsonpath={.status.addresses[?(@.type=="InternalIP")].address}')
+node=${node%% *} # of several addresses the first
 page() { curl -s --noproxy '*' --max-time 3 "$1" | grep -q 'Hello from Orch'; }
 eventually 15 "an answer through the cluster IP" page "http://$address/"
 eventually 15 "an answer through the node port" page "http://$node:30080/"
@@ -27,12 +28,10 @@ expect "exec" "hello from inside" k exec "$pod" -- echo hello from inside
 expect "exec -i" "over stdin" bash -c "echo over stdin | timeout 20 $KUBECTL exec -i $pod -- cat"
 check "exec gives the exit status" bash -c "timeout 20 $KUBECTL exec $pod -- sh -c 'exit 7'; test \$? = 7"
 check "logs" k logs "$pod"
-# Debian's static busybox crashes where its C library resolves a name: nslookup, which does not use it, asks.
-in_pod() {
-  k exec "$pod" -- sh -c 'wget -q -T 3 -O - "http://$(nslookup hello.default.svc.cluster.local | sed -n "s/^Address: //p" | tail -n 1)/"' |
-    grep -q 'Hello from Orch'
-}
-eventually 15 "an answer through the DNS name" in_pod
+# Debian's busybox crashes on wget's own time limit, -T.
+in_pod() { k exec "$pod" -- timeout 5 wget -q -O - "http://$1/" | grep -q 'Hello from Orch'; }
+eventually 15 "an answer through the DNS name" in_pod hello.default.svc.cluster.local
+eventually 15 "an answer through the short DNS name" in_pod hello
 echo "copied" >"$work/file"
 check "cp" bash -c "timeout 20 $KUBECTL cp $work/file $pod:/tmp/file && timeout 20 $KUBECTL exec $pod -- grep copied /tmp/file"
 forward() {

@@ -110,10 +110,11 @@ Status Registry::start() {
 
 void Registry::on_events(const std::vector<datastore::Event>& events) {
   std::vector<WatchCache*> touched;
+  const base::MonoTime now = clock_.mono();
   for (const auto& event : events) {
     WatchCache* cache = rep_->find_prefix(prefix_of(event.kv.key));
     if (cache == nullptr) continue;
-    cache->apply(event);
+    cache->apply(event, now);
     if (std::find(touched.begin(), touched.end(), cache) == touched.end()) touched.push_back(cache);
   }
   if (!events.empty()) rep_->progress.store(events.back().kv.mod_revision, std::memory_order_release);

@@ -18,6 +18,8 @@ namespace {
 
 /// Events kept for watchers that resume; the older end goes first.
 constexpr size_t kMaxEvents = 8192;
+/// Twice what a client may count on (etcd's history under Kubernetes is five minutes).
+constexpr std::chrono::minutes kKeepEvents{10};
 
 struct NamePair {
   std::string_view ns, name;
@@ -290,9 +292,10 @@ void WatchCache::set_oldest(int64_t revision) {
   rep_->oldest = revision;
 }
 
-void WatchCache::apply(const datastore::Event& event) {
+void WatchCache::apply(const datastore::Event& event, base::MonoTime now) {
   const auto& fields = resource_->selectable_fields;
   auto e = std::make_shared<CacheEvent>();
+  e->at = now;
   e->revision = event.kv.mod_revision;
   if (event.type == datastore::Event::Type::kPut) {
     auto object = Object::from_stored(event.kv.value, e->revision, fields);
@@ -330,7 +333,7 @@ void WatchCache::apply(const datastore::Event& event) {
   ObjectPtr gone;
   rep_->each_candidate(*e, [&](const WatcherPtr& w) { rep_->offer(w, *e, fields, gone); });
   rep_->events.push_back(std::move(e));
-  while (rep_->events.size() > kMaxEvents) {
+  while (rep_->events.size() > kMaxEvents || now - rep_->events.front()->at > kKeepEvents) {
     rep_->oldest = rep_->events.front()->revision;
     rep_->events.pop_front();
   }

@@ -15,6 +15,7 @@
 #include "api/object.h"
 #include "api/resources/resource.h"
 #include "api/selector.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "datastore/store.h"
 
@@ -27,6 +28,7 @@ struct CacheEvent {
   api::ObjectPtr object;    // for kDeleted: the last state with the revision of the delete
   api::ObjectPtr previous;  // null for kAdded
   int64_t revision;
+  base::MonoTime at;  // when it was applied
 };
 using CacheEventPtr = std::shared_ptr<const CacheEvent>;
 
@@ -89,8 +91,9 @@ class WatchCache {
   void load(const datastore::KeyValue& kv);
   /// Events at or before this revision are not held: watches from before it are refused.
   void set_oldest(int64_t revision);
-  /// One committed change of this resource.
-  void apply(const datastore::Event& event);
+  /// One committed change of this resource. Events are held for ten minutes from `now`, or until there are too
+  /// many: a resource that is written all the time (leases) must not keep hours of them.
+  void apply(const datastore::Event& event, base::MonoTime now);
   /// Hands what apply() queued for watchers to their sinks; called once per committed batch.
   void flush();
 

@@ -111,6 +111,26 @@ TEST_CASE("a watch from before the history is told to list again") {
   CHECK(f.cache("configmaps").watch({}, 100, nullptr, got.sink()).ok());
 }
 
+TEST_CASE("history is dropped by age, whole events at a time") {
+  RegistryFixture f;
+  const auto before = f.registry().revision();
+  f.create("configmaps", config_map("old"));
+  const auto old = f.registry().revision();
+  f.clock.advance(std::chrono::minutes(9));
+  f.create("configmaps", config_map("newer"));
+  Recorder got;
+  CHECK(f.cache("configmaps").watch({}, before, nullptr, got.sink()).ok());
+  CHECK(got.text() == "+old +newer");
+  f.clock.advance(std::chrono::minutes(2));
+  f.create("configmaps", config_map("newest"));
+  auto late = f.cache("configmaps").watch({}, before, nullptr, got.sink());
+  REQUIRE_FALSE(late.ok());
+  CHECK(late.error().code() == Code::kExpired);
+  Recorder rest;
+  CHECK(f.cache("configmaps").watch({}, old, nullptr, rest.sink()).ok());
+  CHECK(rest.text() == "+newer +newest");
+}
+
 TEST_CASE("a restart keeps the history for watches") {
   RegistryFixture f;
   f.create("configmaps", config_map("a"));
