@@ -79,8 +79,8 @@ void create(const Target& target, const std::string& path, size_t count, size_t 
   if (figures.errors > 0) die(base::cat(figures.errors, " creates failed in ", path));
 }
 
-/// What a list or watch answers, piece by piece, until `take` has enough.
-void follow(const Target& target, const std::string& path,
+/// What a list or watch answers, line by line. False when `take` had enough.
+bool follow(const Target& target, const std::string& path,
             const std::function<bool(std::string_view line)>& take) {
   http::ClientRequest request;
   request.target = path;
@@ -92,13 +92,13 @@ void follow(const Target& target, const std::string& path,
   while (true) {
     const long n = (*exchange)->read(bytes.data(), bytes.size());
     if (n <= 0) {
-      if (!rest.empty()) take(rest);
-      return;
+      if (n < 0) std::fprintf(stderr, "bench: %s broke off\n", path.c_str());
+      return rest.empty() || take(rest);
     }
     rest.append(bytes, 0, static_cast<size_t>(n));
     size_t begin = 0;
     for (size_t end = rest.find('\n'); end != std::string::npos; end = rest.find('\n', begin)) {
-      if (!take(std::string_view(rest).substr(begin, end - begin))) return;
+      if (!take(std::string_view(rest).substr(begin, end - begin))) return false;
       begin = end + 1;
     }
     rest.erase(0, begin);
@@ -145,7 +145,7 @@ int main(int argc, char** argv) {
   std::thread watcher([&] {
     std::set<std::string, std::less<>> names;
     watching.set_value();
-    follow(target, path + "?watch=1", [&](std::string_view line) {
+    const auto take = [&](std::string_view line) {
       const std::string_view mark = "\"name\":\"pod-";
       const size_t at = line.find(mark);
       if (at == std::string_view::npos || line.find("\"nodeName\":\"") == std::string_view::npos) return true;
@@ -155,7 +155,10 @@ int main(int argc, char** argv) {
       if (names.size() < pods) return true;
       bound_at = Clock::now();
       return false;
-    });
+    };
+    // A server may end a watch at any time; a new one begins with what there is.
+    while (follow(target, path + "?watch=1", take)) {
+    }
   });
   watching.get_future().wait();
   std::this_thread::sleep_for(std::chrono::milliseconds(300));

@@ -120,15 +120,13 @@ const sqlite3_io_methods kMethods = {
 
 // A flush of a file that has grown has the file system write its own journal, too. So the log grows by steps,
 // with zeros (unwritten space would have to be journalled as it is filled), and most commits find room.
-// To SQLite the zeros are what lies behind the last frame.
+// To SQLite the zeros are what lies behind the last frame. On a disk that is nearly full it grows by frames.
 constexpr sqlite3_int64 kLogStep = 1 << 20;
-/// The last of a disk is not spent on zeros: what is needed to open the store on a full one stays free.
-constexpr sqlite3_int64 kSpare = 16 << 20;
+constexpr uint64_t kSpaceToSpare = 16U << 20;
 
-bool has_spare(const char* name) {
-  struct statvfs info {};
-  return ::statvfs(name, &info) == 0 &&
-         static_cast<sqlite3_int64>(info.f_bavail) * static_cast<sqlite3_int64>(info.f_frsize) > kSpare;
+bool has_space_to_spare(const char* path) {
+  struct statvfs fs {};
+  return ::statvfs(path, &fs) == 0 && static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize >= kSpaceToSpare;
 }
 
 void make_room(CheckedFile* log, sqlite3_int64 end) {
@@ -136,13 +134,13 @@ void make_room(CheckedFile* log, sqlite3_int64 end) {
   sqlite3_int64 size = 0;
   if (methods->xFileSize(log->lower(), &size) != SQLITE_OK) return;
   log->known_size = std::max(size, end);
-  if (end <= size || !has_spare(log->name)) return;
+  if (end <= size || !has_space_to_spare(log->name)) return;
   const sqlite3_int64 target = (end / kLogStep + 1) * kLogStep;
   const std::vector<char> zeros(64U << 10);
   for (sqlite3_int64 at = size; at < target;) {
     const auto amount = static_cast<int>(std::min<sqlite3_int64>(target - at, zeros.size()));
     if (methods->xWrite(log->lower(), zeros.data(), amount, at) != SQLITE_OK) {
-      // A full disk, most likely: what little there is belongs to the frame itself.
+      // A quota, most likely: what little there is belongs to the frame itself.
       methods->xTruncate(log->lower(), size);
       return;
     }

@@ -3,8 +3,8 @@
 //
 // The last kPageChecksumBytes of a page are reserved in the file's own header (byte 20), so other SQLite
 // tools can read such a file. The page number is part of the checksum: a page written to the wrong place is
-// found too. The write-ahead log has checksums of its own; it is only made to grow by whole steps, so that the
-// flush of a commit rarely has the file system write its own journal as well.
+// found too. The write-ahead log has checksums of its own; it is only made to grow by whole steps, so that
+// the flush of a commit rarely has the file system write its own journal as well.
 #pragma once
 
 #include <cstddef>
