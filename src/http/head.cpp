@@ -39,6 +39,15 @@ bool parse_version(std::string_view text, int& minor) {
   return true;
 }
 
+/// Whether it is a token of RFC 9110, 5.6.2, as methods are.
+bool is_token(std::string_view text) {
+  constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+  return std::all_of(text.begin(), text.end(), [&](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           kMarks.find(c) != std::string_view::npos;
+  });
+}
+
 /// One header line into `out`; false when it is not one.
 bool parse_header_line(std::string_view line, Head& out) {
   const size_t colon = line.find(':');
@@ -103,6 +112,7 @@ std::optional<HeadError> parse_request_head(std::string_view block, Head& out) {
   const size_t last = line.rfind(' ');
   if (first == std::string_view::npos || first == last || first == 0) return HeadError{};
   out.method = line.substr(0, first);
+  if (!is_token(out.method)) return HeadError{};
   out.target = line.substr(first + 1, last - first - 1);
   const std::string_view version = line.substr(last + 1);
   if (!parse_version(version, out.minor_version)) {
