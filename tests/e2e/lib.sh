@@ -72,6 +72,10 @@ stop_server() { # [SIGNAL]
   wait "$server" 2>/dev/null
   server=
 }
+# Containers, containerd, network and data of a run, of this one or of one that was cut short.
+take_away() {
+  [ ! -d "$work/data" ] || ORCH_DATA_DIR=$work/data ORCH_KUBECONFIG=$KUBECONFIG sh "$root/scripts/install.sh" --uninstall-now >/dev/null
+}
 # Everything this script started ends with it: the server, its containers and its containerd.
 clean_up() {
   trap - EXIT
@@ -81,24 +85,12 @@ clean_up() {
     return
   fi
   stop_server
-  local run socket
-  for run in /run/orch-*; do
-    socket=$run/containerd.sock
-    [ -S "$socket" ] && grep -qs "$work/data" "$run"/* "$work/data/agent/containerd/config.toml" || continue
-    local id
-    for id in $(ctr -a "$socket" -n k8s.io tasks ls -q 2>/dev/null); do
-      ctr -a "$socket" -n k8s.io tasks kill -s KILL "$id" >/dev/null 2>&1
-    done
-  done
-  local pid
-  for pid in $(pgrep -f "containerd .*$work/data" 2>/dev/null); do kill "$pid" 2>/dev/null; done
-  for pid in $(pgrep -f "containerd-shim.*$work/data" 2>/dev/null); do kill -9 "$pid" 2>/dev/null; done
+  take_away
   [ $failed = 0 ] || tail -n 15 "$work/orch.log" | cut -c1-300 | sed 's/^/  # /'
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 [ -z "${LAB:-}" ] || [ ! -d "$work/lab" ] || lab down
-# Volumes of pods in memory stay mounted when a run was cut short.
-awk -v work="$work/" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount"; done
+[ -n "${LAB:-}" ] || take_away
 rm -rf "$work"
 mkdir -p "$work"

@@ -23,7 +23,7 @@ expect "stop" "its containers go on" quickstart stop
 expect "start again" "Ready after" quickstart "${flags[@]}"
 check "still the same containers" [ "$(pods)" = "$running" ]
 expect "uninstall" "is gone" quickstart uninstall
-after=$(left)
-check "nothing is left" [ "$after" = "$before" ]
-[ "$after" = "$before" ] || diff <(echo "$before") <(echo "$after") | sed 's/^/  # /'
+new=$(comm -13 <(sort <<<"$before") <(left | sort))
+check "nothing is left" [ -z "$new" ]
+[ -z "$new" ] || sed 's/^/  # /' <<<"$new"
 exit $failed

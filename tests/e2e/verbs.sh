@@ -94,7 +94,8 @@ none_left() { [ "$(left "$1" "$2")" = 0 ]; }
 deployment background
 check "delete --cascade=background" k delete deployment background --cascade=background
 eventually 30 "takes replica sets along" none_left replicasets background
-eventually 30 "and pods" none_left pods background
+# The web server in them does not listen to SIGTERM: they have their 30 seconds.
+eventually 45 "and pods" none_left pods background
 deployment orphan
 check "delete --cascade=orphan" k delete deployment orphan --cascade=orphan
 sleep 2
@@ -102,7 +103,7 @@ check "leaves the replica set" test "$(left replicasets orphan)" = 1
 check "and the pods" test "$(left pods orphan)" = 2
 expect "without an owner" "[]" bash -c "$KUBECTL get replicasets -l app=orphan -o json | jq -c '[.items[].metadata.ownerReferences // empty]'"
 check "delete by label" k delete replicasets -l app=orphan
-eventually 30 "then its pods go" none_left pods orphan
+eventually 45 "then its pods go" none_left pods orphan
 deployment foreground
 check "delete --cascade=foreground" k delete deployment foreground --cascade=foreground --timeout=40s
 check "ends after its pods" none_left pods foreground
@@ -147,7 +148,7 @@ YAML
   check "helm rollback" h rollback shop 1 --wait --timeout 60s
   expect "the value is the old one" "one" word
   check "helm uninstall" h uninstall shop --wait --timeout 60s
-  eventually 30 "nothing is left of it" none_left pods shop
+  eventually 45 "nothing is left of it" none_left pods shop
 fi
 check "delete all pods" k delete pods --all --timeout=40s
 exit $failed

@@ -51,6 +51,7 @@ refuses "a runtime that is not there" "/run/none.sock" "${node[@]}" --container-
 
 python3 -m http.server --bind 127.0.0.1 $((port + 1)) >/dev/null 2>&1 &
 other=$!
+eventually 10 bash -c "</dev/tcp/127.0.0.1/$((port + 1))"
 path=$PATH
 refuses "a port of the node that is taken" "port $((port + 1)) is already in use by process $other (python3)" "${node[@]}"
 kill "$other"

@@ -189,7 +189,8 @@ int vfs_open(sqlite3_vfs* vfs, sqlite3_filename name, sqlite3_file* file, int fl
   mine->lower()->pMethods = nullptr;
   const int code = lower(vfs)->xOpen(lower(vfs), name, mine->lower(), flags, out_flags);
   // SQLite closes a file whose open failed if it has methods; the lower one's are reached through ours.
-  if (mine->lower()->pMethods != nullptr) mine->base.pMethods = &kMethods;
+  if (mine->lower()->pMethods == nullptr) return code;
+  mine->base.pMethods = &kMethods;
   if (code != SQLITE_OK) return code;
   std::array<unsigned char, 512> header{};
   const sqlite3_io_methods* methods = mine->lower()->pMethods;

@@ -250,11 +250,11 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
 Result<ObjectPtr> Registry::create(const Resource& r, std::string_view ns, Json object,
                                    const WriteContext& context) {
   // A generated name may be taken: Kubernetes tries 8 times before it tells the client.
-  bool generated = base::string_at(object, {"metadata", "name"}).empty();
+  if (!base::string_at(object, {"metadata", "name"}).empty())
+    return create_once(r, ns, std::move(object), context);
   for (int attempt = 0;; ++attempt) {
     auto result = create_once(r, ns, object, context);
-    if (result.ok() || !generated || result.error().code() != Code::kAlreadyExists || attempt == 7)
-      return result;
+    if (result.ok() || result.error().code() != Code::kAlreadyExists || attempt == 7) return result;
   }
 }
 
