@@ -118,9 +118,10 @@ TEST_CASE("the node's API", "[kubelet]") {
   Node node(*machine);
   node.start();
   Json spec{{"containers",
-             Json::array({shell("main",
-                                "echo one; echo two >&2; cat; mkdir -p /www; echo page > /www/index.html; "
-                                "httpd -p 8080 -h /www; while :; do sleep 0.05; done")})},
+             Json::array(
+                 {shell("main",
+                        "echo one; sleep 0.3; echo two >&2; cat; mkdir -p /www; echo page > /www/index.html; "
+                        "httpd -p 8080 -h /www; while :; do sleep 0.05; done")})},
             {"terminationGracePeriodSeconds", 1}};
   spec["containers"][0]["stdin"] = true;
   spec["containers"][0]["stdinOnce"] = true;
