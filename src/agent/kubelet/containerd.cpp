@@ -391,7 +391,7 @@ std::vector<std::string> Containerd::import_images(const std::string& folder, Ru
   const Json before = record;
   for (const std::string& file : *files) {
     if (file.size() < 5 || file.compare(file.size() - 4, 4, ".tar") != 0) continue;
-    const std::string path = folder + "/" + file;
+    const std::string path = base::cat(folder, "/", file);
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0) continue;
     const std::string stamp = base::cat(info.st_size, ":", info.st_mtim.tv_sec, ":", info.st_mtim.tv_nsec);

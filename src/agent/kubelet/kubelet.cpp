@@ -14,8 +14,6 @@ namespace orch::agent {
 namespace {
 
 using api::ObjectPtr;
-using base::Code;
-using base::Result;
 using base::Status;
 using base::string_at;
 using base::WallTime;
@@ -365,7 +363,7 @@ Status Kubelet::start() {
   Rep& r = *rep_;
   ORCH_RETURN_IF_ERROR(base::make_dirs(r.config.root_dir, 0750));
   ORCH_RETURN_IF_ERROR(base::make_dirs(r.config.log_dir, 0755));
-  if (const Status made = r.cgroups.prepare(); !made.ok() && r.config.fail_cgroups) return made;
+  if (Status made = r.cgroups.prepare(); !made.ok() && r.config.fail_cgroups) return made;
   ORCH_RETURN_IF_ERROR(r.first_list());
   r.services.start();
   r.nodes.start();

@@ -10,8 +10,6 @@ namespace orch::agent {
 namespace {
 
 using base::Code;
-using base::Status;
-using base::string_at;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
