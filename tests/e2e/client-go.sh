@@ -6,7 +6,7 @@
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
 if ! command -v go >/dev/null; then
-  ok "skipped: Go is not installed"
+  echo "# skipped: Go is not installed"
   exit 0
 fi
 program=$work/clientgo

@@ -77,6 +77,7 @@ eventually 40 "it is replaced" k wait --for=condition=Available deployment/hello
 ids() { k get pods -l app=hello -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\n"}{end}' | sort; }
 eventually 40 "settled" k rollout status deployment/hello --timeout=2s
 before=$(ids)
+check "there are containers" [ -n "$before" ]
 stop_server KILL
 start_server
 eventually 30 "ready after SIGKILL" k get --raw /readyz
@@ -86,6 +87,9 @@ if [ "$(ids)" = "$before" ]; then ok "containers outlive the server"; else
   diff <(echo "$before") <(ids) | sed 's/^/  # /'
 fi
 check "delete with its pods" k delete -f "$root/examples/hello" --cascade=foreground --timeout=60s
-gone() { [ -z "$(k get pods -l app=hello -o name)" ]; }
+gone() {
+  local names
+  names=$(k get pods -l app=hello -o name) && [ -z "$names" ]
+}
 eventually 60 "nothing is left" gone
 exit $failed

@@ -17,6 +17,7 @@ before=$(left)
 expect "the first run" "the DNS name, from a pod, http://hello.default.svc.cluster.local: ok" quickstart "${flags[@]}"
 pods() { k get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID}{"\n"}{end}'; }
 running=$(pods)
+check "there are containers" [ -n "$running" ]
 expect "the second run changes nothing" "runs already" quickstart "${flags[@]}"
 check "the same containers go on" [ "$(pods)" = "$running" ]
 expect "stop" "its containers go on" quickstart stop

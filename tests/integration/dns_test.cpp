@@ -183,10 +183,7 @@ struct World {
 }  // namespace
 
 TEST_CASE("Node and pods are answered at the service address") {
-  if (!tests::can_make_namespaces()) {
-    WARN("skipped: network namespaces need root");
-    return;
-  }
+  NEEDS_ROOT();
   World w;
   const Resolver resolver(w.node);
   w.start();

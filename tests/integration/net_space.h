@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/process.h"
+#include "tests/catch.h"
 
 namespace orch::tests {
 
@@ -27,6 +28,14 @@ inline bool can_make_namespaces() {
   std::thread([&made] { made = ::geteuid() == 0 && ::unshare(CLONE_NEWNET) == 0; }).join();
   return made;
 }
+
+// Whoever is root can make them, so that being unable is a failure there.
+#define NEEDS_ROOT()                                                 \
+  if (!::orch::tests::can_make_namespaces()) {                       \
+    if (::geteuid() == 0) FAIL("root without the right to unshare"); \
+    WARN("not root: not tested");                                    \
+    return;                                                          \
+  }
 
 class NetSpace {
  public:

@@ -132,12 +132,6 @@ struct World {
   }
 };
 
-#define NEEDS_ROOT()                               \
-  if (!tests::can_make_namespaces()) {             \
-    WARN("skipped: network namespaces need root"); \
-    return;                                        \
-  }
-
 }  // namespace
 
 TEST_CASE("Cluster IPs lead pods, host and outside clients to endpoints") {

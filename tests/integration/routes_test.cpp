@@ -82,10 +82,7 @@ struct World {
 }  // namespace
 
 TEST_CASE("Pods of all nodes reach each other") {
-  if (!tests::can_make_namespaces()) {
-    WARN("skipped: network namespaces need root");
-    return;
-  }
+  NEEDS_ROOT();
   World w;
   w.a.start("a");
   w.b.start("b");

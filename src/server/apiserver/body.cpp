@@ -113,10 +113,16 @@ Result<RawBody> parse_body(const http::Request& request, const std::string& medi
   return out;
 }
 
-Status unsupported_media() {
-  return {Code::kUnsupportedMediaType,
-          "the body of the request was in an unknown format - accepted media types include: "
-          "application/json, application/yaml, application/vnd.kubernetes.protobuf"};
+/// The media type of a request's body, JSON when it says none.
+Result<std::string> media_of_body(const http::Request& request) {
+  std::string media = media_type(request.header("Content-Type"));
+  if (media.empty() || media == "*/*") return std::string("application/json");
+  if (media == "application/json" || media == "application/yaml" ||
+      media == "application/vnd.kubernetes.protobuf")
+    return media;
+  return Status(Code::kUnsupportedMediaType,
+                "the body of the request was in an unknown format - accepted media types include: "
+                "application/json, application/yaml, application/vnd.kubernetes.protobuf");
 }
 
 std::string unregistered(std::string_view kind, std::string_view api_version) {
@@ -157,12 +163,9 @@ std::string strict_error(const std::vector<std::string>& problems) {
 Result<DecodedBody> decode_body(const http::Request& request, FieldValidation validation,
                                 const api::Schema& schema, const api::Type* type, std::string_view kind,
                                 std::string_view api_version, std::vector<std::string>& warnings) {
-  std::string media = media_type(request.header("Content-Type"));
-  if (media.empty() || media == "*/*") media = "application/json";
-  if (media != "application/json" && media != "application/yaml" &&
-      media != "application/vnd.kubernetes.protobuf")
-    return unsupported_media();
-  auto raw = parse_body(request, media, schema, type);
+  const auto media = media_of_body(request);
+  if (!media.ok()) return media.error();
+  auto raw = parse_body(request, *media, schema, type);
   if (!raw.ok()) return unrecognized(kind, raw.error().message(), request.body);
   auto body = kind_of(std::move(raw->tree));
   if (!body.ok()) return unrecognized(kind, body.error().message(), request.body);
@@ -204,12 +207,9 @@ Result<Json> delete_options_tree(const http::Request& request, const http::Query
                                  const api::Schema& schema) {
   const api::Type* type = schema.type("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
   if (!request.body.empty()) {
-    std::string media = media_type(request.header("Content-Type"));
-    if (media.empty() || media == "*/*") media = "application/json";
-    if (media != "application/json" && media != "application/yaml" &&
-        media != "application/vnd.kubernetes.protobuf")
-      return unsupported_media();
-    auto raw = parse_body(request, media, schema, type);
+    const auto media = media_of_body(request);
+    if (!media.ok()) return media.error();
+    auto raw = parse_body(request, *media, schema, type);
     if (!raw.ok()) return raw.error();
     auto body = kind_of(std::move(raw->tree));
     if (!body.ok()) return body.error();

@@ -1,10 +1,9 @@
 // What clients read about the server itself: discovery, OpenAPI, health, metrics; and the forms of large
 // answers.
 #include <re2/re2.h>
-#include <zlib.h>
-
 #include <algorithm>
 
+#include "tests/gunzip.h"
 #include "tests/integration/server/fixture.h"
 
 namespace orch::testing {
@@ -114,20 +113,6 @@ TEST_CASE("metrics of requests") {
   }
 }
 
-std::string unpacked(const std::string& bytes) {
-  std::string out(4 << 20, 0), in = bytes;
-  z_stream z{};
-  REQUIRE(inflateInit2(&z, 15 + 16) == Z_OK);
-  z.next_in = reinterpret_cast<Bytef*>(in.data());
-  z.avail_in = static_cast<uInt>(in.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END);
-  out.resize(z.total_out);
-  inflateEnd(&z);
-  return out;
-}
-
 TEST_CASE("large answers are compressed for who takes it") {
   const Control& c = shared();
   REQUIRE(c.post(kMaps, config_map("large", {{"a", std::string(200 << 10, 'x')}})).status == 201);
@@ -136,7 +121,7 @@ TEST_CASE("large answers are compressed for who takes it") {
   const Answer plain = c.get(kMaps + "/large"), packed = c.send("GET", kMaps + "/large", {}, gzip);
   CHECK_THAT(packed.headers, contains("Content-Encoding: gzip\r\n"));
   CHECK(packed.body.size() < 10000);
-  CHECK(unpacked(packed.body) == plain.body);
+  CHECK(gunzip(packed.body) == plain.body);
   CHECK(c.send("GET", "/api/v1/namespaces/default", {}, gzip).headers.find("Content-Encoding") ==
         std::string::npos);
   c.send("DELETE", kMaps + "/large");

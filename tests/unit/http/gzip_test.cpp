@@ -1,26 +1,10 @@
 #include "http/gzip.h"
 
-#include <zlib.h>
-
 #include "tests/catch.h"
+#include "tests/gunzip.h"
 
 namespace orch::http {
 namespace {
-
-std::string unpacked(const std::string& bytes, size_t size) {
-  std::string out(size + 1, 0);
-  z_stream z{};
-  REQUIRE(inflateInit2(&z, 15 + 16) == Z_OK);
-  std::string in = bytes;
-  z.next_in = reinterpret_cast<Bytef*>(in.data());
-  z.avail_in = static_cast<uInt>(in.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = static_cast<uInt>(out.size());
-  CHECK(inflate(&z, Z_FINISH) == Z_STREAM_END);
-  out.resize(z.total_out);
-  inflateEnd(&z);
-  return out;
-}
 
 TEST_CASE("who takes gzip") {
   const struct {
@@ -50,7 +34,7 @@ TEST_CASE("a body and its pieces become one gzip stream") {
   CHECK(response.pieces.empty());
   CHECK(response.body.size() < text.size() / 3);
   CHECK(response.headers[0] == std::pair<std::string, std::string>("Content-Encoding", "gzip"));
-  CHECK(unpacked(response.body, text.size()) == text);
+  CHECK(orch::testing::gunzip(response.body, text.size()) == text);
   const std::string once = response.body;
   compress(response, 0);
   CHECK(response.body == once);
