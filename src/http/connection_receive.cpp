@@ -84,6 +84,7 @@ void Connection::step_handshake() {
       return close();
   }
   peer_ = peer_certificate(transport_.ssl());
+  transport_.release_handshake();
   state_ = State::kHead;
   receive();
 }

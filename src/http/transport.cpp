@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 namespace orch::http {
@@ -56,13 +57,19 @@ Transport::Transport(int fd) : fd_(fd) {
 }
 
 Transport::Transport(Transport&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), ssl_(std::exchange(other.ssl_, nullptr)), broken_(other.broken_) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      ssl_(std::exchange(other.ssl_, nullptr)),
+      secrets_(std::move(other.secrets_)),
+      records_(std::move(other.records_)),
+      broken_(other.broken_) {}
 
 Transport& Transport::operator=(Transport&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::exchange(other.fd_, -1);
     ssl_ = std::exchange(other.ssl_, nullptr);
+    secrets_ = std::move(other.secrets_);
+    records_ = std::move(other.records_);
     broken_ = other.broken_;
   }
   return *this;
@@ -84,7 +91,29 @@ bool Transport::put_tls(const TlsContext& context) {
 bool Transport::accept_tls(const TlsContext& context) {
   if (!put_tls(context)) return false;
   SSL_set_accept_state(ssl_);
+  secrets_ = std::make_unique<RecordSecrets>();
+  collect_secrets(ssl_, secrets_.get());
+  // What comes behind the handshake must be left in the socket, see release_handshake().
+  SSL_set_read_ahead(ssl_, 0);
   return true;
+}
+
+void Transport::release_handshake() {
+  if (ssl_ == nullptr || !secrets_) return;
+  collect_secrets(ssl_, nullptr);
+  const auto secrets = std::move(secrets_);
+  const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl_);
+  const auto suite =
+      cipher != nullptr ? record_suite(SSL_CIPHER_get_protocol_id(cipher)) : std::optional<RecordSuite>();
+  if (SSL_version(ssl_) == TLS1_3_VERSION && suite && SSL_has_pending(ssl_) == 0) {
+    secrets->suite = *suite;
+    records_ = RecordLayer::make(*secrets);
+  }
+  if (records_) {
+    SSL_free(std::exchange(ssl_, nullptr));
+  } else {
+    SSL_set_read_ahead(ssl_, 1);
+  }
 }
 
 bool Transport::connect_tls(const TlsContext& context, const std::string& server_name) {
@@ -123,6 +152,7 @@ Io Transport::handshake() {
 
 Io Transport::read(char* buffer, size_t size, size_t& got) {
   got = 0;
+  if (records_) return records_->read(fd_, buffer, size, got);
   if (ssl_ != nullptr) {
     ERR_clear_error();
     const int result = SSL_read_ex(ssl_, buffer, size, &got);
@@ -139,6 +169,7 @@ Io Transport::read(char* buffer, size_t size, size_t& got) {
 
 Io Transport::write(std::string_view bytes, size_t& sent) {
   sent = 0;
+  if (records_) return records_->write(fd_, bytes, sent);
   if (ssl_ != nullptr) {
     ERR_clear_error();
     const int result = SSL_write_ex(ssl_, bytes.data(), bytes.size(), &sent);
@@ -154,6 +185,7 @@ Io Transport::write(std::string_view bytes, size_t& sent) {
 
 void Transport::end_writing() {
   if (fd_ < 0) return;
+  if (records_) records_->end_writing(fd_);
   if (ssl_ != nullptr && !broken_ && SSL_is_init_finished(ssl_)) {
     ERR_clear_error();
     SSL_shutdown(ssl_);
@@ -164,6 +196,8 @@ void Transport::end_writing() {
 
 void Transport::close() {
   if (fd_ < 0) return;
+  if (records_) records_->end_writing(fd_);
+  records_.reset();
   if (ssl_ != nullptr) {
     if (!broken_ && SSL_is_init_finished(ssl_) && (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) == 0) {
       ERR_clear_error();
@@ -173,6 +207,7 @@ void Transport::close() {
     SSL_free(ssl_);
   }
   ssl_ = nullptr;
+  secrets_.reset();
   ::close(std::exchange(fd_, -1));
 }
 
