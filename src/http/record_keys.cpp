@@ -134,13 +134,12 @@ size_t RecordKeys::seal(RecordType type, std::string_view content, char* out) {
   unsigned char* sealed = to + kRecordHeader;
   unsigned char* tag = sealed + content.size() + 1;
   int n = 0;
-  const bool good =
-      context != nullptr && EVP_EncryptUpdate(context, nullptr, &n, to, kRecordHeader) == 1 &&
-      (content.empty() || EVP_EncryptUpdate(context, sealed, &n, bytes(content.data()),
-                                            static_cast<int>(content.size())) == 1) &&
-      EVP_EncryptUpdate(context, sealed + content.size(), &n, &kind, 1) == 1 &&
-      EVP_EncryptFinal_ex(context, tag, &n) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTag, tag) == 1;
+  const bool good = context != nullptr && EVP_EncryptUpdate(context, nullptr, &n, to, kRecordHeader) == 1 &&
+                    (content.empty() || EVP_EncryptUpdate(context, sealed, &n, bytes(content.data()),
+                                                          static_cast<int>(content.size())) == 1) &&
+                    EVP_EncryptUpdate(context, sealed + content.size(), &n, &kind, 1) == 1 &&
+                    EVP_EncryptFinal_ex(context, tag, &n) == 1 &&
+                    EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, kTag, tag) == 1;
   if (!good) return 0;
   ++sequence_;
   return kRecordHeader + body;

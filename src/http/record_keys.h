@@ -48,11 +48,10 @@ class RecordKeys {
 
   /// Goes on to the next secret, as after a KeyUpdate.
   void update();
-  /// So many records have been protected that the key has to be exchanged (RFC 8446, section 5.5: 2^24.5).
-  bool worn() const { return sequence_ >= kWorn; }
+  /// Records that were protected with the current key.
+  uint64_t records() const { return sequence_; }
 
  private:
-  static constexpr uint64_t kWorn = 1U << 24;
   static constexpr size_t kIv = 12;
 
   size_t secret_size() const;

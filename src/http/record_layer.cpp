@@ -56,14 +56,14 @@ RecordSecrets::~RecordSecrets() {
   OPENSSL_cleanse(write.data(), write.size());
 }
 
-std::unique_ptr<RecordLayer> RecordLayer::make(const RecordSecrets& secrets) {
-  std::unique_ptr<RecordLayer> out(new RecordLayer);
-  const bool good =
-      out->in_.set(secrets.suite, secrets.read) && out->out_.set(secrets.suite, secrets.write);
+RecordLayer::RecordLayer(uint64_t records_per_key) : records_per_key_(records_per_key) {}
+RecordLayer::~RecordLayer() = default;
+
+std::unique_ptr<RecordLayer> RecordLayer::make(const RecordSecrets& secrets, uint64_t records_per_key) {
+  std::unique_ptr<RecordLayer> out(new RecordLayer(records_per_key));
+  const bool good = out->in_.set(secrets.suite, secrets.read) && out->out_.set(secrets.suite, secrets.write);
   return good ? std::move(out) : nullptr;
 }
-
-RecordLayer::~RecordLayer() = default;
 
 bool RecordLayer::pending() const {
   return inbox_ && (inbox_->content_begin < inbox_->content_end || inbox_->ready());
@@ -163,7 +163,8 @@ Io RecordLayer::take_handshake(int fd, std::string_view content) {
   handshake_size_ = static_cast<uint8_t>(handshake_size_ + n);
   if (handshake_[0] != kKeyUpdate) return refuse(fd, kUnexpectedMessage);
   constexpr std::string_view kHeader("\x18\0\0\1", 4);  // type and length
-  if (handshake_size_ >= 4 && std::string_view(handshake_.data(), 4) != kHeader) return refuse(fd, kDecodeError);
+  if (handshake_size_ >= 4 && std::string_view(handshake_.data(), 4) != kHeader)
+    return refuse(fd, kDecodeError);
   // The keys change behind it, so nothing else may be in its record.
   if (n < content.size()) return refuse(fd, kUnexpectedMessage);
   if (handshake_size_ < handshake_.size()) return Io::kOk;
@@ -227,7 +228,7 @@ Io RecordLayer::write(int fd, std::string_view bytes, size_t& sent) {
     sent = std::exchange(accepted_, 0);
     return Io::kOk;
   }
-  if (out_.worn()) {
+  if (out_.records() >= records_per_key_) {
     if (!update_written_keys()) return Io::kError;
     if (const Io result = flush(fd); result != Io::kOk) return result;
   }

@@ -1,7 +1,8 @@
 // The records of one TLS 1.3 connection after its handshake, between a non-blocking socket and plain bytes.
 //
 // OpenSSL shakes hands; kept after that, its connection object would hold 19 KB for as long as a client
-// watches. This holds 300 bytes, and buffers only while a record is under way. See docs/adr/0004-tls-records.md.
+// watches. This holds 300 bytes, and buffers only while a record is under way. See
+// docs/adr/0004-tls-records.md.
 #pragma once
 
 #include <array>
@@ -32,8 +33,12 @@ struct RecordSecrets {
 /// The server's side. Not thread-safe. The socket is the caller's; after kError or kEnd nothing more is read.
 class RecordLayer {
  public:
+  /// What one key may protect is 2^24.5 records (RFC 8446, section 5.5).
+  static constexpr uint64_t kRecordsPerKey = 1U << 24;
+
   /// Null when the secrets do not fit the suite.
-  static std::unique_ptr<RecordLayer> make(const RecordSecrets& secrets);
+  static std::unique_ptr<RecordLayer> make(const RecordSecrets& secrets,
+                                           uint64_t records_per_key = kRecordsPerKey);
   ~RecordLayer();
   RecordLayer(const RecordLayer&) = delete;
 
@@ -41,8 +46,8 @@ class RecordLayer {
   /// without, or a record is bad (the peer is then told why, as RFC 8446, section 6.2 wants). Alerts and
   /// KeyUpdate messages on the way are dealt with.
   Io read(int fd, char* buffer, size_t size, size_t& got);
-  /// kOk with at least one byte `sent`. After kWantWrite a record is partly sent: the next call must begin with
-  /// the same bytes.
+  /// kOk with at least one byte `sent`. After kWantWrite a record is partly sent: the next call must begin
+  /// with the same bytes.
   Io write(int fd, std::string_view bytes, size_t& sent);
   /// read() would give something without asking the socket.
   bool pending() const;
@@ -51,7 +56,7 @@ class RecordLayer {
 
  private:
   struct Inbox;
-  RecordLayer() = default;
+  explicit RecordLayer(uint64_t records_per_key);
 
   Io receive(int fd);
   Io take_record(int fd);
@@ -62,6 +67,7 @@ class RecordLayer {
   Io flush(int fd);
   Io refuse(int fd, uint8_t alert);
 
+  const uint64_t records_per_key_;
   RecordKeys in_, out_;
   std::unique_ptr<Inbox> inbox_;  // null while nothing is received in part
   std::string sealed_;            // records, or the rest of one, that the socket did not take

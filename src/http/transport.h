@@ -56,7 +56,7 @@ class Transport {
   SSL* ssl_ = nullptr;
   std::unique_ptr<RecordSecrets> secrets_;  // of an accepted connection during the handshake
   std::unique_ptr<RecordLayer> records_;    // in place of ssl_
-  bool broken_ = false;  // after a fatal error TLS must not be spoken any more
+  bool broken_ = false;                     // after a fatal error TLS must not be spoken any more
 };
 
 }  // namespace orch::http

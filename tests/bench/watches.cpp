@@ -57,8 +57,8 @@ class Watches {
     while (read(STDIN_FILENO, &byte, 1) > 0) {
     }
     const auto sent = Clock::now();
-    ask("POST", path_, base::cat(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")", name_, "\"}}"),
-        201);
+    ask("POST", path_,
+        base::cat(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")", name_, "\"}}"), 201);
     while (reached_ < watches_.size() && seconds_since(sent) < 30) each_ready(1000);
     const double took = seconds_since(sent);
     ask("DELETE", path_ + "/" + name_, "", 200);
