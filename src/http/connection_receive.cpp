@@ -85,6 +85,7 @@ void Connection::step_handshake() {
   }
   peer_ = peer_certificate(transport_.ssl());
   transport_.release_handshake();
+  engine_.trim.note();
   state_ = State::kHead;
   receive();
 }
