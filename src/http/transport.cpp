@@ -105,7 +105,9 @@ void Transport::release_handshake() {
   const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl_);
   const auto suite =
       cipher != nullptr ? record_suite(SSL_CIPHER_get_protocol_id(cipher)) : std::optional<RecordSuite>();
-  if (SSL_version(ssl_) == TLS1_3_VERSION && suite && SSL_has_pending(ssl_) == 0) {
+  const SSL_SESSION* session = SSL_get_session(ssl_);
+  const bool small_records = session == nullptr || SSL_SESSION_get_max_fragment_length(session) != 0;
+  if (SSL_version(ssl_) == TLS1_3_VERSION && suite && !small_records && SSL_has_pending(ssl_) == 0) {
     secrets->suite = *suite;
     records_ = RecordLayer::make(*secrets);
   }

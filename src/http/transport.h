@@ -30,7 +30,8 @@ class Transport {
   /// kOk when done.
   Io handshake();
   /// To be called once everything that ssl() knows about the peer was asked for: of an accepted connection
-  /// that speaks TLS 1.3 only its keys are kept, ssl() is null. Any other goes on as it is.
+  /// that speaks TLS 1.3 only its keys are kept, ssl() is null. Any other goes on as it is, and so does one
+  /// whose client wants smaller records than usual (RFC 6066, section 4).
   void release_handshake();
   /// kOk with at least one byte in `got`, kEnd when the peer said so or went away.
   Io read(char* buffer, size_t size, size_t& got);

@@ -373,8 +373,8 @@ def servicelatency(options):
             "pass": figures["change_max_ms"] <= 50 and figures["cost_ratio"] <= 1.1}
 
 
-BENCHES = {"footprint": footprint, "start": start, "create": create, "get": get, "list": list_, "watch": watch, "watches": watches,
-           "schedule": schedule, "podstart": podstart, "servicelatency": servicelatency}
+BENCHES = {"footprint": footprint, "start": start, "create": create, "get": get, "list": list_, "watch": watch,
+           "watches": watches, "schedule": schedule, "podstart": podstart, "servicelatency": servicelatency}
 
 
 def main():

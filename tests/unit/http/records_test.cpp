@@ -372,6 +372,18 @@ TEST_CASE("TLS 1.2 stays with OpenSSL") {
   ERR_clear_error();
 }
 
+TEST_CASE("a client that wants small records gets them") {
+  Client client([](SSL_CTX* context) {
+    SSL_CTX_set_tlsext_max_fragment_length(context, TLSEXT_max_fragment_length_512);
+  });
+  client.shake_hands("first");
+  CHECK(client.server.ssl() != nullptr);
+  CHECK(client.received() == "first");
+  const std::string big = noise(5000);
+  client.answer(big);
+  CHECK(client.heard() == big);
+}
+
 TEST_CASE("records may come in any pieces") {
   Bare bare;
   const std::string big = noise(kMaxRecordContent);
