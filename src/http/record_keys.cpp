@@ -34,12 +34,12 @@ const unsigned char* bytes(const char* text) { return reinterpret_cast<const uns
 /// A suite's cipher. Looked up once: OpenSSL takes longer for that than for a short record.
 const EVP_CIPHER* cipher(RecordSuite suite) {
   using Cipher = std::unique_ptr<EVP_CIPHER, CipherFree>;
-  static const std::array<Cipher, 3> kCiphers = {
+  static const std::array<Cipher, 3> ciphers = {
       Cipher(EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)),
       Cipher(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr)),
       Cipher(EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr)),
   };
-  return kCiphers.at(static_cast<size_t>(suite)).get();
+  return ciphers.at(static_cast<size_t>(suite)).get();
 }
 
 /// This thread's context of a cipher and direction, with key and nonce set; null when OpenSSL fails.

@@ -100,8 +100,8 @@ int choose_protocol(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_
 
 /// Where a connection keeps the RecordSecrets to fill.
 int secrets_index() {
-  static const int kIndex = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-  return kIndex;
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
 }
 
 std::string from_hex(std::string_view text) {
