@@ -84,6 +84,8 @@ void Connection::step_handshake() {
       return close();
   }
   peer_ = peer_certificate(transport_.ssl());
+  transport_.release_handshake();
+  engine_.trim.note();
   state_ = State::kHead;
   receive();
 }

@@ -54,6 +54,7 @@ void Engine::forget(Connection* connection) {
   loop.post([last = std::move(found->second)] {});
   connections_.erase(found);
   metrics.connections->add(-1);
+  trim.note();
   const std::lock_guard lock(mutex_);
   if (--count_ == 0) gone_.notify_all();
 }

@@ -15,6 +15,7 @@
 #include "base/threads.h"
 #include "http/codec.h"
 #include "http/head.h"
+#include "http/heap_trim.h"
 #include "http/out_queue.h"
 #include "http/poller.h"
 #include "http/server.h"
@@ -47,6 +48,7 @@ class Engine {
   std::atomic<bool> stopping{false};
   std::atomic<bool> stopping_now{false};  // grace is over
   std::atomic<size_t> buffered{0};        // bytes of requests being received
+  HeapTrim trim{*this};                   // the loop's thread only
 
   TlsContext tls_context() const;
   void set_tls_context(TlsContext context);

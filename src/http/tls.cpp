@@ -98,6 +98,32 @@ int choose_protocol(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_
   return SSL_TLSEXT_ERR_OK;
 }
 
+/// Where a connection keeps the RecordSecrets to fill.
+int secrets_index() {
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+std::string from_hex(std::string_view text) {
+  std::string out(text.size() / 2, '\0');
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = static_cast<char>(OPENSSL_hexchar2int(static_cast<unsigned char>(text[2 * i])) * 16 +
+                               OPENSSL_hexchar2int(static_cast<unsigned char>(text[2 * i + 1])));
+  }
+  return out;
+}
+
+/// OpenSSL names each secret in the form of a key log: label, client random, secret.
+void take_secret(const SSL* ssl, const char* text) {
+  auto* out = static_cast<RecordSecrets*>(SSL_get_ex_data(ssl, secrets_index()));
+  if (out == nullptr) return;
+  const std::string_view line = text;
+  const std::string_view label = line.substr(0, line.find(' '));
+  const std::string_view secret = line.substr(line.rfind(' ') + 1);
+  if (label == "CLIENT_TRAFFIC_SECRET_0") out->read = from_hex(secret);
+  if (label == "SERVER_TRAFFIC_SECRET_0") out->write = from_hex(secret);
+}
+
 /// Verifies as usual, but lets the connection stand: an unknown client is answered with 401, not cut.
 int verify_client(X509_STORE_CTX* store, void* /*arg*/) {
   if (X509_verify_cert(store) <= 0 && X509_STORE_CTX_get_error(store) == X509_V_OK) {
@@ -151,6 +177,7 @@ Result<TlsContext> make_server_context(const TlsConfig& config) {
   SSL_CTX* context = made->get();
   ORCH_RETURN_IF_ERROR(use_key_pair(context, config.certificate_pem, config.key_pem));
   SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
+  SSL_CTX_set_keylog_callback(context, take_secret);
   if (!config.client_ca_pem.empty()) {
     ORCH_RETURN_IF_ERROR(trust(context, config.client_ca_pem, true));
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
@@ -175,6 +202,8 @@ Result<TlsContext> make_client_context(const ClientTls& config) {
   }
   return made;
 }
+
+void collect_secrets(SSL* ssl, RecordSecrets* out) { SSL_set_ex_data(ssl, secrets_index(), out); }
 
 std::shared_ptr<const PeerCertificate> peer_certificate(SSL* ssl) {
   X509* certificate = SSL_get0_peer_certificate(ssl);

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "http/dial.h"
 #include "http/message.h"
+#include "http/record_layer.h"
 #include "http/server.h"
 
 namespace orch::http {
@@ -20,6 +21,10 @@ using TlsContext = std::shared_ptr<SSL_CTX>;
 /// TLS 1.2 and 1.3, no session cache, no tickets, no renegotiation. kBadRequest when certificate, key or CA
 /// bundle cannot be used or do not belong together.
 base::Result<TlsContext> make_server_context(const TlsConfig& config);
+
+/// Of a connection made with a server context: has the secrets that a TLS 1.3 handshake agrees on (none for
+/// 1.2) written to `out`, which is the caller's; null ends it.
+void collect_secrets(SSL* ssl, RecordSecrets* out);
 
 /// `server_name` is not the context's concern, see Transport::connect_tls.
 base::Result<TlsContext> make_client_context(const ClientTls& config);

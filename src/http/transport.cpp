@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 namespace orch::http {
@@ -38,14 +39,14 @@ long bio_ctrl(BIO* /*bio*/, int command, long /*number*/, void* /*data*/) {
 
 /// OpenSSL's own socket BIO writes without MSG_NOSIGNAL.
 const BIO_METHOD* socket_method() {
-  static const BIO_METHOD* const kMethod = [] {
+  static const BIO_METHOD* const made = [] {
     BIO_METHOD* method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "orch socket");
     BIO_meth_set_read(method, bio_read);
     BIO_meth_set_write(method, bio_write);
     BIO_meth_set_ctrl(method, bio_ctrl);
     return method;
   }();
-  return kMethod;
+  return made;
 }
 
 }  // namespace
@@ -56,13 +57,19 @@ Transport::Transport(int fd) : fd_(fd) {
 }
 
 Transport::Transport(Transport&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), ssl_(std::exchange(other.ssl_, nullptr)), broken_(other.broken_) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      ssl_(std::exchange(other.ssl_, nullptr)),
+      secrets_(std::move(other.secrets_)),
+      records_(std::move(other.records_)),
+      broken_(other.broken_) {}
 
 Transport& Transport::operator=(Transport&& other) noexcept {
   if (this != &other) {
     close();
     fd_ = std::exchange(other.fd_, -1);
     ssl_ = std::exchange(other.ssl_, nullptr);
+    secrets_ = std::move(other.secrets_);
+    records_ = std::move(other.records_);
     broken_ = other.broken_;
   }
   return *this;
@@ -75,7 +82,9 @@ bool Transport::put_tls(const TlsContext& context) {
     BIO_free(bio);
     return false;
   }
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<intptr_t>(fd_)));
+  // A number in the place of a pointer: never followed.
+  BIO_set_data(bio,
+               reinterpret_cast<void*>(static_cast<intptr_t>(fd_)));  // NOLINT(performance-no-int-to-ptr)
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
   return true;
@@ -84,7 +93,31 @@ bool Transport::put_tls(const TlsContext& context) {
 bool Transport::accept_tls(const TlsContext& context) {
   if (!put_tls(context)) return false;
   SSL_set_accept_state(ssl_);
+  secrets_ = std::make_unique<RecordSecrets>();
+  collect_secrets(ssl_, secrets_.get());
+  // What comes behind the handshake must be left in the socket, see release_handshake().
+  SSL_set_read_ahead(ssl_, 0);
   return true;
+}
+
+void Transport::release_handshake() {
+  if (ssl_ == nullptr || !secrets_) return;
+  collect_secrets(ssl_, nullptr);
+  const auto secrets = std::move(secrets_);
+  const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl_);
+  const auto suite =
+      cipher != nullptr ? record_suite(SSL_CIPHER_get_protocol_id(cipher)) : std::optional<RecordSuite>();
+  const SSL_SESSION* session = SSL_get_session(ssl_);
+  const bool small_records = session == nullptr || SSL_SESSION_get_max_fragment_length(session) != 0;
+  if (SSL_version(ssl_) == TLS1_3_VERSION && suite && !small_records && SSL_has_pending(ssl_) == 0) {
+    secrets->suite = *suite;
+    records_ = RecordLayer::make(*secrets);
+  }
+  if (records_) {
+    SSL_free(std::exchange(ssl_, nullptr));
+  } else {
+    SSL_set_read_ahead(ssl_, 1);
+  }
 }
 
 bool Transport::connect_tls(const TlsContext& context, const std::string& server_name) {
@@ -123,6 +156,7 @@ Io Transport::handshake() {
 
 Io Transport::read(char* buffer, size_t size, size_t& got) {
   got = 0;
+  if (records_) return records_->read(fd_, buffer, size, got);
   if (ssl_ != nullptr) {
     ERR_clear_error();
     const int result = SSL_read_ex(ssl_, buffer, size, &got);
@@ -139,6 +173,7 @@ Io Transport::read(char* buffer, size_t size, size_t& got) {
 
 Io Transport::write(std::string_view bytes, size_t& sent) {
   sent = 0;
+  if (records_) return records_->write(fd_, bytes, sent);
   if (ssl_ != nullptr) {
     ERR_clear_error();
     const int result = SSL_write_ex(ssl_, bytes.data(), bytes.size(), &sent);
@@ -154,6 +189,7 @@ Io Transport::write(std::string_view bytes, size_t& sent) {
 
 void Transport::end_writing() {
   if (fd_ < 0) return;
+  if (records_) records_->end_writing(fd_);
   if (ssl_ != nullptr && !broken_ && SSL_is_init_finished(ssl_)) {
     ERR_clear_error();
     SSL_shutdown(ssl_);
@@ -164,6 +200,8 @@ void Transport::end_writing() {
 
 void Transport::close() {
   if (fd_ < 0) return;
+  if (records_) records_->end_writing(fd_);
+  records_.reset();
   if (ssl_ != nullptr) {
     if (!broken_ && SSL_is_init_finished(ssl_) && (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) == 0) {
       ERR_clear_error();
@@ -173,6 +211,7 @@ void Transport::close() {
     SSL_free(ssl_);
   }
   ssl_ = nullptr;
+  secrets_.reset();
   ::close(std::exchange(fd_, -1));
 }
 

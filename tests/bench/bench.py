@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -178,6 +179,45 @@ def watch(options):
     return {"figures": figures, "budget": {"ratio": 2}, "pass": at_least(figures["ratio"], 2)}
 
 
+def watches(_):
+    count, idle_seconds = 5000, 65  # bookmarks would be due after 60
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    side = Orch()
+    shutil.rmtree(side.dir, ignore_errors=True)
+    side.start()
+    program = None
+    try:
+        side.ensure_namespace("bench")
+        pid = side.process.pid
+        threads = lambda: len(os.listdir(f"/proc/{pid}/task"))
+        command = [f"{TOOLS}/bench_watches", *side.target(), "--namespace", "bench", "--watchers"]
+        run(*command, "10", stdin=subprocess.DEVNULL)  # what the first watch touches is not counted
+        time.sleep(10)  # threads that have nothing to do end
+        before = side.resident_kb(), threads()
+        program = subprocess.Popen([*command, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        opened = json.loads(program.stdout.readline() or fail("the watches could not be opened"))
+        time.sleep(10)
+        cpu = cpu_seconds(pid)
+        time.sleep(idle_seconds)
+        cpu = (cpu_seconds(pid) - cpu) / idle_seconds * 100
+        after = side.resident_kb(), threads()
+        reached = json.loads(program.communicate(timeout=120)[0])["reached"]
+        time.sleep(10)
+        left = side.resident_kb()
+    finally:
+        if program is not None:
+            program.kill()
+        side.stop()
+    more = (after[0] - before[0]) * 1024
+    figures = {"watches": count, "resident_mb": {name: round(kb * 1024 / 1e6, 1) for name, kb in
+                                                 (("before", before[0]), ("watching", after[0]), ("closed", left))},
+               "more_mb": round(more / 1e6, 1), "bytes_per_watch": round(more / count),
+               "threads": {"before": before[1], "watching": after[1]}, "idle_cpu_percent": round(cpu, 3),
+               "open_seconds": opened["open_seconds"], "reached": reached}
+    return {"figures": figures, "budget": {"more_mb": 60, "more_threads": 0},
+            "pass": figures["more_mb"] <= 60 and after[1] <= before[1] and reached == count}
+
+
 def schedule(options):
     rates, memory, created = {}, {}, {}
     # One after the other: a thousand nodes keep either side's controllers busy.
@@ -334,7 +374,7 @@ def servicelatency(options):
 
 
 BENCHES = {"footprint": footprint, "start": start, "create": create, "get": get, "list": list_, "watch": watch,
-           "schedule": schedule, "podstart": podstart, "servicelatency": servicelatency}
+           "watches": watches, "schedule": schedule, "podstart": podstart, "servicelatency": servicelatency}
 
 
 def main():

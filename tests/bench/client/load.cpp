@@ -1,6 +1,7 @@
 #include "client/load.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -105,6 +106,9 @@ void Connection::open(const Target& target, const http::TlsContext& context) {
     die("not an IPv4 address: " + target.host);
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) die("cannot connect");
+  // As every client does: a request behind a handshake must not wait for an acknowledgement.
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   transport_ = http::Transport(fd);
   if (!target.tls) return;
   transport_.connect_tls(context, "");
