@@ -84,6 +84,9 @@ class Builder:
             tree.file(name, self.read("/", path), 0o755)
         for name, data in sorted((files or {}).items()):
             tree.file(name, data)
+        if "bin/bash" in programs:
+            # Busybox's shell takes its own commands before those in PATH: its nc before that of the package.
+            tree.link("bin/sh", "bash")
         return tree
 
     def built(self, name):
@@ -147,14 +150,17 @@ class Builder:
               for pet in ("nautilus", "kitten")),
         ])
 
+        # The published image's shell hands on variables that are no shell names ("data-1"); bash does, Debian's
+        # busybox does not.
+        shell = [self.system(), self.tools({"bin/bash": "bin/bash"}).bytes()]
         small = {"Env": [oci.PATH], "Cmd": ["sh"], "WorkingDir": "/"}
         setuid = oci.Tree()
         setuid.file("usr/local/bin/nnp", self.built("nonewprivs"), 0o6755)
         dns = self.tools({name: AGNHOST_TOOLS[name] for name in DNS_TOOLS})
         self.write("small", [
-            (REGISTRY + "busybox:1.37.0-1", [self.system()], small),
-            (REGISTRY + "nonroot:1.4", [self.system()], {**small, "User": "1234"}),
-            (REGISTRY + "nonewprivs:1.3", [self.system(), setuid.bytes()], {**small, "Cmd": ["nnp"]}),
+            (REGISTRY + "busybox:1.37.0-1", shell, small),
+            (REGISTRY + "nonroot:1.4", shell, {**small, "User": "1234"}),
+            (REGISTRY + "nonewprivs:1.3", shell + [setuid.bytes()], {**small, "Cmd": ["nnp"]}),
             (REGISTRY + "jessie-dnsutils:1.7", [self.system(), dns.bytes()], {**small, "Cmd": ["/bin/bash"]}),
         ])
 
