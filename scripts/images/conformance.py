@@ -72,6 +72,8 @@ class Builder:
         """Busybox in a small file system."""
         with open(self.args.applets, encoding="ascii") as lines:
             applets = [line.strip() for line in lines if line.strip()]
+        # Specs name programs as the published image has them: all in /bin.
+        applets += ["bin/" + os.path.basename(name) for name in applets]
         return oci.root(self.read(self.args.root, self.packaged("bin/busybox")), applets, {}, users, groups)
 
     def tools(self, programs, files=None):
