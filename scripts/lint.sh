@@ -69,6 +69,7 @@ scripts() {
 import sys
 for name in sys.argv[1:]:
     compile(open(name).read(), name, "exec")' || bad=1
+  python3 tests/conformance/table_test.py >/dev/null 2>&1 || { echo "tests/conformance/table_test.py fails"; bad=1; }
   return $bad
 }
 
@@ -82,7 +83,7 @@ for what in "$@"; do
       check "a planted upward include is rejected" scripts/check-layers.sh --self-test
       ;;
     names) check "no name look-ups through NSS" names ;;
-    scripts) check "scripts parse" scripts ;;
+    scripts) check "scripts parse, and the tests of those that have some pass" scripts ;;
     tidy) check "clang-tidy" python3 scripts/tidy.py ;;
     *)
       echo "lint.sh: unknown check '$what'" >&2

@@ -2,6 +2,7 @@
 # Installs what the tests need, builds and runs them. The last line is "N passed, N failed".
 #
 #   scripts/test.sh [--preset debug|asan|tsan] [unit] [integration] [e2e] [fault] [lint] [all]
+#   scripts/test.sh conformance [FLAGS]     see scripts/conformance.sh --help; never part of the others
 #
 #   unit         tests/unit: every unit_* executable; each Catch2 test case counts
 #   integration  tests/integration: the whole server in one process
@@ -17,6 +18,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 export ORCH_ROOT=$root
+
+[ "${1:-}" != conformance ] || exec scripts/conformance.sh run "${@:2}"
 
 preset=debug
 groups=()

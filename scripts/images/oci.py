@@ -57,8 +57,8 @@ def digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def write_image(path, name, arch, layer, config):
-    """One image of one layer under one name."""
+def write_archive(path, arch, images):
+    """An archive of images, each (name, layers, config); equal layers are in it once."""
     blobs = {}
 
     def blob(kind, data):
@@ -68,38 +68,47 @@ def write_image(path, name, arch, layer, config):
     def document(value):
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
-    layer_blob = blob("application/vnd.oci.image.layer.v1.tar", layer)
-    config_blob = blob("application/vnd.oci.image.config.v1+json", document({
-        "created": "1970-01-01T00:00:00Z",
-        "architecture": arch,
-        "os": "linux",
-        "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [layer_blob["digest"]]},
-        "history": [{"created": "1970-01-01T00:00:00Z"}],
-    }))
-    manifest = blob("application/vnd.oci.image.manifest.v1+json", document({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": config_blob,
-        "layers": [layer_blob],
-    }))
-    manifest["platform"] = {"architecture": arch, "os": "linux"}
-    manifest["annotations"] = {
-        "io.containerd.image.name": name,
-        "org.opencontainers.image.ref.name": name.rsplit(":", 1)[1],
-    }
+    def image(name, layers, config):
+        layer_blobs = [blob("application/vnd.oci.image.layer.v1.tar", layer) for layer in layers]
+        config_blob = blob("application/vnd.oci.image.config.v1+json", document({
+            "created": "1970-01-01T00:00:00Z",
+            "architecture": arch,
+            "os": "linux",
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layer_blobs]},
+            "history": [{"created": "1970-01-01T00:00:00Z"}] * len(layers),
+        }))
+        manifest = blob("application/vnd.oci.image.manifest.v1+json", document({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": config_blob,
+            "layers": layer_blobs,
+        }))
+        manifest["platform"] = {"architecture": arch, "os": "linux"}
+        manifest["annotations"] = {
+            "io.containerd.image.name": name,
+            "org.opencontainers.image.ref.name": name.rsplit(":", 1)[1],
+        }
+        return manifest
+
+    manifests = [image(*each) for each in images]
     archive = Tree()
     archive.file("oci-layout", document({"imageLayoutVersion": "1.0.0"}))
     archive.file("index.json", document({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [manifest],
+        "manifests": manifests,
     }))
     for key in sorted(blobs):
         archive.file("blobs/sha256/" + key, blobs[key])
     with open(path + ".new", "wb") as out:
         out.write(archive.bytes())
     os.rename(path + ".new", path)
+
+
+def write_image(path, name, arch, layer, config):
+    """One image of one layer under one name."""
+    write_archive(path, arch, [(name, [layer], config)])
 
 
 def pause(args):
@@ -114,13 +123,14 @@ def pause(args):
     })
 
 
-def root(program, applets, pages):
+def root(program, applets, pages, users="", groups=""):
+    """The layer of a small system: busybox under all its names, users, and `pages`, more files by their paths."""
     tree = Tree()
     tree.file("bin/busybox", program, 0o755)
     for applet in sorted(set(applets) - {"bin/busybox"}):
         tree.link(applet, "/bin/busybox")
-    tree.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-    tree.file("etc/group", "root:x:0:\nnogroup:x:65534:\n")
+    tree.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n" + users)
+    tree.file("etc/group", "root:x:0:\nnogroup:x:65534:\n" + groups)
     tree.file("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
     tree.folder("root", 0o700)
     tree.folder("tmp", 0o1777)

@@ -203,11 +203,27 @@ std::vector<std::string> pod_create_warnings(const Json& pod, const Json* old) {
   return warnings_for_pod(pod);
 }
 
+/// Of the spec, the node is not asked for: binding a pod makes no new generation of it.
+bool asked_for_changed(const Json& object, const Json& old) {
+  const Json& now = map_of(object, "spec");
+  const Json& before = map_of(old, "spec");
+  const auto differs = [](const Json& of, const Json& other) {
+    for (const auto& [key, value] : of.items()) {
+      if (key == "nodeName") continue;
+      const auto found = other.find(key);
+      if (found == other.end() || *found != value) return true;
+    }
+    return false;
+  };
+  return differs(now, before) || differs(before, now);
+}
+
 }  // namespace
 
 Strategy pod_strategy() {
   Strategy s;
   s.has_generation = true;
+  s.generation_changed = asked_for_changed;
   s.returns_deleted = true;
   s.set_defaults = default_pod;
   s.prepare_create = prepare_pod_create;

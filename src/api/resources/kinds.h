@@ -51,6 +51,7 @@ Strategy runtime_class_strategy();
 // networking.k8s.io
 Strategy network_policy_strategy();
 Strategy ingress_class_strategy();
+Strategy ip_address_strategy();
 Strategy ingress_strategy();
 
 // rbac.authorization.k8s.io

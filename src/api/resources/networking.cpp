@@ -1,5 +1,7 @@
-// networking.k8s.io/v1 NetworkPolicy, IngressClass and Ingress.
+// networking.k8s.io/v1 NetworkPolicy, IngressClass, Ingress and IPAddress.
+#include "api/go_text.h"
 #include "api/resources/common_validation.h"
+#include "api/resources/ip.h"
 #include "api/resources/kinds.h"
 #include "api/resources/traits.h"
 #include "api/resources/tree.h"
@@ -81,6 +83,39 @@ void validate_ingress(const Json& object, FieldErrors& errors) {
   }
 }
 
+/// The name is the address itself, so that two Services cannot have it: what IsValidIP says of it.
+std::vector<std::string> check_name_is_ip(std::string_view name, bool /*prefix*/) {
+  FieldErrors errors;
+  validate_ip(name, FieldPath(), errors);
+  std::vector<std::string> out;
+  // Whoever asks says what the value is.
+  const size_t said = base::cat("Invalid value: ", go_quote(name), ": ").size();
+  for (const base::Cause& cause : errors.causes()) out.push_back(cause.message.substr(said));
+  return out;
+}
+
+void validate_ip_address(const Json& address, FieldErrors& errors) {
+  const FieldPath path("spec.parentRef");
+  const Json& spec = map_of(address, "spec");
+  if (!has(spec, "parentRef")) {
+    errors.required(path);
+    return;
+  }
+  const Json& parent = map_of(spec, "parentRef");
+  // The core group has no name.
+  if (const std::string_view group = text_of(parent, "group"); !group.empty())
+    validate_dns1123_subdomain(group, path.child("group"), errors);
+  for (const char* key : {"resource", "name", "namespace"}) {
+    const std::string_view value = text_of(parent, key);
+    if (value.empty()) {
+      if (key != std::string_view("namespace")) errors.required(path.child(key));
+      continue;
+    }
+    for (const std::string& why : check_name_is_path_segment(value, false))
+      add_invalid(errors, path.child(key), value, why);
+  }
+}
+
 }  // namespace
 
 Strategy network_policy_strategy() {
@@ -105,6 +140,17 @@ Strategy ingress_strategy() {
   s.validate = validate_ingress;
   s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
     validate_ingress(object, errors);
+  };
+  return s;
+}
+
+Strategy ip_address_strategy() {
+  Strategy s = traits_of("networking.k8s.io", "IPAddress");
+  s.validate_name = check_name_is_ip;
+  s.validate = validate_ip_address;
+  s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    validate_immutable_member(map_of(object, "spec"), map_of(old, "spec"), "parentRef", FieldPath("spec"),
+                              errors);
   };
   return s;
 }

@@ -51,6 +51,7 @@ constexpr Entry kEntries[] = {
     {"node.k8s.io", "RuntimeClass", runtime_class_strategy},
     {"networking.k8s.io", "NetworkPolicy", network_policy_strategy},
     {"networking.k8s.io", "IngressClass", ingress_class_strategy},
+    {"networking.k8s.io", "IPAddress", ip_address_strategy},
     {"networking.k8s.io", "Ingress", ingress_strategy},
     {kRbac, "Role", role_strategy},
     {kRbac, "ClusterRole", cluster_role_strategy},

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "api/resources/kinds.h"
 #include "api/resources/strategies.h"
 #include "base/json.h"
 #include "tests/catch.h"
@@ -145,6 +146,54 @@ TEST_CASE("what is refused of kinds with few rules") {
     CHECK(errors.empty() == (*c.expect == 0));
     CHECK(errors.text().find(c.expect) != std::string::npos);
   }
+}
+
+TEST_CASE("a pod that is bound is of the same generation, one whose spec is edited is not") {
+  const auto changed = pod_strategy().generation_changed;
+  const Json old = json(R"({"spec":{"containers":[{"name":"a","image":"x"}],"nodeName":""}})");
+  const auto with = [&](const char* path, Json value) {
+    Json next = old;
+    next["spec"][path] = std::move(value);
+    return next;
+  };
+  CHECK_FALSE(changed(old, old));
+  CHECK_FALSE(changed(with("nodeName", "n1"), old));
+  CHECK_FALSE(changed(json(R"({"spec":{"containers":[{"name":"a","image":"x"}]}})"), old));
+  CHECK(changed(with("activeDeadlineSeconds", 5), old));
+  CHECK(changed(old, with("activeDeadlineSeconds", 5)));
+  CHECK(changed(with("containers", Json::array()), old));
+}
+
+TEST_CASE("an address is named by itself, in its one right form") {
+  const auto check = ip_address_strategy().validate_name;
+  CHECK(check("10.43.0.1", false).empty());
+  CHECK(check("fe80::42:1dff:fe84:f9e2", false).empty());
+  using Problems = std::vector<std::string>;
+  CHECK(check("FE80::1", false) == Problems{"must be in canonical form (\"fe80::1\")"});
+  CHECK(check("10.043.0.1", false) == Problems{"must not have leading 0s"});
+  CHECK(check("ten", false) == Problems{"must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"});
+}
+
+TEST_CASE("an address belongs to one object for good") {
+  const Strategy s = ip_address_strategy();
+  const auto problems = [&](const char* spec, const Json* old) {
+    const Json object = json(base::cat(R"({"spec":)", spec, "}"));
+    FieldErrors errors;
+    old != nullptr ? s.validate_update(object, *old, errors) : s.validate(object, errors);
+    return errors.empty() ? std::string() : errors.text();
+  };
+  const char* good = R"({"parentRef":{"resource":"services","namespace":"default","name":"web"}})";
+  const Json old = json(base::cat(R"({"spec":)", good, "}"));
+  CHECK(problems(good, nullptr).empty());
+  CHECK(problems(good, &old).empty());
+  CHECK(problems("{}", nullptr) == "spec.parentRef: Required value");
+  CHECK(problems(R"({"parentRef":{"resource":"services"}})", nullptr) ==
+        "spec.parentRef.name: Required value");
+  CHECK(problems(R"({"parentRef":{"name":"a/b","resource":"services"}})", nullptr) ==
+        "spec.parentRef.name: Invalid value: \"a/b\": may not contain '/'");
+  CHECK(
+      problems(R"({"parentRef":{"resource":"services","name":"other"}})", &old).find("field is immutable") !=
+      std::string::npos);
 }
 
 }  // namespace
