@@ -74,10 +74,13 @@ http::Response ApiServer::do_update(Call& call) {
 }
 
 Status ApiServer::write_options(Call& call, std::string_view kind) {
-  auto options = parse_write_options(call.info.query, kind);
+  const bool apply = kind == "PatchOptions" && is_apply(call.request);
+  auto options = parse_write_options(call.info.query, kind, apply);
   if (!options.ok()) return options.error();
   call.dry_run = options->dry_run;
   call.validation = options->validation;
+  call.manager = std::move(options->manager);
+  call.force = options->force;
   return {};
 }
 
