@@ -31,7 +31,7 @@ field() { k get deployment web -o "jsonpath={$1}"; }
 expect "apply --server-side makes it" "serverside-applied" k apply --server-side -f "$work/web.yaml"
 expect "kubectl owns what it applied" "kubectl/Apply" owners
 eventually 20 "the controller owns the status" bash -c "[[ \$($KUBECTL get deployment web --show-managed-fields -o jsonpath='{.metadata.managedFields[*].manager}') == *kube-controller-manager* ]]"
-settled() { [ "$(field .status.observedGeneration)" = 1 ]; }
+settled() { [ -n "$(field .status.observedGeneration)" ] && [ "$(field .status.observedGeneration)" = "$(field .metadata.generation)" ]; }
 eventually 20 "the controller has seen it" settled
 before=$(version)
 check "apply again" k apply --server-side -f "$work/web.yaml"

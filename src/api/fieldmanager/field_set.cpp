@@ -64,7 +64,7 @@ int compare_elements(std::string_view a, std::string_view b) {
   if (i == a.size() && i == b.size()) return 0;
   double x = 0;
   double y = 0;
-  if (number_at(a, i, x) && number_at(b, i, y)) return x < y ? -1 : x > y ? 1 : a.compare(b);
+  if (number_at(a, i, x) && number_at(b, i, y) && x != y) return x < y ? -1 : 1;
   const char c = i < a.size() ? a[i] : '}';
   const char d = i < b.size() ? b[i] : '}';
   const bool at_value = i >= 2 && (a[i - 1] == ':' || a[i - 1] == ',' || a[i - 1] == '{');

@@ -156,13 +156,17 @@ void FieldTracking::fill(const Place& place, Context& out) const {
 
 std::string FieldTracking::update(const Place& place, const Json* before, const Json& after, const Json& sent,
                                   std::string_view stored, std::string_view manager) const {
+  Json next = as_asked(place.asked, place.storage, after);
+  if (place.asked.type != nullptr) api::schema::normalise(schema_, *place.asked.type, next);
+  if (before != nullptr) {
+    next["metadata"]["resourceVersion"] = base::string_at(*before, {"metadata", "resourceVersion"});
+    if (sent.is_null() && next == *before) return std::string(stored);
+  }
   auto known =
       api::choose_managed_fields(sent.is_null() ? nullptr : &sent, stored, !place.subresource.empty());
   if (known.empty() && before != nullptr) return {};
   Context context;
   fill(place, context);
-  Json next = as_asked(place.asked, place.storage, after);
-  if (place.asked.type != nullptr) api::schema::normalise(schema_, *place.asked.type, next);
   if (&place.asked == &place.storage || before == nullptr)
     return api::track_update(context.fields, before, next, std::move(known), manager);
   const Json old = as_asked(place.asked, place.storage, *before);

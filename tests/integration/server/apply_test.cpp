@@ -75,13 +75,13 @@ TEST_CASE("apply makes, changes, shares and takes away") {
 
 TEST_CASE("an apply of what is there writes nothing") {
   const Control& c = shared();
-  const std::string path = base::cat(kDeployments, "/same");
-  auto first = apply(c, path, deployment("same"), "fieldManager=one");
+  const std::string path = base::cat(kMaps, "/same");
+  const Json map = map_of("same", {{"a", "1"}});
+  auto first = apply(c, path, map, "fieldManager=one");
   REQUIRE(first.status == 201);
-  const Json before = c.get(path).tree();
-  auto again = apply(c, path, deployment("same"), "fieldManager=one");
+  auto again = apply(c, path, map, "fieldManager=one");
   CHECK(again.status == 200);
-  CHECK(again.tree()["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]);
+  CHECK(again.tree()["metadata"]["resourceVersion"] == first.tree()["metadata"]["resourceVersion"]);
 }
 
 TEST_CASE("what an apply needs") {
