@@ -158,7 +158,7 @@ int run_agent(const Options& o, const sigset_t& signals) {
   // One for each kind the node looks at, one after the other: a server that is away must not hold up its
   // pods.
   remote.connect_timeout = std::chrono::seconds(3);
-  remote.user_agent = base::cat("orch-agent/", base::version());
+  remote.user_agent = base::cat("kubelet/", base::version());  // names the owner of what it writes
   auto client = client::make_remote_client(remote);
   auto node = agent::Agent::start(std::move(a), *client, base.clock, *base.timers, base.metrics);
   if (!node.ok()) return fail(node.error());

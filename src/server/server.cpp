@@ -107,7 +107,7 @@ class ServerImpl final : public Server {
     UserInfo user;
     user.name = "system:node:" + node_name;
     user.groups = {std::string(kGroupNodes), std::string(kGroupAuthenticated)};
-    return make_local_client(*registry_, user, post());
+    return make_local_client(*registry_, user, post(), "kubelet");
   }
 
   Result<base::WallTime> renew_certificates() override {
@@ -257,7 +257,9 @@ class ServerImpl final : public Server {
     AnonymousOptions anonymous;
     anonymous.paths = {"/healthz", "/livez", "/readyz", "/version"};
     authenticator_ = std::make_unique<RequestAuthenticator>(std::move(tokens), anonymous);
-    client_ = make_local_client(*registry_, component("system:orch"), post());
+    client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-controller-manager");
+    api_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-apiserver");
+    scheduler_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-scheduler");
     informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
     feed_authorizers();
     return {};
@@ -368,8 +370,8 @@ class ServerImpl final : public Server {
     o.port = port();
     o.client_ca_pem = pki_.client_ca.certificate_pem;
     o.request_header_ca_pem = pki_.request_header_ca.certificate_pem;
-    ORCH_RETURN_IF_ERROR(ensure_bootstrap_objects(*client_, o));
-    return reconcile_bootstrap_policy(*client_).with_context("default roles");
+    ORCH_RETURN_IF_ERROR(ensure_bootstrap_objects(*api_client_, o));
+    return reconcile_bootstrap_policy(*api_client_).with_context("default roles");
   }
 
   Status start_loops() {
@@ -397,7 +399,7 @@ class ServerImpl final : public Server {
       const auto strategy = config_.scheduler_strategy == "MostAllocated"
                                 ? scheduler::FitStrategy::kMostAllocated
                                 : scheduler::FitStrategy::kLeastAllocated;
-      scheduler_ = std::make_unique<scheduler::Scheduler>(*client_, *informers_, clock_, metrics_,
+      scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *informers_, clock_, metrics_,
                                                           scheduler::default_plugins(strategy));
     }
     informers_->start();
@@ -451,7 +453,8 @@ class ServerImpl final : public Server {
   std::unique_ptr<TokenIssuer> issuer_;
   std::unique_ptr<RequestAuthenticator> authenticator_;
   std::unique_ptr<ApiServer> api_;
-  std::unique_ptr<client::Client> client_;
+  /// One for each component that owns what it writes.
+  std::unique_ptr<client::Client> client_, api_client_, scheduler_client_;
   std::unique_ptr<client::InformerFactory> informers_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<ControllerLoop> controllers_;

@@ -144,7 +144,7 @@ spec:
 YAML
   h() { timeout 90 "$HELM" "$@"; }
   word() { k get configmap shop-words -o 'jsonpath={.data.word}'; }
-  check "helm install" h install shop "$work/chart" --server-side=false --wait --timeout 60s
+  check "helm install" h install shop "$work/chart" --wait --timeout 60s
   expect "helm list" "deployed" h list
   check "helm upgrade" h upgrade shop "$work/chart" --set word=two --wait --timeout 60s
   expect "the value is the new one" "two" word

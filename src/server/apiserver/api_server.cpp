@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/fieldmanager/managed_fields.h"
 #include "api/go_text.h"
 #include "api/resources/object_meta.h"
 #include "api/schema/schema.h"
@@ -43,6 +44,8 @@ WriteContext ApiServer::Call::write_context() {
   c.user = &user;
   c.dry_run = dry_run;
   c.warnings = &warnings;
+  c.manager = manager.empty() ? api::manager_of_user_agent(request.header("User-Agent")) : manager;
+  if (storage && storage != resource) c.asked = resource.get();
   return c;
 }
 

@@ -100,11 +100,16 @@ class ApiServer {
   http::Response do_create(Call& call);
   http::Response do_update(Call& call);
   http::Response do_patch(Call& call);
+  http::Response do_apply(Call& call);
+  base::Result<api::ObjectPtr> create_by_apply(Call& call, const Json& patch);
+  /// Who may patch what is there may not make it as well.
+  base::Status may_create(const Call& call) const;
   http::Response do_delete(Call& call);
   http::Response do_delete_collection(Call& call);
   base::Result<Json> apply_patch(Call& call, const api::Type* type, const Json& current,
                                  std::vector<std::string>& warnings);
   http::Response do_scale(Call& call);
+  http::Response scale_response(Call& call, const api::Object& scaled);
   http::Response do_post_subresource(Call& call);
   http::Response do_virtual(Call& call);
   http::Response do_log(Call& call);
@@ -115,7 +120,8 @@ class ApiServer {
   base::Result<ForwardTarget> service_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> pod_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> node_target(const std::string& id);
-  /// Reads dryRun and fieldValidation; `kind` is CreateOptions, UpdateOptions or PatchOptions.
+  /// Reads dryRun, fieldValidation, fieldManager and force; `kind` is CreateOptions, UpdateOptions or
+  /// PatchOptions.
   static base::Status write_options(Call& call, std::string_view kind);
   /// The object's name and namespace are those of the path.
   static base::Status check_name(const Call& call, const Json& tree);

@@ -26,6 +26,8 @@ struct ApiServer::Call {
   std::vector<std::string> warnings;
   bool dry_run = false;
   FieldValidation validation = FieldValidation::kWarn;
+  std::string manager = {};  // fieldManager
+  bool force = false;        // an apply takes what others own
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();
@@ -69,6 +71,9 @@ base::Status too_large_revision(int64_t wanted, int64_t current, int retry_secon
 /// Between the row that was asked for and the one that is stored.
 Json to_storage(const api::Resource& asked, const api::Resource& storage, Json tree);
 Json from_storage(const api::Resource& asked, const api::Resource& storage, Json tree);
+
+/// Whether a patch is a server-side apply.
+bool is_apply(const http::Request& request);
 
 /// The answer to a method that the path does not know.
 http::Response method_not_allowed();

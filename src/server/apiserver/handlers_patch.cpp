@@ -122,6 +122,7 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
 }
 
 http::Response ApiServer::do_patch(Call& call) {
+  if (is_apply(call.request)) return do_apply(call);
   const api::Resource& r = *call.resource;
   const RequestInfo& info = call.info;
   if (auto kind = patch_kind(call.request, r.type != nullptr); !kind.ok())

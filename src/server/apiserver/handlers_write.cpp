@@ -62,22 +62,30 @@ http::Response ApiServer::do_update(Call& call) {
     errors.invalid(api::FieldPath("metadata.resourceVersion"), Json(0), "must be specified for an update");
     return http::Response::from_status(errors.to_status(r.group, r.kind, info.name));
   }
-  auto result = registry_.update(
-      *call.storage, info.ns, info.name, info.subresource, [&](const Json&) -> Result<Json> { return tree; },
-      call.write_context());
+  const auto update = [&] {
+    return registry_.update(
+        *call.storage, info.ns, info.name, info.subresource,
+        [&](const Json&) -> Result<Json> { return tree; }, call.write_context());
+  };
+  auto result = update();
   if (!result.ok() && result.error().code() == Code::kNotFound && info.subresource.empty() &&
       r.strategy->allow_create_on_update && !versioned) {
-    return finish_write(call, registry_.create(*call.storage, info.ns, std::move(tree), call.write_context()),
-                        201);
+    auto made = registry_.create(*call.storage, info.ns, tree, call.write_context());
+    if (made.ok() || made.error().code() != Code::kAlreadyExists)
+      return finish_write(call, std::move(made), 201);
+    result = update();  // somebody else has made it meanwhile
   }
   return finish_write(call, std::move(result), 200);
 }
 
 Status ApiServer::write_options(Call& call, std::string_view kind) {
-  auto options = parse_write_options(call.info.query, kind);
+  const bool apply = kind == "PatchOptions" && is_apply(call.request);
+  auto options = parse_write_options(call.info.query, kind, apply);
   if (!options.ok()) return options.error();
   call.dry_run = options->dry_run;
   call.validation = options->validation;
+  call.manager = std::move(options->manager);
+  call.force = options->force;
   return {};
 }
 

@@ -122,11 +122,16 @@ std::optional<bool> query_bool(const http::Query& query, std::string_view name) 
   return !http::equal_fold(*text, "false") && *text != "0";
 }
 
-Result<WriteOptions> parse_write_options(const http::Query& query, std::string_view kind) {
+Result<WriteOptions> parse_write_options(const http::Query& query, std::string_view kind, bool apply) {
   WriteOptions out;
   FieldErrors errors;
-  if (kind == "PatchOptions" && query.has("force"))
+  out.manager = query.get("fieldManager");
+  if (apply) {
+    out.force = query_bool(query, "force").value_or(false);
+    if (out.manager.empty()) errors.required(FieldPath("fieldManager"), "is required for apply patch");
+  } else if (kind == "PatchOptions" && query.has("force")) {
     errors.forbidden(FieldPath("force"), "may not be specified for non-apply patch");
+  }
   check_manager(query, errors);
   check_dry_run(query.all("dryRun"), out.dry_run, errors);
   check_validation(query, out.validation, errors);

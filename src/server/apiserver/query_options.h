@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,9 +25,13 @@ enum class FieldValidation : uint8_t { kIgnore, kWarn, kStrict };
 struct WriteOptions {
   bool dry_run = false;
   FieldValidation validation = FieldValidation::kWarn;
+  std::string manager;  // fieldManager
+  bool force = false;   // of an apply
 };
-/// `kind` is CreateOptions, UpdateOptions or PatchOptions. kInvalid.
-base::Result<WriteOptions> parse_write_options(const http::Query& query, std::string_view kind);
+/// `kind` is CreateOptions, UpdateOptions or PatchOptions; `apply`: of a server-side apply, which needs a
+/// manager and alone knows force. kInvalid.
+base::Result<WriteOptions> parse_write_options(const http::Query& query, std::string_view kind,
+                                               bool apply = false);
 
 /// The values of dryRun, of which All alone is known.
 void check_dry_run(const std::vector<std::string_view>& values, bool& dry_run, api::FieldErrors& errors);

@@ -60,6 +60,10 @@ void set_scheduled_condition(Json& pod, const std::string& now) {
 
 }  // namespace
 
+http::Response ApiServer::scale_response(Call& call, const api::Object& scaled) {
+  return encode_tree(call.want, schema_, scale_of(scaled.tree()));
+}
+
 http::Response ApiServer::do_scale(Call& call) {
   const RequestInfo& info = call.info;
   const api::Resource& r = *call.storage;
@@ -71,6 +75,7 @@ http::Response ApiServer::do_scale(Call& call) {
   if (info.verb != "update" && info.verb != "patch") {
     return method_not_allowed();
   }
+  if (info.verb == "patch" && is_apply(call.request)) return do_apply(call);
   const api::Type* type = schema_.type("io.k8s.api.autoscaling.v1.Scale");
   if (auto options = write_options(call, info.verb == "update" ? "UpdateOptions" : "PatchOptions");
       !options.ok())
@@ -110,7 +115,7 @@ http::Response ApiServer::do_scale(Call& call) {
   };
   auto result = registry_.update(r, info.ns, info.name, "scale", change, call.write_context());
   if (!result.ok()) return http::Response::from_status(result.error());
-  return encode_tree(call.want, schema_, scale_of((*result)->tree()));
+  return scale_response(call, **result);
 }
 
 http::Response ApiServer::do_post_subresource(Call& call) {

@@ -36,8 +36,8 @@ client::WatchEvent::Type event_type(CacheEvent::Type t) {
 
 class LocalClient final : public client::Client {
  public:
-  LocalClient(Registry& registry, UserInfo user, SubresourcePost post)
-      : registry_(registry), user_(std::move(user)), post_(std::move(post)) {}
+  LocalClient(Registry& registry, UserInfo user, SubresourcePost post, std::string manager)
+      : registry_(registry), user_(std::move(user)), post_(std::move(post)), manager_(std::move(manager)) {}
 
   Result<ObjectPtr> get(const ResourceRef& ref, std::string_view ns, std::string_view name) override {
     auto r = find(ref);
@@ -160,18 +160,21 @@ class LocalClient final : public client::Client {
   WriteContext context() const {
     WriteContext c;
     c.user = &user_;
+    c.manager = manager_;
     return c;
   }
 
   Registry& registry_;
   const UserInfo user_;
   const SubresourcePost post_;
+  const std::string manager_;
 };
 
 }  // namespace
 
-std::unique_ptr<client::Client> make_local_client(Registry& registry, UserInfo user, SubresourcePost post) {
-  return std::make_unique<LocalClient>(registry, std::move(user), std::move(post));
+std::unique_ptr<client::Client> make_local_client(Registry& registry, UserInfo user, SubresourcePost post,
+                                                  std::string manager) {
+  return std::make_unique<LocalClient>(registry, std::move(user), std::move(post), std::move(manager));
 }
 
 }  // namespace orch::server

@@ -20,6 +20,7 @@ using SubresourcePost = std::function<base::Result<Json>(const api::Resource& re
 
 /// Writes as `user`. Watch callbacks come on the store's writer thread or on the caller's of watch(): they
 /// must only queue. Outlived by registry and post.
-std::unique_ptr<client::Client> make_local_client(Registry& registry, UserInfo user, SubresourcePost post);
+std::unique_ptr<client::Client> make_local_client(Registry& registry, UserInfo user, SubresourcePost post,
+                                                  std::string manager);
 
 }  // namespace orch::server

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "pki/pki.h"
+#include "server/registry/field_tracking.h"
 #include "server/registry/registry_internal.h"
 
 namespace orch::server {
@@ -47,6 +48,7 @@ struct Registry::Rep {
   std::unordered_map<std::string, std::unique_ptr<WatchCache>> by_resource;  // under mutex
   std::unordered_map<std::string_view, WatchCache*> by_prefix;               // under mutex
   std::unordered_map<std::string, Hook> hooks;                               // set before start()
+  std::unique_ptr<FieldTracking> tracking;                                   // set by the constructor
   std::unique_ptr<datastore::Subscription> subscription;
 
   WatchCache* find_prefix(std::string_view prefix) const {
@@ -63,7 +65,9 @@ Registry::Registry(datastore::Store& store, const api::Schema& schema, api::Reso
       table_(table),
       admission_(admission),
       clock_(clock),
-      rep_(std::make_unique<Rep>()) {}
+      rep_(std::make_unique<Rep>()) {
+  rep_->tracking = std::make_unique<FieldTracking>(schema_, table_, clock_);
+}
 
 Registry::~Registry() { rep_->subscription.reset(); }
 
@@ -158,6 +162,14 @@ Result<ObjectPtr> Registry::get(const Resource& resource, std::string_view ns, s
   ObjectPtr object = c != nullptr ? c->get(ns, name) : nullptr;
   if (object == nullptr) return not_found(resource, name);
   return object;
+}
+
+const FieldTracking& Registry::tracking() const { return *rep_->tracking; }
+
+Result<Json> Registry::apply(const Resource& r, const WriteContext& context, std::string_view subresource,
+                             const Json* live, const Json& patch, bool force) const {
+  const FieldTracking::Place place{r, context.asked != nullptr ? *context.asked : r, subresource};
+  return tracking().apply(place, live, {patch, context.manager ? *context.manager : "", force});
 }
 
 Status Registry::admit(const Resource& r, std::string_view subresource, AdmissionRequest::Operation operation,
@@ -263,9 +275,17 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   const api::Strategy& strategy = *r.strategy;
   api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(),
                           nullptr};
+  const Json sent = take_managed_fields(object);
   ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
   std::string name(base::string_at(object, {"metadata", "name"}));
   apply_defaults(schema_, r, object);
+  std::string owners;
+  if (context.applied) {
+    if (!sent.is_null()) owners = base::dump_json(sent);
+  } else if (context.manager) {
+    const FieldTracking::Place place{r, context.asked != nullptr ? *context.asked : r};
+    owners = tracking().update(place, nullptr, object, sent, {}, *context.manager);
+  }
   ORCH_RETURN_IF_ERROR(
       admit(r, "", AdmissionRequest::Operation::kCreate, ns, name, &object, nullptr, context));
   apply_defaults(schema_, r, object);
@@ -282,12 +302,12 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   const Hook* h = hook(r);
   if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(object, nullptr, context.dry_run));
   normalise(schema_, r, object);
-  std::string stored = api::to_stored(object);
+  std::string stored = with_managed_fields(api::to_stored(object), owners);
   if (context.dry_run) {
     if (h != nullptr) h->settle(nullptr, &object);
     WatchCache* c = cache(r);
     if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(r, name);
-    return api::Object::from_tree(object, r.selectable_fields);
+    return api::Object::from_stored(stored, 0, r.selectable_fields);
   }
   datastore::WriteResult written =
       store_.write_sync({datastore::Write::Type::kPut, r.key(ns, name), stored, 0});

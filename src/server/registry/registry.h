@@ -22,6 +22,8 @@
 
 namespace orch::server {
 
+class FieldTracking;
+
 /// Who writes and how; lives for one request.
 struct WriteContext {
   const UserInfo* user = nullptr;
@@ -31,6 +33,13 @@ struct WriteContext {
   bool skip_admission = false;
   /// Skips the strategy's validation of updates and lets status change: for edits with own rules (binding).
   bool skip_validation = false;
+  /// Whose the written fields are (fieldManager, or of the User-Agent; may be empty: unknown). None: the
+  /// write changes no owners, as those that Kubernetes makes itself.
+  std::optional<std::string> manager = {};
+  /// The row that was asked for, if not the one objects are stored as: owners own fields of its version.
+  const api::Resource* asked = nullptr;
+  /// The tree is what apply() gave: its managedFields are right.
+  bool applied = false;
 };
 
 struct DeleteParams {
@@ -75,6 +84,11 @@ class Registry {
   base::Result<api::ObjectPtr> update(const api::Resource& resource, std::string_view ns,
                                       std::string_view name, std::string_view subresource,
                                       const Change& change, const WriteContext& context);
+  /// Server-side apply, to be written by create or update with WriteContext::applied: what `patch` makes of
+  /// `live`, a stored tree with its managedFields, or of nothing (null). `resource` is the stored row.
+  base::Result<Json> apply(const api::Resource& resource, const WriteContext& context,
+                           std::string_view subresource, const Json* live, const Json& patch,
+                           bool force) const;
   base::Result<DeleteOutcome> remove(const api::Resource& resource, std::string_view ns,
                                      std::string_view name, const DeleteParams& params,
                                      const WriteContext& context);
@@ -122,6 +136,7 @@ class Registry {
   base::Result<api::ObjectPtr> committed(const api::Resource& r, std::string_view ns, std::string_view name,
                                          const std::string& stored, int64_t revision) const;
   void on_events(const std::vector<datastore::Event>& events);
+  const FieldTracking& tracking() const;
   const Hook* hook(const api::Resource& r) const;
 
   datastore::Store& store_;

@@ -1,7 +1,9 @@
 // Registry::update: optimistic read-change-write.
 #include "api/go_text.h"
 #include "api/resources/object_meta.h"
+#include "api/scan.h"
 #include "base/json.h"
+#include "server/registry/field_tracking.h"
 #include "server/registry/registry.h"
 #include "server/registry/registry_internal.h"
 
@@ -38,7 +40,6 @@ void keep_system_metadata(const Json& old, Json& next) {
   for (const char* key : {"name", "namespace", "uid"}) {
     if (base::string_at(meta, {key}).empty()) copy_member(before, meta, key);
   }
-  meta.erase("managedFields");
 }
 
 /// A status write keeps everything but status, annotations and what the strategy lets through.
@@ -89,10 +90,15 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
                                         const WriteContext& context, Attempt& attempt) {
   const api::Strategy& strategy = *r.strategy;
   const std::string ns(current->ns()), name(current->name());
-  const Json old = current->tree();
+  Json old = current->tree();
   auto wanted = change(old);
   if (!wanted.ok()) return wanted.error();
   Json next = std::move(*wanted);
+  // From here on owners travel apart from what they own.
+  const Json old_owners = take_managed_fields(old);
+  const std::string_view known_owners = api::raw_value(current->bytes(), {"metadata", "managedFields"});
+  Json sent_owners = take_managed_fields(next);
+  if (!context.applied && sent_owners == old_owners) sent_owners = Json();  // nothing new is said
   if (!next.is_object()) return Status(Code::kBadRequest, "the object is not a JSON object");
   if (!next["metadata"].is_object()) next["metadata"] = Json::object();
 
@@ -122,6 +128,13 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     copy_member(old, next, "status");
   }
   apply_defaults(schema_, r, next);
+  std::string owners(known_owners);
+  if (context.applied) {
+    owners = sent_owners.is_null() ? std::string() : base::dump_json(sent_owners);
+  } else if (context.manager) {
+    const FieldTracking::Place place{r, context.asked != nullptr ? *context.asked : r, subresource};
+    owners = tracking().update(place, &old, next, sent_owners, known_owners, *context.manager);
+  }
   ORCH_RETURN_IF_ERROR(
       admit(r, subresource, AdmissionRequest::Operation::kUpdate, ns, name, &next, &old, context));
   apply_defaults(schema_, r, next);
@@ -162,14 +175,15 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   auto settle = [&](bool written) {
     if (h != nullptr) h->settle(written ? &next : &old, written ? &old : &next);
   };
-  if (equal_but_revision(next, old)) {
+  // That only the time of an owner's write changed is no change.
+  if (equal_but_revision(next, old) && same_managed_fields(owners, known_owners)) {
     settle(false);
     return current;
   }
+  std::string stored = with_managed_fields(api::to_stored(next), owners);
   if (context.dry_run) {
     settle(false);
-    next["metadata"]["resourceVersion"] = std::to_string(current->revision());
-    return api::Object::from_tree(next, r.selectable_fields);
+    return api::Object::from_stored(stored, current->revision(), r.selectable_fields);
   }
   // The last finalizer of an object under deletion was taken off: it goes now.
   const bool goes =
@@ -177,7 +191,6 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
       base::int_at(next, {"metadata", "deletionGracePeriodSeconds"}) == 0 &&
       !(strategy.held && strategy.held(next)) &&
       (!base::array_at(old, {"metadata", "finalizers"}).empty() || (strategy.held && strategy.held(old)));
-  std::string stored = api::to_stored(next);
   datastore::Write write{goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut,
                          r.key(ns, name), goes ? std::string() : stored, current->revision()};
   datastore::WriteResult written = store_.write_sync(std::move(write));
