@@ -41,7 +41,7 @@ die() {
   exit 1
 }
 [ "$(id -u)" = 0 ] || die "needs root: sudo $0 $*"
-[ ${#name} -le 11 ] || die "LAB_NAME may have 11 letters: interfaces are named after it"
+[ ${#name} -le 15 ] || die "LAB_NAME may have 15 letters: an interface is named after it"
 
 # alive FILE WORD: the process of a pid file, if it is still the one we started.
 alive() {
@@ -68,8 +68,19 @@ enter() {
   nsenter --target "$pid" --net --mount --uts --wd="$PWD" -- "$@"
 }
 
+# in_net ARGS...: `ip` where the bridge is.
+in_net() { ip -n "$name" "$@"; }
+
+# The bridge is in a network namespace of its own, this machine one of its ports: bridged packets pass the rules of the
+# namespace they are bridged in, and what this machine does with a pod's address is not for the nodes' traffic.
 make_net() {
-  ip link show "$name" >/dev/null 2>&1 || ip link add "$name" type bridge
+  ip netns list | grep -q -w "$name" || ip netns add "$name"
+  in_net link show bridge >/dev/null 2>&1 || in_net link add bridge type bridge
+  in_net link set dev bridge up
+  if ! in_net link show host >/dev/null 2>&1; then
+    ip link add "$name" type veth peer name host netns "$name"
+    in_net link set dev host master bridge up
+  fi
   ip address replace "$net.1/24" dev "$name"
   ip link set dev "$name" up
   sysctl -q -w net.ipv4.ip_forward=1
@@ -110,9 +121,9 @@ make_node() {
     sleep 0.1
   done
   [ -n "${pid:-}" ] || die "no namespaces for node $number: $(cat "$place/holder.log")"
-  ip link del "$name$number" 2>/dev/null || true
-  ip link add "$name$number" type veth peer name eth0 netns "$pid"
-  ip link set dev "$name$number" master "$name" up
+  in_net link del "node$number" 2>/dev/null || true
+  in_net link add "node$number" type veth peer name eth0 netns "$pid"
+  in_net link set dev "node$number" master bridge up
   nsenter --target "$pid" --net -- sh -c "
     ip address add $(address "$number")/24 dev eth0
     ip link set eth0 up
@@ -212,7 +223,7 @@ crash() {
   end KILL $(pods "$number") $(processes "$number")
   # /run, mounts and interfaces go with the namespaces.
   pid=$(holder "$number") && kill -KILL "$pid" 2>/dev/null
-  ip link del "$name$number" 2>/dev/null || true
+  in_net link del "node$number" 2>/dev/null || true
   unmount "$dir/$number"
   say "$name-$number has lost its power"
 }
@@ -234,7 +245,7 @@ down() {
   end KILL $(processes "$number")
   # Mounts go with the namespace.
   pid=$(holder "$number") && kill "$pid" 2>/dev/null
-  ip link del "$name$number" 2>/dev/null || true
+  in_net link del "node$number" 2>/dev/null || true
   sleep 0.2
   unmount "$place"
   rm -rf --one-file-system "$place"
@@ -269,6 +280,7 @@ case ${1:-} in
     for number in ${2:-$(numbers)}; do down "$number"; done
     if [ -z "${2:-}" ]; then
       ip link del "$name" 2>/dev/null || true
+      ip netns del "$name" 2>/dev/null || true
       nft delete table ip "$name" 2>/dev/null || true
       rm -f "$dir/kubeconfig.yaml"
       rmdir "$dir" 2>/dev/null || true

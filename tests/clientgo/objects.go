@@ -185,11 +185,17 @@ func objectChecks(config *rest.Config, client *kubernetes.Clientset) {
 		if err := want(made.Spec.Strategy.Type == appsv1.RollingUpdateDeploymentStrategyType, "no defaults: %v", made.Spec.Strategy); err != nil {
 			return err
 		}
-		scale, err := apps.GetScale(ctx, "clientgo", metav1.GetOptions{})
-		if err != nil {
+		// The controller writes the status meanwhile.
+		var scaled *autoscalingv1.Scale
+		err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			scale, err := apps.GetScale(ctx, "clientgo", metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			scale.Spec.Replicas = 0
+			scaled, err = apps.UpdateScale(ctx, "clientgo", scale, metav1.UpdateOptions{})
 			return err
-		}
-		scaled, err := apps.UpdateScale(ctx, "clientgo", &autoscalingv1.Scale{ObjectMeta: scale.ObjectMeta, Spec: autoscalingv1.ScaleSpec{Replicas: 0}}, metav1.UpdateOptions{})
+		})
 		if err != nil {
 			return err
 		}
