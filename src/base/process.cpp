@@ -154,16 +154,37 @@ Result<pid_t> start(const std::vector<std::string>& argv, const std::vector<std:
 
 int exit_code(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
+void make_non_blocking(const Fd& fd) { ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK); }
+
+// Puts what the pipe holds of the input into it, and closes it after all of it. Before there is a child,
+// which then finds its input there instead of waiting for this process to be scheduled again.
+size_t feed_ahead(Pipe& pipe, const std::string& input) {
+  make_non_blocking(pipe.write);
+  size_t fed = 0;
+  while (fed < input.size()) {
+    const ssize_t n = ::write(pipe.write.get(), input.data() + fed, input.size() - fed);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return fed;
+    fed += static_cast<size_t>(n);
+  }
+  pipe.write.close();
+  return fed;
+}
+
 // Moves bytes between the pipes and the output until the child has ended.
 class Conversation {
  public:
-  Conversation(pid_t pid, const ProcessOptions& options, Fd in, Fd out, Fd err)
-      : pid_(pid), options_(options), in_(std::move(in)), out_(std::move(out)), err_(std::move(err)) {
-    for (const Fd* fd : {&in_, &out_, &err_}) {
-      ::fcntl(fd->get(), F_SETFL, ::fcntl(fd->get(), F_GETFL) | O_NONBLOCK);
-    }
+  /// `in` is closed when all of the input, or still open when only `fed` bytes of it, are in the pipe.
+  Conversation(pid_t pid, const ProcessOptions& options, Fd in, size_t fed, Fd out, Fd err)
+      : pid_(pid),
+        options_(options),
+        in_(std::move(in)),
+        out_(std::move(out)),
+        err_(std::move(err)),
+        fed_(fed) {
+    make_non_blocking(out_);
+    make_non_blocking(err_);
     exit_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (options_.input.empty()) in_.close();
   }
 
   Result<ProcessOutput> run() {
@@ -242,7 +263,7 @@ class Conversation {
   const pid_t pid_;
   const ProcessOptions& options_;
   Fd in_, out_, err_, exit_;
-  size_t fed_ = 0;
+  size_t fed_;
   ProcessOutput output_;
 };
 
@@ -259,13 +280,15 @@ Result<ProcessOutput> run_process(const std::vector<std::string>& argv, const Pr
   plan.in = in->read.get();
   plan.out = out->write.get();
   plan.err = err->write.get();
+  const size_t fed = feed_ahead(*in, options.input);
   const Result<pid_t> pid = start(argv, options.environment, plan);
   if (!pid.ok()) return pid.error();
   in->read.close();
   out->write.close();
   err->write.close();
   Result<ProcessOutput> result =
-      Conversation(*pid, options, std::move(in->write), std::move(out->read), std::move(err->read)).run();
+      Conversation(*pid, options, std::move(in->write), fed, std::move(out->read), std::move(err->read))
+          .run();
   if (!result.ok()) return result.error().with_context(argv[0]);
   return result;
 }

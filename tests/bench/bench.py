@@ -350,12 +350,13 @@ def servicelatency(options):
 
         threading.Thread(target=follow, daemon=True).start()
         time.sleep(1)
-        delays = []
+        delays, writes = [], []
         for i in range(1, 51):
             address = f"10.99.1.{i}"
             slice_["endpoints"][0]["addresses"] = [address]
             begin = time.monotonic()
             slice_ = api.call("PUT", slices + "/moving-1", slice_)
+            writes.append((time.monotonic() - begin) * 1000)
             while address not in seen:
                 if time.monotonic() > begin + 10:
                     fail(f"the endpoint {address} did not reach nftables")
@@ -367,6 +368,7 @@ def servicelatency(options):
         node.stop()
     delays.sort()
     figures = {"change_p50_ms": round(median(delays), 1), "change_max_ms": round(delays[-1], 1),
+               "write_p50_ms": round(median(writes), 1), "write_max_ms": round(max(writes), 1),
                "direct_p50_ms": median(c["a_p50_ms"] for c in costs), "cluster_ip_p50_ms": median(c["b_p50_ms"] for c in costs),
                "cost_ratio": round(median(c["ratio"] for c in costs), 3)}
     return {"figures": figures, "budget": {"change_max_ms": 50, "cost_ratio": 1.1},

@@ -21,7 +21,7 @@ constexpr const char* kServiceNameLabel = "kubernetes.io/service-name";
 constexpr const char* kZoneLabel = "topology.kubernetes.io/zone";
 constexpr std::chrono::seconds kFirstRetry{1};
 constexpr std::chrono::seconds kLastRetry{30};
-/// Rollouts change many slices at once; a change still reaches the kernel well within 50 ms.
+/// Rollouts change many slices one after the other: those after the first are collected that long.
 constexpr milliseconds kSettle{3};
 
 std::string slice_owner(const api::Object& slice) {

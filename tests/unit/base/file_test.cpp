@@ -111,11 +111,14 @@ TEST_CASE("a lock needs no space on the disk") {
 
 TEST_CASE("a process gets its input and gives its output and exit code") {
   ProcessOptions options;
-  options.input = std::string(300000, 'y');  // more than a pipe holds
-  const auto copy = run_process({"cat"}, options);
-  REQUIRE(copy.ok());
-  CHECK(copy->exit_code == 0);
-  CHECK(copy->out == options.input);
+  for (const size_t size : {0, 1, 65535, 65536, 65537, 300000}) {  // a pipe holds 65536
+    INFO(size);
+    options.input = std::string(size, 'y');
+    const auto copy = run_process({"cat"}, options);
+    REQUIRE(copy.ok());
+    CHECK(copy->exit_code == 0);
+    CHECK(copy->out == options.input);
+  }
 
   options.input.clear();
   options.environment = {"ORCH_TEST=v", "PATH=/bin:/usr/bin"};
