@@ -96,6 +96,17 @@ bool FieldSelector::matches(const Object& object, const IndexedFields& fields) c
   });
 }
 
+void FieldSelector::rename(const IndexedFields& from, const IndexedFields& to) {
+  for (FieldRequirement& requirement : requirements_) {
+    const auto said = std::find_if(from.begin(), from.end(),
+                                   [&](const IndexedField& field) { return field.name == requirement.path; });
+    if (said == from.end()) continue;
+    const auto meant = std::find_if(to.begin(), to.end(),
+                                    [&](const IndexedField& field) { return field.path == said->path; });
+    if (meant != to.end()) requirement.path = meant->name;
+  }
+}
+
 std::string FieldSelector::unknown_path(const IndexedFields& fields) const {
   for (const FieldRequirement& requirement : requirements_) {
     if (requirement.path == "metadata.name" || requirement.path == "metadata.namespace") continue;

@@ -69,6 +69,9 @@ class FieldSelector {
   bool matches(const Object& object, const IndexedFields& fields) const;
   /// The first path that is not in `fields`, or "".
   std::string unknown_path(const IndexedFields& fields) const;
+  /// Paths that `from` has become the names that `to` has for the same members: what a client says in its
+  /// version of the API, in the terms of the version that is stored.
+  void rename(const IndexedFields& from, const IndexedFields& to);
   /// The value that `path` must equal, or null-data view: lets a list by name skip the scan.
   std::string_view exact(std::string_view path) const;
 

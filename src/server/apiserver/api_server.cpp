@@ -128,16 +128,16 @@ http::Response ApiServer::answer(Call& call) {
 }
 
 http::Response ApiServer::dispatch(Call& call) {
-  bool watch = call.info.verb == "watch";
+  const Serves serves = call.info.verb == "watch" ? Serves::kWatch : Serves::kForms;
   bool upgrade = call.request.has_header("Upgrade");
   if (!upgrade) {
-    auto want = negotiate(call.request, call.info.query, watch);
+    auto want = negotiate(call.request, call.info.query, serves);
     // Proxied requests and logs pass any Accept on.
     const bool passes =
         call.info.subresource == "proxy" || call.info.subresource == "log" || !call.info.resource_request;
     if (!want.ok() && !passes) {
       // A watch knows fewer forms than its errors do.
-      if (auto errors = negotiate(call.request, call.info.query, false); errors.ok())
+      if (auto errors = negotiate(call.request, call.info.query, Serves::kForms); errors.ok())
         call.want.format = errors->format;
       return http::Response::from_status(want.error());
     }

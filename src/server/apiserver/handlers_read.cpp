@@ -145,7 +145,7 @@ http::Response ApiServer::do_list(Call& call) {
   const http::Query& query = call.info.query;
   auto options = parse_list_options(query, false);
   if (!options.ok()) return http::Response::from_status(options.error());
-  auto filter = parse_filter(query, *call.storage, call.info.ns);
+  auto filter = parse_filter(query, *call.resource, *call.storage, call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
   const int64_t limit = options->limit, wanted = options->revision;
   WatchCache* cache = registry_.cache(*call.storage);

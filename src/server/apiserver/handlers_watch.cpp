@@ -102,7 +102,7 @@ http::Response ApiServer::do_watch(Call& call) {
   const http::Query& query = call.info.query;
   auto options = parse_list_options(query, true);
   if (!options.ok()) return http::Response::from_status(options.error());
-  auto filter = parse_filter(query, *call.storage, call.info.ns);
+  auto filter = parse_filter(query, *call.resource, *call.storage, call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
   const bool bookmarks = options->bookmarks;
   int64_t since = std::max<int64_t>(0, options->revision);

@@ -140,7 +140,7 @@ http::Response ApiServer::do_delete(Call& call) {
 http::Response ApiServer::do_delete_collection(Call& call) {
   auto list = parse_list_options(call.info.query, false);
   if (!list.ok()) return http::Response::from_status(list.error());
-  auto filter = parse_filter(call.info.query, *call.storage, call.info.ns);
+  auto filter = parse_filter(call.info.query, *call.resource, *call.storage, call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
   auto params = delete_params(call);
   if (!params.ok()) return http::Response::from_status(params.error());

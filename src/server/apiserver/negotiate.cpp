@@ -46,12 +46,12 @@ As parse_as(const std::vector<std::string_view>& parameters) {
 }
 
 /// Fills `out` from one Accept clause; false if it cannot be served.
-bool accept_clause(std::string_view clause, bool watch, Negotiated& out) {
+bool accept_clause(std::string_view clause, Serves serves, Negotiated& out) {
   auto parts = split(clause, ';');
   const std::string type = media_type(parts[0]);
   Negotiated n;
   if (type == "application/yaml") {
-    if (watch) return false;
+    if (serves == Serves::kWatch) return false;
     n.format = Format::kYaml;
   } else if (type == "application/vnd.kubernetes.protobuf") {
     n.format = Format::kProtobuf;
@@ -65,7 +65,7 @@ bool accept_clause(std::string_view clause, bool watch, Negotiated& out) {
   } else if (!as.kind.empty()) {
     if (as.group != "meta.k8s.io" || (as.version != "v1" && as.version != "v1beta1")) return false;
     if (as.kind == "Table") {
-      if (n.format == Format::kProtobuf) return false;
+      if (n.format == Format::kProtobuf || serves == Serves::kNoTable) return false;
       n.form = Form::kTable;
     } else if (as.kind == "PartialObjectMetadata" || as.kind == "PartialObjectMetadataList") {
       n.form = Form::kPartial;
@@ -110,19 +110,19 @@ std::string media_type(std::string_view header) {
   return out;
 }
 
-Result<Negotiated> negotiate(const http::Request& request, const http::Query& query, bool watch) {
+Result<Negotiated> negotiate(const http::Request& request, const http::Query& query, Serves serves) {
   Negotiated out;
   std::string_view accept = request.header("Accept");
   bool found = accept.empty();
   if (!found) {
     for (auto clause : split(accept, ',')) {
-      if (!clause.empty() && accept_clause(clause, watch, out)) {
+      if (!clause.empty() && accept_clause(clause, serves, out)) {
         found = true;
         break;
       }
     }
   }
-  if (!found && watch && accepts_any(accept)) {
+  if (!found && serves == Serves::kWatch && accepts_any(accept)) {
     return Status(Code::kNotAcceptable,
                   "only the following media types are accepted: application/json;stream=watch, "
                   "application/vnd.kubernetes.protobuf;stream=watch");

@@ -23,8 +23,11 @@ struct Negotiated {
   std::string_view content_type() const;
 };
 
+/// What an endpoint can answer: objects in any form, objects that no table shows (reviews, bindings), events.
+enum class Serves : uint8_t { kForms, kNoTable, kWatch };
+
 /// From Accept and `pretty`; kNotAcceptable when nothing asked for can be served.
-base::Result<Negotiated> negotiate(const http::Request& request, const http::Query& query, bool watch);
+base::Result<Negotiated> negotiate(const http::Request& request, const http::Query& query, Serves serves);
 
 /// Media type without parameters, lower case.
 std::string media_type(std::string_view header);

@@ -168,15 +168,17 @@ Result<ListOptions> parse_list_options(const http::Query& query, bool watch) {
   return out;
 }
 
-Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource, std::string_view ns) {
+Result<Filter> parse_filter(const http::Query& query, const api::Resource& requested,
+                            const api::Resource& stored, std::string_view ns) {
   Filter filter;
   filter.ns = ns;
   auto labels = api::LabelSelector::parse(query.get("labelSelector"));
   if (!labels.ok()) return labels.error();
   auto fields = api::FieldSelector::parse(query.get("fieldSelector"));
   if (!fields.ok()) return fields.error();
-  const std::string unknown = fields->unknown_path(resource.selectable_fields);
-  if (!unknown.empty()) return Status(Code::kBadRequest, resource.unknown_field_message(unknown));
+  const std::string unknown = fields->unknown_path(requested.selectable_fields);
+  if (!unknown.empty()) return Status(Code::kBadRequest, requested.unknown_field_message(unknown));
+  fields->rename(requested.selectable_fields, stored.selectable_fields);
   filter.labels = std::move(*labels);
   filter.fields = std::move(*fields);
   return filter;

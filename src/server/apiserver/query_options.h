@@ -51,8 +51,9 @@ base::Result<int64_t> get_revision(std::string_view text);
 /// kBadRequest and kInvalid, in this order.
 base::Result<ListOptions> parse_list_options(const http::Query& query, bool watch);
 
-/// labelSelector and fieldSelector, of which the latter may ask for what `resource` lets select.
-base::Result<Filter> parse_filter(const http::Query& query, const api::Resource& resource,
-                                  std::string_view ns);
+/// labelSelector and fieldSelector, of which the latter may ask for what `requested` lets select; the filter
+/// asks it of objects of `stored`, the version of the same kind that is kept.
+base::Result<Filter> parse_filter(const http::Query& query, const api::Resource& requested,
+                                  const api::Resource& stored, std::string_view ns);
 
 }  // namespace orch::server

@@ -214,6 +214,9 @@ http::Response ApiServer::do_virtual(Call& call) {
   if (call.info.verb != "create" || !r.has_verb("create")) {
     return method_not_allowed();
   }
+  auto want = negotiate(call.request, call.info.query, Serves::kNoTable);
+  if (!want.ok()) return http::Response::from_status(want.error());
+  call.want = std::move(*want);
   if (auto options = write_options(call, "CreateOptions"); !options.ok())
     return http::Response::from_status(options);
   auto body =

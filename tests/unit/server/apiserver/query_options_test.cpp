@@ -1,5 +1,8 @@
 #include "server/apiserver/query_options.h"
 
+#include "api/resources/resource.h"
+#include "api/schema/schema.h"
+#include "base/json.h"
 #include "tests/catch.h"
 
 namespace orch::server {
@@ -46,6 +49,33 @@ TEST_CASE("options of writes") {
         "PatchOptions.meta.k8s.io \"\" is invalid: [force: Forbidden: may not be specified for non-apply "
         "patch, dryRun: Unsupported value: [\"All\",\"b\"]: supported values: \"All\", fieldValidation: "
         "Unsupported value: \"c\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"]");
+}
+
+TEST_CASE(
+    "a field selector speaks the version of the path, and finds objects of the version that is stored") {
+  const auto schema = api::Schema::builtin();
+  const auto table = api::ResourceTable::builtin(*schema);
+  const auto stored = table->find("", "v1", "events"),
+             requested = table->find("events.k8s.io", "v1", "events");
+  REQUIRE((stored && requested));
+  const auto event = [&](const char* text) {
+    return *api::Object::from_tree(*base::parse_json(text), stored->selectable_fields);
+  };
+  const auto ours = event(R"({"apiVersion":"v1","kind":"Event","metadata":{"name":"e","namespace":"d"},)"
+                          R"("reportingComponent":"ours","involvedObject":{"name":"web"}})");
+  const auto finds = [&](const char* text) {
+    const auto filter = parse_filter(query(text), *requested, *stored, "d");
+    REQUIRE(filter.ok());
+    return filter->fields.matches(*ours, stored->selectable_fields);
+  };
+  CHECK(finds("fieldSelector=reportingController%3Dours"));
+  CHECK_FALSE(finds("fieldSelector=reportingController%3Dtheirs"));
+  CHECK(finds("fieldSelector=regarding.name%3Dweb,metadata.name%3De"));
+  // Each version has its own names alone.
+  CHECK(parse_filter(query("fieldSelector=involvedObject.name%3Dweb"), *requested, *stored, "d")
+            .error()
+            .message() == "field label not supported: involvedObject.name");
+  CHECK(parse_filter(query("fieldSelector=involvedObject.name%3Dweb"), *stored, *stored, "d").ok());
 }
 
 }  // namespace
