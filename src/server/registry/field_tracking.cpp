@@ -86,6 +86,11 @@ std::string object_text(const Json& tree) {
 
 }  // namespace
 
+Json whole_tree(const api::Object& object) {
+  auto tree = base::parse_json(object.bytes());
+  return tree.ok() ? std::move(*tree) : Json();
+}
+
 Json take_managed_fields(Json& tree) {
   Json out;
   const auto meta = tree.find("metadata");
