@@ -101,7 +101,7 @@ Status take_ownership(const FieldContext& context, const Json& before, const Jso
 }
 
 const FieldSet& never_owned() {
-  static const FieldSet kSet = [] {
+  static const FieldSet never = [] {
     FieldSet set;
     set.insert({"f:apiVersion"});
     set.insert({"f:kind"});
@@ -112,7 +112,7 @@ const FieldSet& never_owned() {
     }
     return set;
   }();
-  return kSet;
+  return never;
 }
 
 Result<FieldSet> track_changes(const FieldContext& context, const Json& before, const Json& after,
