@@ -249,8 +249,20 @@ std::string_view Object::field(size_t i) const {
 }
 
 Json Object::tree() const {
-  auto tree = base::parse_json(bytes());
-  return tree.ok() ? std::move(tree.value()) : Json();
+  std::string_view text = bytes();
+  std::string less;
+  const std::string_view owners = raw_value(text, {"metadata", "managedFields"});
+  if (!owners.empty()) {
+    // An empty list costs nothing, and needs no look at the commas around.
+    const auto at = static_cast<size_t>(owners.data() - text.data());
+    less.reserve(text.size() - owners.size() + 2);
+    less.append(text.substr(0, at)).append("[]").append(text.substr(at + owners.size()));
+    text = less;
+  }
+  auto tree = base::parse_json(text);
+  if (!tree.ok()) return {};
+  if (!owners.empty()) (*tree)["metadata"].erase("managedFields");
+  return std::move(*tree);
 }
 
 size_t Object::memory() const {

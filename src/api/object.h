@@ -68,7 +68,7 @@ class Object {
   /// Value of the i-th indexed field, unescaped text of a JSON scalar; "" when absent.
   std::string_view field(size_t i) const;
 
-  /// A fresh tree of the object to work on.
+  /// A fresh tree to work on. Without metadata.managedFields, which bytes() have: hardly anybody needs them.
   Json tree() const;
   /// Bytes of memory this object takes, allocator overhead aside.
   size_t memory() const;

@@ -101,7 +101,7 @@ Result<Merged> merge_applied(const FieldContext& context, const Json& live, Mana
   auto merged = merge_fields(context.type, live, patch);
   if (!merged.ok()) return merged.error().with_context("failed to merge config");
   FieldSet set = field_set_of(context.type, patch);
-  if (context.reset != nullptr) set = set.without_below(*context.reset);
+  if (context.reset != nullptr) set.take_below(*context.reset);
   std::optional<ManagedEntry> last;
   if (ManagedEntry* known = find_owner(entries, applier)) {
     last = *known;
@@ -258,7 +258,7 @@ Result<Applied> apply_fields(const FieldContext& context, const Json* current, s
   }
   if (!merged.ok()) return merged.error();
   if (ManagedEntry* own = find_owner(merged->entries, applier)) {
-    own->set = own->set.without(never_owned());
+    own->set.take(never_owned());
     if (merged->object) own->time = context.now;
     drop_empty(merged->entries);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "api/go_text.h"
 #include "api/scan.h"
@@ -338,6 +339,7 @@ FieldSet FieldSet::united(const FieldSet& other) const {
 }
 
 FieldSet FieldSet::intersected(const FieldSet& other) const {
+  if (other.entries_.size() < entries_.size()) return other.intersected(*this);
   FieldSet out;
   for (const Entry& a : entries_) {
     const Entry* b = other.find(a.element);
@@ -346,33 +348,33 @@ FieldSet FieldSet::intersected(const FieldSet& other) const {
   return out;
 }
 
-FieldSet FieldSet::without(const FieldSet& other) const {
-  if (other.empty()) return *this;
-  FieldSet out;
-  out.entries_.reserve(entries_.size());
-  for (const Entry& a : entries_) {
-    const Entry* b = other.find(a.element);
-    if (b == nullptr) {
-      out.entries_.push_back(a);
-    } else {
-      out.append(a.element, a.member && !b->member, a.below.without(b->below));
-    }
-  }
-  return out;
+FieldSet::Entry* FieldSet::find(std::string_view element) {
+  return const_cast<Entry*>(std::as_const(*this).find(element));  // NOLINT(*-const-cast): its own entry
 }
 
-FieldSet FieldSet::without_below(const FieldSet& other) const {
-  if (other.empty()) return *this;
-  FieldSet out;
-  out.entries_.reserve(entries_.size());
-  for (const Entry& a : entries_) {
-    const Entry* b = other.find(a.element);
-    if (b == nullptr) {
-      out.entries_.push_back(a);
-    } else if (!b->member) {
-      out.append(a.element, a.member, a.below.without_below(b->below));
-    }
+void FieldSet::take(const FieldSet& other) {
+  for (const Entry& b : other.entries_) {
+    Entry* a = find(b.element);
+    if (a == nullptr) continue;
+    a->member = a->member && !b.member;
+    a->below.take(b.below);
+    if (!a->member && a->below.empty()) entries_.erase(entries_.begin() + (a - entries_.data()));
   }
+}
+
+void FieldSet::take_below(const FieldSet& other) {
+  for (const Entry& b : other.entries_) {
+    Entry* a = find(b.element);
+    if (a == nullptr) continue;
+    if (!b.member) a->below.take_below(b.below);
+    if (b.member || (!a->member && a->below.empty()))
+      entries_.erase(entries_.begin() + (a - entries_.data()));
+  }
+}
+
+FieldSet FieldSet::without(const FieldSet& other) const {
+  FieldSet out = *this;
+  out.take(other);
   return out;
 }
 

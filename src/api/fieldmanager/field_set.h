@@ -60,14 +60,18 @@ class FieldSet {
 
   FieldSet united(const FieldSet& other) const;
   FieldSet intersected(const FieldSet& other) const;
-  /// Without the members of `other`; what is below those stays.
+  /// Takes away the members of `other`; what is below those stays.
+  void take(const FieldSet& other);
+  /// Takes away the members of `other` and all that is below them.
+  void take_below(const FieldSet& other);
+  /// A copy after take().
   FieldSet without(const FieldSet& other) const;
-  /// Without the members of `other` and all that is below them.
-  FieldSet without_below(const FieldSet& other) const;
   /// All member paths: of each level the members first, then what is below each.
   std::vector<std::vector<std::string>> paths() const;
 
  private:
+  Entry* find(std::string_view element);
+
   std::vector<Entry> entries_;
 };
 

@@ -18,9 +18,9 @@ std::optional<VersionedTree> in_version(const FieldContext& context, const Json&
 Result<FieldChanges> changes_of(const FieldContext& context, const Json& before, const Json& after) {
   auto changes = compare_fields(context.type, before, after);
   if (!changes.ok() || context.reset == nullptr) return changes;
-  changes->added = changes->added.without_below(*context.reset);
-  changes->modified = changes->modified.without_below(*context.reset);
-  changes->removed = changes->removed.without_below(*context.reset);
+  changes->added.take_below(*context.reset);
+  changes->modified.take_below(*context.reset);
+  changes->removed.take_below(*context.reset);
   return changes;
 }
 
@@ -69,36 +69,39 @@ Status take_ownership(const FieldContext& context, const Json& before, const Jso
                       const FieldChanges& changes, ManagedEntries& entries, const ManagedEntry* writer,
                       bool force, ManagedEntries& conflicts) {
   Changes versions(context, before, after, changes);
-  ManagedEntries kept;
-  for (const ManagedEntry& entry : entries) {
-    if (writer != nullptr && entry.same_owner(*writer)) {
-      kept.push_back(entry);
-      continue;
-    }
+  struct Loss {
+    bool gone = false;  // its version is not served any more
+    FieldSet changed;
+    const FieldSet* removed = nullptr;
+  };
+  std::vector<Loss> losses(entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const ManagedEntry& entry = entries[i];
+    if (writer != nullptr && entry.same_owner(*writer)) continue;
     const FieldChanges* seen = versions.in(entry.api_version);
     if (!versions.status.ok()) return versions.status;
+    Loss& loss = losses[i];
+    loss.gone = seen == nullptr;
     if (seen == nullptr) continue;
-    ManagedEntry left = entry;
-    if (!seen->modified.empty() || !seen->added.empty()) {
-      FieldSet lost = entry.set.intersected(seen->modified.united(seen->added));
-      if (!lost.empty()) {
-        left.set = left.set.without(lost);
-        ManagedEntry conflict = entry;
-        conflict.set = std::move(lost);
-        conflicts.push_back(std::move(conflict));
-      }
-    }
-    left.set = left.set.without(seen->removed);
-    kept.push_back(std::move(left));
+    loss.removed = &seen->removed;
+    if (seen->modified.empty() && seen->added.empty()) continue;
+    loss.changed = entry.set.intersected(seen->modified.united(seen->added));
+    if (loss.changed.empty()) continue;
+    conflicts.push_back(
+        {entry.manager, entry.applied, entry.api_version, entry.subresource, entry.time, loss.changed});
   }
   if (!force && !conflicts.empty()) return {};
-  entries = std::move(kept);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (losses[i].gone) entries[i].set = FieldSet();
+    entries[i].set.take(losses[i].changed);
+    if (losses[i].removed != nullptr) entries[i].set.take(*losses[i].removed);
+  }
   drop_empty(entries);
   return {};
 }
 
 const FieldSet& never_owned() {
-  static const FieldSet kSet = [] {
+  static const FieldSet never = [] {
     FieldSet set;
     set.insert({"f:apiVersion"});
     set.insert({"f:kind"});
@@ -109,7 +112,7 @@ const FieldSet& never_owned() {
     }
     return set;
   }();
-  return kSet;
+  return never;
 }
 
 Result<FieldSet> track_changes(const FieldContext& context, const Json& before, const Json& after,
@@ -121,7 +124,8 @@ Result<FieldSet> track_changes(const FieldContext& context, const Json& before, 
   ORCH_RETURN_IF_ERROR(take_ownership(context, before, after, *changes, entries, nullptr, true, conflicts));
   FieldSet own =
       changes->modified.empty() ? std::move(changes->added) : changes->modified.united(changes->added);
-  return own.without(never_owned());
+  own.take(never_owned());
+  return own;
 }
 
 Status track(const FieldContext& context, const Json& before, const Json& after, ManagedEntries& entries,

@@ -19,9 +19,9 @@ Status broken_item(size_t index, const std::string& why) {
 /// Calls `visit(name, left, right)` for each member of either object, in order.
 template <typename Visit>
 void zip(const Json* left, const Json* right, Visit&& visit) {
-  static const Json kNone = Json::object();
-  const auto& a = (is_map(left) ? *left : kNone).get_ref<const Json::object_t&>();
-  const auto& b = (is_map(right) ? *right : kNone).get_ref<const Json::object_t&>();
+  static const Json none = Json::object();
+  const auto& a = (is_map(left) ? *left : none).get_ref<const Json::object_t&>();
+  const auto& b = (is_map(right) ? *right : none).get_ref<const Json::object_t&>();
   auto i = a.begin();
   auto j = b.begin();
   while (i != a.end() || j != b.end()) {
@@ -206,7 +206,7 @@ class Merger {
   };
 
   Index index(const Atom& atom, const Json* list, bool allow_duplicates) {
-    static const Json kDuplicated;
+    static const Json duplicated;
     Index out;
     for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
       auto element = item_element(atom, (*list)[i]);
@@ -220,7 +220,7 @@ class Merger {
           status = Status(Code::kUnknown, base::cat("duplicate entries for key ", element_text(*element)));
         continue;
       }
-      if (!added) at->second = &kDuplicated;
+      if (!added) at->second = &duplicated;
       out.elements.push_back(*element);
     }
     return out;

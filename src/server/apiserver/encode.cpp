@@ -5,6 +5,7 @@
 #include "api/schema/schema.h"
 #include "api/yaml.h"
 #include "base/json.h"
+#include "server/registry/field_tracking.h"
 
 namespace orch::server {
 
@@ -17,7 +18,7 @@ namespace {
 bool converted(const Encoding& e) { return e.resource != e.storage && !e.resource->storage_version; }
 
 Json served_tree(const Encoding& e, const ObjectPtr& object) {
-  Json tree = object->tree();
+  Json tree = whole_tree(*object);
   if (converted(e)) {
     if (e.resource->conversion) e.resource->conversion->from_storage(tree);
     tree["kind"] = e.resource->kind;
@@ -186,7 +187,7 @@ std::vector<BodyPiece> WatchEncoder::event(std::string_view type, const ObjectPt
   }
   if (e_.want.format == Format::kJson)
     return whole(base::cat("{\"type\":\"", type, "\",\"object\":", text, "}\n"));
-  if (text.empty()) return whole(wrap(type, o->tree()));
+  if (text.empty()) return whole(wrap(type, whole_tree(*o)));
   auto tree = base::parse_json(text);
   return whole(tree.ok() ? wrap(type, *tree) : std::string());
 }

@@ -118,7 +118,7 @@ http::Response ApiServer::do_apply(Call& call) {
     patch = patch_of_parent(*patch, *call.resource);
   }
   WriteContext context = call.write_context();
-  context.applied = true;
+  context.applied = context.with_owners = true;
   const auto change = [&](const Json& stored) -> Result<Json> {
     auto next = registry_.apply(*call.storage, context, info.subresource, &stored, *patch, call.force);
     if (!next.ok()) return next;

@@ -139,10 +139,10 @@ http::Response ApiServer::do_patch(Call& call) {
     ORCH_RETURN_IF_ERROR(check_name(call, *next));
     return to_storage(r, *call.storage, std::move(*next));
   };
+  WriteContext context = call.write_context();
+  context.with_owners = true;
   return finish_write(
-      call,
-      registry_.update(*call.storage, info.ns, info.name, info.subresource, change, call.write_context()),
-      200);
+      call, registry_.update(*call.storage, info.ns, info.name, info.subresource, change, context), 200);
 }
 
 }  // namespace orch::server

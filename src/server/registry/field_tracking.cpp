@@ -23,31 +23,31 @@ FieldSet fields(std::initializer_list<std::vector<std::string_view>> paths) {
 /// What writes through a subresource leave as it is (the strategies' GetResetFields in
 /// k8s.io/kubernetes/pkg/registry), which nobody comes to own by sending it.
 const FieldSet* reset_fields(const Resource& r, std::string_view subresource) {
-  static const FieldSet kStatus = fields({{"f:status"}});
-  static const FieldSet kSpec = fields({{"f:spec"}});
-  static const FieldSet kBoth = fields({{"f:spec"}, {"f:status"}});
-  static const FieldSet kPodStatus =
+  static const FieldSet status = fields({{"f:status"}});
+  static const FieldSet spec = fields({{"f:spec"}});
+  static const FieldSet both = fields({{"f:spec"}, {"f:status"}});
+  static const FieldSet pod_status =
       fields({{"f:spec"}, {"f:metadata", "f:deletionTimestamp"}, {"f:metadata", "f:ownerReferences"}});
-  static const FieldSet kDeploymentStatus = fields({{"f:spec"}, {"f:metadata", "f:labels"}});
-  static const FieldSet kAllButStatus = fields({{"f:spec"}, {"f:metadata"}});
-  static const FieldSet kRequestStatus = fields({{"f:spec"}, {"f:status", "f:conditions"}});
-  static const FieldSet kRequestApproval = fields({{"f:spec"}, {"f:status", "f:certificate"}});
+  static const FieldSet deployment_status = fields({{"f:spec"}, {"f:metadata", "f:labels"}});
+  static const FieldSet all_but_status = fields({{"f:spec"}, {"f:metadata"}});
+  static const FieldSet request_status = fields({{"f:spec"}, {"f:status", "f:conditions"}});
+  static const FieldSet request_approval = fields({{"f:spec"}, {"f:status", "f:certificate"}});
   const bool request = r.kind == "CertificateSigningRequest" && r.group == "certificates.k8s.io";
   if (subresource.empty()) {
-    if (request) return &kBoth;
-    return r.subresource("status") != nullptr ? &kStatus : nullptr;
+    if (request) return &both;
+    return r.subresource("status") != nullptr ? &status : nullptr;
   }
-  if (subresource == "finalize") return &kStatus;
-  if (subresource == "approval") return &kRequestApproval;
+  if (subresource == "finalize") return &status;
+  if (subresource == "approval") return &request_approval;
   if (subresource != "status") return nullptr;
-  if (request) return &kRequestStatus;
-  if (r.group.empty() && r.kind == "Pod") return &kPodStatus;
-  if (r.group == "apps" && r.kind == "Deployment") return &kDeploymentStatus;
+  if (request) return &request_status;
+  if (r.group.empty() && r.kind == "Pod") return &pod_status;
+  if (r.group == "apps" && r.kind == "Deployment") return &deployment_status;
   for (const char* kind : {"ValidatingAdmissionPolicy", "FlowSchema", "PriorityLevelConfiguration",
                            "ResourceClaim", "VolumeAttachment"}) {
-    if (r.kind == kind) return &kAllButStatus;
+    if (r.kind == kind) return &all_but_status;
   }
-  return &kSpec;
+  return &spec;
 }
 
 Json as_storage(const Resource& asked, const Resource& storage, Json tree) {
@@ -85,6 +85,11 @@ std::string object_text(const Json& tree) {
 }
 
 }  // namespace
+
+Json whole_tree(const api::Object& object) {
+  auto tree = base::parse_json(object.bytes());
+  return tree.ok() ? std::move(*tree) : Json();
+}
 
 Json take_managed_fields(Json& tree) {
   Json out;

@@ -16,6 +16,8 @@
 
 namespace orch::server {
 
+/// The tree of an object with its managedFields.
+Json whole_tree(const api::Object& object);
 /// Takes metadata.managedFields out of a tree; null if there are none.
 Json take_managed_fields(Json& tree);
 /// The stored form with `managed_fields`, a JSON text or "", put into metadata.

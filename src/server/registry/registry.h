@@ -38,6 +38,8 @@ struct WriteContext {
   std::optional<std::string> manager = {};
   /// The row that was asked for, if not the one objects are stored as: owners own fields of its version.
   const api::Resource* asked = nullptr;
+  /// The change is given the managedFields too, because it may be about them.
+  bool with_owners = false;
   /// The tree is what apply() gave: its managedFields are right.
   bool applied = false;
 };

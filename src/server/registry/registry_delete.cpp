@@ -2,7 +2,9 @@
 #include <algorithm>
 
 #include "api/go_text.h"
+#include "api/scan.h"
 #include "base/json.h"
+#include "server/registry/field_tracking.h"
 #include "server/registry/registry.h"
 #include "server/registry/registry_internal.h"
 
@@ -86,6 +88,7 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
   const std::string ns(current->ns()), name(current->name());
   ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
   const Json old = current->tree();
+  const std::string_view owners = api::raw_value(current->bytes(), {"metadata", "managedFields"});
   ORCH_RETURN_IF_ERROR(admit(r, "", AdmissionRequest::Operation::kDelete, ns, name, nullptr, &old, context));
 
   Json next = old;
@@ -119,7 +122,7 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
   if (!goes && next == old) return DeleteOutcome{false, current};
   if (context.dry_run) return DeleteOutcome{goes, current};
 
-  std::string stored = goes ? std::string() : api::to_stored(next);
+  std::string stored = goes ? std::string() : with_managed_fields(api::to_stored(next), owners);
   datastore::WriteResult written =
       store_.write_sync({goes ? datastore::Write::Type::kDelete : datastore::Write::Type::kPut,
                          r.key(ns, name), stored, current->revision()});

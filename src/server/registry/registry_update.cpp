@@ -90,7 +90,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
                                         const WriteContext& context, Attempt& attempt) {
   const api::Strategy& strategy = *r.strategy;
   const std::string ns(current->ns()), name(current->name());
-  Json old = current->tree();
+  Json old = context.with_owners ? whole_tree(*current) : current->tree();
   auto wanted = change(old);
   if (!wanted.ok()) return wanted.error();
   Json next = std::move(*wanted);
