@@ -28,7 +28,7 @@ class BlockingStream final : public Stream {
   /// Completes a TLS handshake.
   base::Status handshake();
   /// Gives bytes back, to be read next. Reader's side.
-  void unread(std::string bytes) { received_.insert(0, bytes); }
+  void unread(std::string_view bytes) { received_.insert(0, bytes); }
 
  private:
   /// Until the socket is ready; false when closed or late.

@@ -72,7 +72,7 @@ Result<HttpReply> http_get(const HttpAction& action, std::chrono::seconds timeou
     user_agent = user_agent || strcasecmp(name.c_str(), "User-Agent") == 0;
     accept = accept || strcasecmp(name.c_str(), "Accept") == 0;
     // A header without a value needs curl's own spelling.
-    add_header(value.empty() ? name + ";" : name + ": " + value);
+    add_header(value.empty() ? base::cat(name, ";") : base::cat(name, ": ", value));
   }
   if (!user_agent) add_header("User-Agent: kube-probe/1.35");
   if (!accept) add_header("Accept: */*");

@@ -63,7 +63,8 @@ Status make_subpath(int root, const std::string& relative) {
   while (std::getline(parts, part, '/')) {
     if (part.empty() || part == ".") continue;
     const std::string parent = made.empty() ? "." : made;
-    made = made.empty() ? part : made + "/" + part;
+    if (!made.empty()) made += '/';
+    made += part;
     const int there = open_beneath(root, made, O_PATH);
     if (there >= 0) {
       ::close(there);

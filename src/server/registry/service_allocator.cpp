@@ -49,7 +49,9 @@ std::set<std::string> ips_of(const Json& service) {
   const Json& spec = base::object_at(service, {"spec"});
   if (!wants_cluster_ip(spec)) return out;
   for (const auto& ip : base::array_at(spec, {"clusterIPs"})) {
-    if (ip.is_string() && ip != "None" && ip != "") out.insert(ip.get<std::string>());
+    if (!ip.is_string()) continue;
+    const auto& text = ip.get_ref<const std::string&>();
+    if (!text.empty() && text != "None") out.insert(text);
   }
   std::string_view ip = base::string_at(spec, {"clusterIP"});
   if (!ip.empty() && ip != "None") out.emplace(ip);

@@ -46,8 +46,8 @@ class FakeClient final : public client::Client {
     Json tree = object;
     tree["metadata"]["namespace"] = ns;
     if (ns.empty()) tree["metadata"].erase("namespace");
-    if (!tree["metadata"].contains("uid")) tree["metadata"]["uid"] = "uid-" + std::to_string(++uids_);
     std::unique_lock lock(mutex_);
+    if (!tree["metadata"].contains("uid")) tree["metadata"]["uid"] = "uid-" + std::to_string(++uids_);
     if (away_) return unreachable();
     const std::string k = key(r.plural, ns, tree["metadata"]["name"].get<std::string>());
     if (objects_.count(k) != 0) return base::Status(base::Code::kAlreadyExists, "already exists");
