@@ -145,6 +145,9 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   } else if (subresource.empty() && strategy.prepare_update) {
     strategy.prepare_update(next, old, sc);
   }
+  // What is stored is in normal form: so must be what is compared with it, or an empty string that a client
+  // spells out would be a change.
+  normalise(schema_, r, next);
   finish_tree(next);
 
   api::FieldErrors errors;
@@ -164,10 +167,11 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   if (subresource.empty()) collect_warnings(strategy, next, &old, context);
 
   const Hook* h = subresource.empty() ? hook(r) : nullptr;
-  if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(next, &old, context.dry_run));
-  normalise(schema_, r, next);
+  if (h != nullptr) {
+    ORCH_RETURN_IF_ERROR(h->allocate(next, &old, context.dry_run));
+    normalise(schema_, r, next);
+  }
   if (!status_write && strategy.has_generation) {
-    // Only now are both in normal form: a default that normal form leaves out again is no change.
     const bool changed =
         strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
     if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;

@@ -450,5 +450,31 @@ TEST_CASE("a port in use") {
   first.check_alive();
 }
 
+TEST_CASE("zero values that a client spells out are no change") {
+  Control& c = shared();
+  const std::string pods = "/api/v1/namespaces/default/pods";
+  Json pod = {{"metadata", {{"name", "zeros"}}},
+              {"spec", {{"nodeName", "none"}, {"containers", {{{"name", "c"}, {"image", "i"}}}}}}};
+  REQUIRE(
+      c.post("/api/v1/namespaces/default/serviceaccounts", {{"metadata", {{"name", "default"}}}}).status !=
+      0);
+  REQUIRE(c.post(pods, pod).status == 201);
+  // As clients with typed objects send it: with what they leave out in protobuf.
+  Json next = c.get(pods + "/zeros").tree();
+  const Json generation = next["metadata"]["generation"];
+  next["metadata"]["labels"] = {{"changed", "yes"}};
+  next["spec"]["hostname"] = "";
+  next["spec"]["hostNetwork"] = false;
+  next["spec"]["containers"][0]["tty"] = false;
+  next["spec"]["containers"][0]["command"] = Json::array();
+  const Answer put = c.put(pods + "/zeros", next);
+  INFO(put.body);
+  CHECK(put.status == 200);
+  CHECK(put.tree()["metadata"]["labels"]["changed"] == "yes");
+  CHECK(put.tree()["metadata"]["generation"] == generation);
+  CHECK_FALSE(put.tree()["spec"].contains("hostname"));
+  CHECK(c.send("DELETE", pods + "/zeros?gracePeriodSeconds=0").status == 200);
+}
+
 }  // namespace
 }  // namespace orch::testing
