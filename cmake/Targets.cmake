@@ -5,15 +5,15 @@ set(ORCH_FOLDERS "" CACHE INTERNAL "every folder declared with orch_library")
 set(ORCH_UNIT_TESTS "" CACHE INTERNAL "every unit test executable")
 set(ORCH_GENERATED "${CMAKE_BINARY_DIR}/generated")
 
-# orch_library(FOLDER [DEPS TARGETS...] [TEST_DEPS TARGETS...])
+# orch_library(FOLDER [SMALL] [DEPS TARGETS...] [TEST_DEPS TARGETS...])
 #
 # Declares target orch_<FOLDER with _ for /> from src/FOLDER/*.cpp (not deeper), and, if there are
 # tests/unit/FOLDER/*.cpp, the test executable unit_<...> from those. DEPS are what its headers and
 # sources include: folders of ours by path, libraries as orch::NAME. TEST_DEPS are linked by the tests
-# in addition. A folder without .cpp files is an interface library, so others can already link it.
+# in addition. SMALL: what mostly waits for others is compiled for size. A folder without .cpp files is an interface library, so others can already link it.
 # The DEPS written here are also what scripts/check-layers.sh holds every #include against.
 function(orch_library folder)
-  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "SMALL" "" "DEPS;TEST_DEPS" ${ARGN})
   string(REPLACE "/" "_" flat "${folder}")
   set(target orch_${flat})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/${folder}/*.cpp")
@@ -25,6 +25,9 @@ function(orch_library folder)
     add_library(${target} STATIC ${sources})
     target_link_libraries(${target} PUBLIC ${links} PRIVATE orch_warnings)
     target_include_directories(${target} PUBLIC "${CMAKE_SOURCE_DIR}/src" "${ORCH_GENERATED}/include")
+    if(ARG_SMALL AND CMAKE_BUILD_TYPE STREQUAL "Release")
+      target_compile_options(${target} PRIVATE -Os)
+    endif()
   else()
     add_library(${target} INTERFACE)
     target_link_libraries(${target} INTERFACE ${links})

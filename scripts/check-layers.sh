@@ -18,7 +18,7 @@ root = pathlib.Path(sys.argv[1])
 text = re.sub(r"#[^\n]*", "", (root / "CMakeLists.txt").read_text())
 allowed = {}  # folder -> every folder it may include
 errors = []
-for folder, deps in re.findall(r"orch_library\(\s*(\S+)(?:\s+DEPS\s+([^)]*?))?(?:\s+TEST_DEPS[^)]*)?\s*\)", text):
+for folder, deps in re.findall(r"orch_library\(\s*(\S+)(?:\s+SMALL)?(?:\s+DEPS\s+([^)]*?))?(?:\s+TEST_DEPS[^)]*)?\s*\)", text):
     allowed[folder] = {folder}
     for dep in (deps or "").split():
         if "::" in dep:
