@@ -40,7 +40,7 @@ mode_t effective_mode(const FileContent& file, int64_t group) {
 bool holds(const std::string& folder, const Payload& payload, int64_t group) {
   for (const auto& [path, file] : payload) {
     struct stat info {};
-    const std::string full = folder + "/" + path;
+    const std::string full = base::cat(folder, "/", path);
     if (::lstat(full.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return false;
     if ((info.st_mode & 07777U) != effective_mode(file, group)) return false;
     const auto data = base::read_file(full);
@@ -55,7 +55,7 @@ void walk(const std::string& folder, const std::string& prefix, std::set<std::st
   if (!names.ok()) return;
   for (const std::string& name : *names) {
     struct stat info {};
-    const std::string full = folder + "/" + name;
+    const std::string full = base::cat(folder, "/", name);
     if (::lstat(full.c_str(), &info) != 0) continue;
     if (S_ISDIR(info.st_mode)) {
       walk(full, prefix + name + "/", out);
@@ -107,7 +107,7 @@ Status write_all(const std::string& folder, const Payload& payload, int64_t grou
     for (size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
       ORCH_RETURN_IF_ERROR(make_dir(folder + "/" + path.substr(0, slash), group));
     }
-    ORCH_RETURN_IF_ERROR(write_file(folder + "/" + path, file, group));
+    ORCH_RETURN_IF_ERROR(write_file(base::cat(folder, "/", path), file, group));
   }
   return {};
 }
@@ -153,7 +153,7 @@ Status write_payload(const std::string& folder, const Payload& payload, int64_t 
   if (!old.empty() && before == wanted && holds(folder + "/" + old, payload, group)) return {};
 
   std::string name = stamp(now);
-  for (int i = 0; base::file_exists(folder + "/" + name); ++i) name = base::cat(stamp(now), "_", i);
+  for (int i = 0; base::file_exists(base::cat(folder, "/", name)); ++i) name = base::cat(stamp(now), "_", i);
   const std::string fresh = folder + "/" + name;
   if (Status status = write_all(fresh, payload, group); !status.ok()) {
     (void)base::remove_all(fresh);
@@ -167,7 +167,7 @@ Status write_payload(const std::string& folder, const Payload& payload, int64_t 
   std::set<std::string> tops;
   for (const std::string& path : wanted) tops.insert(first_part(path));
   for (const std::string& top : tops) {
-    const std::string link = folder + "/" + top;
+    const std::string link = base::cat(folder, "/", top);
     if (!read_link(link).empty()) continue;
     if (::symlink(base::cat(kDataLink, "/", top).c_str(), link.c_str()) != 0)
       return failed("cannot link", link);

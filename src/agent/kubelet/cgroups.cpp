@@ -64,7 +64,7 @@ bool remove_tree(const std::string& path) {
   if (!names.ok()) return true;
   for (const std::string& name : *names) {
     struct stat info {};
-    const std::string below = path + "/" + name;
+    const std::string below = base::cat(path, "/", name);
     if (::lstat(below.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) remove_tree(below);
   }
   return ::rmdir(path.c_str()) == 0 || errno == ENOENT;
@@ -75,7 +75,7 @@ void kill_tree(const std::string& path) {
   if (!names.ok()) return;
   for (const std::string& name : *names) {
     struct stat info {};
-    const std::string below = path + "/" + name;
+    const std::string below = base::cat(path, "/", name);
     if (::lstat(below.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) kill_tree(below);
   }
   const auto procs = base::read_file(path + "/cgroup.procs");
@@ -138,7 +138,7 @@ Status Cgroups::make(const std::string& path) {
   std::string part;
   while (std::getline(parts, part, '/')) {
     if (part.empty()) continue;
-    const std::string below = above + "/" + part;
+    const std::string below = base::cat(above, "/", part);
     for (const char* file : {"/cpuset.cpus", "/cpuset.mems"}) {
       const auto own = base::read_file(below + file);
       const auto parent = base::read_file(above + file);
