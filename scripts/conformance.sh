@@ -23,14 +23,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$PWD/build/conformance
 images=$PWD/build/images-conformance
-kubernetes=v1.35.4
-staging=v0.35.4
+. scripts/kubernetes-module.sh
 sample_apiserver=v0.29.2
 specs=441
 export ORCH=${ORCH:-$PWD/build/release/orch}
 export LAB_NAME=${LAB_NAME:-orch-conf} LAB_NET=${LAB_NET:-192.168.92} LAB_IMAGES=$images
 export LAB_DIR=${LAB_DIR:-$out/lab}
-PATH=$PATH:/usr/local/go/bin
 
 say() { printf 'conformance: %s\n' "$*" >&2; }
 die() {
@@ -67,21 +65,11 @@ go_module() { # NAME: a module of ours in the folder of that name, where Go work
 build_kubernetes() {
   go_module kubernetes
   if ! [ -f go.mod ]; then
-    # Kubernetes' own go.mod takes its libraries from folders beside it, which a module does not carry: they
-    # are published under version 0 instead.
-    local source
-    source=$(cd / && go mod download -json "k8s.io/kubernetes@$kubernetes" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
-    {
-      echo "module conformance"
-      sed -n 's/^go /go /p' "$source"
-      echo "require k8s.io/kubernetes $kubernetes"
-      awk -v version="$staging" '$1 ~ /^k8s.io\// && $2 == "v0.0.0" { print "replace " $1 " => " $1 " " version }' "$source"
-    } >go.mod.new
+    kubernetes_module conformance >go.mod.new
     mv go.mod.new go.mod
   fi
-  local v=k8s.io/component-base/version
   compile "$out/e2e.test" test -c -vet=off -trimpath -o "$out/e2e.test" \
-    -ldflags "-s -w -X $v.gitVersion=$kubernetes -X $v.gitMajor=1 -X $v.gitMinor=35" k8s.io/kubernetes/test/e2e
+    -ldflags "$(kubernetes_flags)" k8s.io/kubernetes/test/e2e
   compile "$out/ginkgo" build -trimpath -o "$out/ginkgo" -ldflags "-s -w" github.com/onsi/ginkgo/v2/ginkgo
   local program
   for program in agnhost nonewprivs; do

@@ -13,10 +13,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$PWD/build/peer
-kubernetes=v1.35.4
-staging=v0.35.4
+. scripts/kubernetes-module.sh
 port=${PEER_PORT:-20210}
-PATH=$PATH:/usr/local/go/bin
 
 say() { printf 'peer: %s\n' "$*" >&2; }
 die() {
@@ -35,16 +33,8 @@ build() {
   command -v go >/dev/null || die "Go is needed to build Kubernetes: apt-get install golang, or go.dev"
   cd "$work"
   if ! [ -f go.mod ]; then
-    # Kubernetes' own go.mod takes its libraries from folders beside it, which a module does not carry: they
-    # are published under version 0 instead.
-    local source
-    source=$(cd / && go mod download -json "k8s.io/kubernetes@$kubernetes" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
-    {
-      echo "module peer"
-      sed -n 's/^go /go /p' "$source"
-      echo "require k8s.io/kubernetes $kubernetes"
-      awk -v version="$staging" '$1 ~ /^k8s.io\// && $2 == "v0.0.0" { print "replace " $1 " => " $1 " " version }' "$source"
-    } >go.mod
+    kubernetes_module peer >go.mod.new
+    mv go.mod.new go.mod
     say "fetching the modules"
     GOFLAGS=-mod=mod go mod download k8s.io/kubernetes >"$bin/download.log" 2>&1
     for name in kube-apiserver kube-controller-manager kube-scheduler; do
@@ -52,13 +42,12 @@ build() {
         die "the modules could not be had, see $bin/download.log"
     done
   fi
-  local v=k8s.io/component-base/version
   for name in kube-apiserver kube-controller-manager kube-scheduler; do
     [ -x "$bin/$name" ] && continue
     say "building $name"
     # shellcheck disable=SC2086
     CGO_ENABLED=0 GOFLAGS=-mod=mod ${PEER_SLOT:-} go build -trimpath -o "$bin/$name" \
-      -ldflags "-s -w -X $v.gitVersion=$kubernetes -X $v.gitMajor=1 -X $v.gitMinor=35" \
+      -ldflags "$(kubernetes_flags)" \
       "k8s.io/kubernetes/cmd/$name" 2>"$bin/$name.log" || {
       tail -n 20 "$bin/$name.log" >&2
       die "$name did not build"

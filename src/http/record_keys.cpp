@@ -14,12 +14,6 @@ namespace {
 
 constexpr size_t kTag = 16;
 
-// AlertDescription (RFC 8446, section 6):
-constexpr uint8_t kUnexpectedMessage = 10;
-constexpr uint8_t kBadRecordMac = 20;
-constexpr uint8_t kRecordOverflow = 22;
-constexpr uint8_t kInternalError = 80;
-
 struct ContextFree {
   void operator()(EVP_CIPHER_CTX* c) const { EVP_CIPHER_CTX_free(c); }
 };
@@ -147,15 +141,15 @@ size_t RecordKeys::seal(RecordType type, std::string_view content, char* out) {
 
 RecordKeys::Opened RecordKeys::open(char* record, size_t size) {
   Opened out;
-  const auto refuse = [&](uint8_t alert) {
+  const auto refuse = [&](Alert alert) {
     out.alert = alert;
     return out;
   };
   if (static_cast<unsigned char>(record[0]) != static_cast<unsigned char>(RecordType::kApplicationData)) {
-    return refuse(kUnexpectedMessage);
+    return refuse(Alert::kUnexpectedMessage);
   }
-  if (size - kRecordHeader > kMaxRecordBody) return refuse(kRecordOverflow);
-  if (size < kRecordOverhead) return refuse(kBadRecordMac);
+  if (size - kRecordHeader > kMaxRecordBody) return refuse(Alert::kRecordOverflow);
+  if (size < kRecordOverhead) return refuse(Alert::kBadRecordMac);
   const size_t inner = size - kRecordHeader - kTag;
   unsigned char* body = bytes(record + kRecordHeader);
   const auto iv = nonce();
@@ -164,15 +158,15 @@ RecordKeys::Opened RecordKeys::open(char* record, size_t size) {
   if (context == nullptr || EVP_DecryptUpdate(context, nullptr, &n, bytes(record), kRecordHeader) != 1 ||
       EVP_DecryptUpdate(context, body, &n, body, static_cast<int>(inner)) != 1 ||
       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, kTag, body + inner) != 1) {
-    return refuse(kInternalError);
+    return refuse(Alert::kInternalError);
   }
-  if (EVP_DecryptFinal_ex(context, body + inner, &n) != 1) return refuse(kBadRecordMac);
+  if (EVP_DecryptFinal_ex(context, body + inner, &n) != 1) return refuse(Alert::kBadRecordMac);
   ++sequence_;
-  if (inner > kMaxRecordContent + 1) return refuse(kRecordOverflow);
+  if (inner > kMaxRecordContent + 1) return refuse(Alert::kRecordOverflow);
   // The type is the last byte that is not zero; zeros after it are padding.
   size_t end = inner;
   while (end > 0 && body[end - 1] == 0) --end;
-  if (end == 0) return refuse(kUnexpectedMessage);
+  if (end == 0) return refuse(Alert::kUnexpectedMessage);
   out.type = static_cast<RecordType>(body[end - 1]);
   out.content = std::string_view(record + kRecordHeader, end - 1);
   return out;

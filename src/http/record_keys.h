@@ -17,6 +17,18 @@ std::optional<RecordSuite> record_suite(uint16_t number);
 
 enum class RecordType : uint8_t { kInvalid = 0, kAlert = 21, kHandshake = 22, kApplicationData = 23 };
 
+/// AlertDescription (RFC 8446, section 6), as far as we send or understand them.
+enum class Alert : uint8_t {
+  kCloseNotify = 0,
+  kUnexpectedMessage = 10,
+  kBadRecordMac = 20,
+  kRecordOverflow = 22,
+  kIllegalParameter = 47,
+  kDecodeError = 50,
+  kInternalError = 80,
+  kUserCanceled = 90,
+};
+
 constexpr size_t kRecordHeader = 5;
 constexpr size_t kMaxRecordContent = 16U << 10;
 /// What seal() adds: header, type and tag.
@@ -40,8 +52,8 @@ class RecordKeys {
 
   struct Opened {
     RecordType type = RecordType::kInvalid;
-    std::string_view content;  // within the record
-    uint8_t alert = 0;         // why the record is refused, as an AlertDescription; 0: it is good
+    std::string_view content;    // within the record
+    std::optional<Alert> alert;  // why the record is refused; none: it is good
   };
   /// Opens a whole record (header and body) where it lies.
   Opened open(char* record, size_t size);

@@ -11,14 +11,6 @@
 namespace orch::http {
 namespace {
 
-// AlertDescription (RFC 8446, section 6):
-constexpr uint8_t kCloseNotify = 0;
-constexpr uint8_t kUnexpectedMessage = 10;
-constexpr uint8_t kRecordOverflow = 22;
-constexpr uint8_t kIllegalParameter = 47;
-constexpr uint8_t kDecodeError = 50;
-constexpr uint8_t kInternalError = 80;
-constexpr uint8_t kUserCanceled = 90;
 constexpr char kWarning = 1, kFatal = 2;
 
 constexpr char kKeyUpdate = 24;
@@ -115,38 +107,39 @@ Io RecordLayer::receive(int fd) {
 Io RecordLayer::take_record(int fd) {
   Inbox& inbox = *inbox_;
   const size_t size = inbox.record_size();
-  if (size > inbox.bytes.size()) return refuse(fd, kRecordOverflow);
+  if (size > inbox.bytes.size()) return refuse(fd, Alert::kRecordOverflow);
   const auto opened = in_.open(inbox.bytes.data() + inbox.begin, size);
   inbox.begin += size;
-  if (opened.alert != 0) return refuse(fd, opened.alert);
+  if (opened.alert) return refuse(fd, *opened.alert);
   if (opened.type == RecordType::kApplicationData && !opened.content.empty()) {
-    if (handshake_size_ > 0) return refuse(fd, kUnexpectedMessage);
+    if (handshake_size_ > 0) return refuse(fd, Alert::kUnexpectedMessage);
     idle_records_ = 0;
     inbox.content_begin = static_cast<size_t>(opened.content.data() - inbox.bytes.data());
     inbox.content_end = inbox.content_begin + opened.content.size();
     return Io::kOk;
   }
-  if (++idle_records_ > kMaxIdleRecords) return refuse(fd, kUnexpectedMessage);
+  if (++idle_records_ > kMaxIdleRecords) return refuse(fd, Alert::kUnexpectedMessage);
   // A handshake message in pieces must not be interleaved with anything.
-  if (handshake_size_ > 0 && opened.type != RecordType::kHandshake) return refuse(fd, kUnexpectedMessage);
+  if (handshake_size_ > 0 && opened.type != RecordType::kHandshake)
+    return refuse(fd, Alert::kUnexpectedMessage);
   switch (opened.type) {
     case RecordType::kApplicationData:
       return Io::kOk;
     case RecordType::kAlert:
-      if (opened.content.size() != 2) return refuse(fd, kDecodeError);
+      if (opened.content.size() != 2) return refuse(fd, Alert::kDecodeError);
       return take_alert(opened.content);
     case RecordType::kHandshake:
       return take_handshake(fd, opened.content);
     default:
-      return refuse(fd, kUnexpectedMessage);
+      return refuse(fd, Alert::kUnexpectedMessage);
   }
 }
 
 /// Level and description; the level means nothing any more.
 Io RecordLayer::take_alert(std::string_view content) {
-  const auto description = static_cast<uint8_t>(content[1]);
-  if (description == kUserCanceled) return Io::kOk;  // a close_notify follows
-  if (description == kCloseNotify) {
+  const auto description = static_cast<Alert>(content[1]);
+  if (description == Alert::kUserCanceled) return Io::kOk;  // a close_notify follows
+  if (description == Alert::kCloseNotify) {
     ended_ = true;
     return Io::kEnd;
   }
@@ -157,24 +150,25 @@ Io RecordLayer::take_alert(std::string_view content) {
 /// The only message a client may send after the handshake: we neither ask for certificates later nor for
 /// anything else.
 Io RecordLayer::take_handshake(int fd, std::string_view content) {
-  if (content.empty()) return refuse(fd, kUnexpectedMessage);
+  if (content.empty()) return refuse(fd, Alert::kUnexpectedMessage);
   const size_t n = std::min(content.size(), handshake_.size() - handshake_size_);
   std::memcpy(handshake_.data() + handshake_size_, content.data(), n);
   handshake_size_ = static_cast<uint8_t>(handshake_size_ + n);
-  if (handshake_[0] != kKeyUpdate) return refuse(fd, kUnexpectedMessage);
+  if (handshake_[0] != kKeyUpdate) return refuse(fd, Alert::kUnexpectedMessage);
   constexpr std::string_view kHeader("\x18\0\0\1", 4);  // type and length
   if (handshake_size_ >= 4 && std::string_view(handshake_.data(), 4) != kHeader)
-    return refuse(fd, kDecodeError);
+    return refuse(fd, Alert::kDecodeError);
   // The keys change behind it, so nothing else may be in its record.
-  if (n < content.size()) return refuse(fd, kUnexpectedMessage);
+  if (n < content.size()) return refuse(fd, Alert::kUnexpectedMessage);
   if (handshake_size_ < handshake_.size()) return Io::kOk;
   handshake_size_ = 0;
   const char request = handshake_[4];
-  if (request != kUpdateNotRequested && request != kUpdateRequested) return refuse(fd, kIllegalParameter);
+  if (request != kUpdateNotRequested && request != kUpdateRequested)
+    return refuse(fd, Alert::kIllegalParameter);
   in_.update();
   // Several requests before an answer got out are answered by one (RFC 8446, section 4.6.3).
   if (request == kUpdateRequested && !update_owed_ && !said_end_) {
-    if (!update_written_keys()) return refuse(fd, kInternalError);
+    if (!update_written_keys()) return refuse(fd, Alert::kInternalError);
     update_owed_ = true;
     if (flush(fd) == Io::kError) return Io::kError;
   }
@@ -256,11 +250,11 @@ Io RecordLayer::write(int fd, std::string_view bytes, size_t& sent) {
 
 void RecordLayer::end_writing(int fd) {
   if (broken_ || std::exchange(said_end_, true)) return;
-  if (queue(RecordType::kAlert, std::string({kWarning, kCloseNotify}))) flush(fd);
+  if (queue(RecordType::kAlert, std::string({kWarning, static_cast<char>(Alert::kCloseNotify)}))) flush(fd);
 }
 
 /// Ends the connection for a reason that the peer is told.
-Io RecordLayer::refuse(int fd, uint8_t alert) {
+Io RecordLayer::refuse(int fd, Alert alert) {
   if (!said_end_ && queue(RecordType::kAlert, std::string({kFatal, static_cast<char>(alert)}))) flush(fd);
   broken_ = true;
   return Io::kError;

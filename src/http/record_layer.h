@@ -65,7 +65,7 @@ class RecordLayer {
   bool update_written_keys();
   bool queue(RecordType type, std::string_view content);
   Io flush(int fd);
-  Io refuse(int fd, uint8_t alert);
+  Io refuse(int fd, Alert alert);
 
   const uint64_t records_per_key_;
   RecordKeys in_, out_;

@@ -1,257 +1,13 @@
-// TLS 1.3 records after the handshake: against RFC 8448's trace, against OpenSSL as the client, and against
-// peers that break the rules.
-#include <openssl/err.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <array>
+// TLS 1.3 records after the handshake: against RFC 8448's trace, and against peers that break the rules.
 #include <functional>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "fixture.h"
-#include "http/record_layer.h"
-#include "http/tls.h"
-#include "http/transport.h"
-#include "tests/catch.h"
+#include "records_fixture.h"
 
 using namespace orch;
 using namespace orch::http;
 using namespace orch::http::testing;
-
-namespace {
-
-std::string hex(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i + 1 < text.size(); i += 2) {
-    out += static_cast<char>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16));
-  }
-  return out;
-}
-
-/// Two connected sockets; the first is ours and does not block.
-struct Sockets {
-  int fd = -1, other = -1;
-  Sockets() {
-    int both[2];
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, both) == 0);
-    fd = both[0];
-    other = both[1];
-  }
-  ~Sockets() {
-    if (fd >= 0) ::close(fd);
-    if (other >= 0) ::close(other);
-  }
-  Sockets(const Sockets&) = delete;
-  void deliver(std::string_view bytes) const {
-    REQUIRE(::send(other, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
-  }
-  std::string sent() const {
-    std::string out;
-    std::array<char, 65536> buffer;
-    ssize_t n = 0;
-    while ((n = recv(other, buffer.data(), buffer.size(), 0)) > 0)
-      out.append(buffer.data(), static_cast<size_t>(n));
-    return out;
-  }
-};
-
-/// A layer, and the keys that its peer has: records of any kind can be made for it.
-struct Bare {
-  Sockets sockets;
-  RecordSecrets secrets;
-  std::unique_ptr<RecordLayer> layer;
-  RecordKeys seals, opens;
-
-  explicit Bare(uint64_t records_per_key = RecordLayer::kRecordsPerKey) {
-    secrets.suite = RecordSuite::kAes256GcmSha384;
-    secrets.read = std::string(48, 'r');
-    secrets.write = std::string(48, 'w');
-    layer = RecordLayer::make(secrets, records_per_key);
-    REQUIRE(layer);
-    REQUIRE(seals.set(secrets.suite, secrets.read));
-    REQUIRE(opens.set(secrets.suite, secrets.write));
-  }
-  std::string record(RecordType type, std::string_view content) {
-    std::string out(content.size() + kRecordOverhead, '\0');
-    REQUIRE(seals.seal(type, content, out.data()) == out.size());
-    return out;
-  }
-  std::string data(std::string_view content) { return record(RecordType::kApplicationData, content); }
-  std::string handshake(std::string_view content) { return record(RecordType::kHandshake, content); }
-  /// What one read gives: bytes, or "want", "end", "error".
-  std::string read(size_t size = 20000) const {
-    std::string buffer(size, '\0');
-    size_t got = 0;
-    switch (layer->read(sockets.fd, buffer.data(), size, got)) {
-      case Io::kOk:
-        return buffer.substr(0, got);
-      case Io::kWantRead:
-      case Io::kWantWrite:
-        return "want";
-      case Io::kEnd:
-        return "end";
-      default:
-        return "error";
-    }
-  }
-  /// The records that the layer sent: type and content of each; goes on to new keys at a KeyUpdate.
-  std::vector<std::pair<RecordType, std::string>> answers() {
-    std::vector<std::pair<RecordType, std::string>> out;
-    std::string bytes = sockets.sent();
-    while (!bytes.empty()) {
-      const size_t size = kRecordHeader + (static_cast<size_t>(static_cast<unsigned char>(bytes[3])) << 8U) +
-                          static_cast<unsigned char>(bytes[4]);
-      REQUIRE(size <= bytes.size());
-      const auto opened = opens.open(bytes.data(), size);
-      REQUIRE(opened.alert == 0);
-      out.emplace_back(opened.type, opened.content);
-      if (opened.type == RecordType::kHandshake) opens.update();
-      bytes.erase(0, size);
-    }
-    return out;
-  }
-  /// The alert that was sent last, or -1.
-  int alert() {
-    const auto all = answers();
-    if (all.empty() || all.back().first != RecordType::kAlert) return -1;
-    return static_cast<unsigned char>(all.back().second.at(1));
-  }
-};
-
-/// In this order: operands of + have none.
-std::string join(std::initializer_list<std::string> parts) {
-  std::string out;
-  for (const auto& part : parts) out += part;
-  return out;
-}
-
-constexpr std::string_view kUpdate("\x18\0\0\1\0", 5), kUpdateRequest("\x18\0\0\1\1", 5);
-
-/// A client by OpenSSL, whose bytes go through our hands, and an accepted Transport.
-class Client {
- public:
-  explicit Client(const std::function<void(SSL_CTX*)>& tune = [](SSL_CTX*) {}) {
-    const auto& certificates = Certificates::get();
-    ClientTls config;
-    config.insecure = true;
-    config.certificate_pem = certificates.client.certificate_pem;
-    config.key_pem = certificates.client.key_pem;
-    client_context_ = *make_client_context(config);
-    tune(client_context_.get());
-    server_context_ = *make_server_context(tls_options().tls_config);
-    ssl_ = SSL_new(client_context_.get());
-    in_ = BIO_new(BIO_s_mem());
-    out_ = BIO_new(BIO_s_mem());
-    SSL_set_bio(ssl_, in_, out_);
-    SSL_set_connect_state(ssl_);
-    server = Transport(sockets_.fd);
-    sockets_.fd = -1;  // the transport closes it
-    REQUIRE(server.accept_tls(server_context_));
-  }
-  ~Client() { SSL_free(ssl_); }
-  Client(const Client&) = delete;
-
-  /// Both sides; `behind` is data that the client sends along with the end of its handshake.
-  void shake_hands(std::string_view behind = "") {
-    Io ours = Io::kWantRead;
-    int theirs = 0;
-    for (int i = 0; i < 10 && (ours != Io::kOk || theirs != 1); ++i) {
-      if (theirs != 1) {
-        theirs = SSL_do_handshake(ssl_);
-        if (theirs == 1 && !behind.empty()) write(behind);
-      }
-      deliver(drain());
-      if (ours != Io::kOk) ours = server.handshake();
-      fetch();
-    }
-    REQUIRE(ours == Io::kOk);
-    REQUIRE(theirs == 1);
-    const auto peer = peer_certificate(server.ssl());
-    REQUIRE(peer);
-    CHECK(peer->identity.common_name == "jane");
-    server.release_handshake();
-  }
-  SSL* ssl() const { return ssl_; }
-  void write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const int n = SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()));
-      REQUIRE(n > 0);
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-  }
-  /// What the client has to send.
-  std::string drain() {
-    char* data = nullptr;
-    const long size = BIO_get_mem_data(out_, &data);
-    std::string out(data, static_cast<size_t>(size));
-    (void)BIO_reset(out_);
-    return out;
-  }
-  void deliver(std::string_view bytes) {
-    if (!bytes.empty()) sockets_.deliver(bytes);
-  }
-  void say(std::string_view bytes) {
-    write(bytes);
-    deliver(drain());
-  }
-  /// Gives the client what the server sent.
-  void fetch() {
-    const std::string bytes = sockets_.sent();
-    if (!bytes.empty()) BIO_write(in_, bytes.data(), static_cast<int>(bytes.size()));
-  }
-  /// All that the client can read now.
-  std::string heard() {
-    fetch();
-    std::string out;
-    std::array<char, 20000> buffer;
-    int n = 0;
-    while ((n = SSL_read(ssl_, buffer.data(), buffer.size())) > 0)
-      out.append(buffer.data(), static_cast<size_t>(n));
-    error_ = SSL_get_error(ssl_, n);
-    return out;
-  }
-  int error() const { return error_; }
-  /// All that the server can read now.
-  std::string received() {
-    std::string out;
-    std::array<char, 1000> buffer;
-    size_t got = 0;
-    while ((last_ = server.read(buffer.data(), buffer.size(), got)) == Io::kOk)
-      out.append(buffer.data(), got);
-    return out;
-  }
-  Io last() const { return last_; }
-  void answer(std::string_view bytes) {
-    while (!bytes.empty()) {
-      size_t sent = 0;
-      const Io result = server.write(bytes, sent);
-      REQUIRE((result == Io::kOk || result == Io::kWantWrite));
-      if (result == Io::kWantWrite) fetch();
-      bytes.remove_prefix(sent);
-    }
-  }
-
-  Transport server;
-
- private:
-  Sockets sockets_;
-  TlsContext client_context_, server_context_;
-  SSL* ssl_ = nullptr;
-  BIO *in_ = nullptr, *out_ = nullptr;
-  int error_ = 0;
-  Io last_ = Io::kOk;
-};
-
-std::string noise(size_t size) {
-  std::mt19937 random(7);
-  std::string out(size, '\0');
-  for (auto& c : out) c = static_cast<char>(random());
-  return out;
-}
-
-}  // namespace
 
 TEST_CASE("records are those of RFC 8448's trace") {
   std::string payload;
@@ -276,20 +32,20 @@ TEST_CASE("records are those of RFC 8448's trace") {
   RecordKeys reader;
   REQUIRE(reader.set(RecordSuite::kAes128GcmSha256, client_secret));
   auto opened = reader.open(record.data(), record.size());
-  CHECK(opened.alert == 0);
+  CHECK_FALSE(opened.alert);
   CHECK(opened.type == RecordType::kApplicationData);
   CHECK(opened.content == payload);
   opened = reader.open(close.data(), close.size());
-  CHECK(opened.alert == 0);
+  CHECK_FALSE(opened.alert);
   CHECK(opened.type == RecordType::kAlert);
 
   // Another key, another number in the row, a changed bit: none opens.
   RecordKeys other;
   REQUIRE(other.set(RecordSuite::kAes128GcmSha256, server_secret));
   std::string copy = from_client;
-  CHECK(other.open(copy.data(), copy.size()).alert == 20);
+  CHECK(other.open(copy.data(), copy.size()).alert == Alert::kBadRecordMac);
   copy = from_client;
-  CHECK(reader.open(copy.data(), copy.size()).alert == 20);
+  CHECK(reader.open(copy.data(), copy.size()).alert == Alert::kBadRecordMac);
 }
 
 TEST_CASE("a secret of the wrong length is refused") {
@@ -298,90 +54,6 @@ TEST_CASE("a secret of the wrong length is refused") {
   secrets.read = secrets.write = std::string(32, 'x');
   CHECK(RecordLayer::make(secrets) == nullptr);
   CHECK(!record_suite(0x1304));
-}
-
-TEST_CASE("OpenSSL's client and the record layer understand each other") {
-  for (const auto* suite :
-       {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}) {
-    CAPTURE(suite);
-    Client client([&](SSL_CTX* context) { REQUIRE(SSL_CTX_set_ciphersuites(context, suite) == 1); });
-    // What comes right behind the handshake is not lost with OpenSSL's buffers.
-    client.shake_hands("first");
-    CHECK(client.server.ssl() == nullptr);
-    CHECK(client.received() == "first");
-    CHECK(client.last() == Io::kWantRead);
-    CHECK_FALSE(client.server.pending());
-    client.answer("hello");
-    CHECK(client.heard() == "hello");
-
-    const std::string big = noise(100'000);
-    client.say(big);
-    CHECK(client.received() == big);
-    client.answer(big);
-    CHECK(client.heard() == big);
-
-    // Padded records.
-    SSL_set_block_padding(client.ssl(), 512);
-    client.say("padded");
-    CHECK(client.received() == "padded");
-
-    // New keys from the client, with and without ours in return; more than once.
-    for (int i = 0; i < 3; ++i) {
-      REQUIRE(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_REQUESTED) == 1);
-      client.say("a");
-      REQUIRE(SSL_key_update(client.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1);
-      client.say("b");
-      CHECK(client.received() == "ab");
-      client.answer("c");
-      CHECK(client.heard() == "c");
-    }
-
-    client.server.end_writing();
-    CHECK(client.heard().empty());
-    CHECK(client.error() == SSL_ERROR_ZERO_RETURN);
-    // The other direction is still open.
-    client.say("last");
-    CHECK(client.received() == "last");
-    SSL_shutdown(client.ssl());
-    client.deliver(client.drain());
-    CHECK(client.received().empty());
-    CHECK(client.last() == Io::kEnd);
-    CHECK(client.received().empty());
-    CHECK(client.last() == Io::kEnd);
-  }
-}
-
-TEST_CASE("TLS 1.2 stays with OpenSSL") {
-  Client client([](SSL_CTX* context) {
-    SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_clear_options(context, SSL_OP_NO_RENEGOTIATION);
-  });
-  client.shake_hands("first");
-  CHECK(client.server.ssl() != nullptr);
-  CHECK(client.received() == "first");
-  client.answer("hello");
-  CHECK(client.heard() == "hello");
-  // No renegotiation: refused with a warning, and the connection goes on.
-  SSL_renegotiate(client.ssl());
-  SSL_do_handshake(client.ssl());
-  client.deliver(client.drain());
-  CHECK(client.received().empty());
-  CHECK(client.last() == Io::kWantRead);
-  client.heard();
-  CHECK(ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_NO_RENEGOTIATION);
-  ERR_clear_error();
-}
-
-TEST_CASE("a client that wants small records gets them") {
-  Client client([](SSL_CTX* context) {
-    SSL_CTX_set_tlsext_max_fragment_length(context, TLSEXT_max_fragment_length_512);
-  });
-  client.shake_hands("first");
-  CHECK(client.server.ssl() != nullptr);
-  CHECK(client.received() == "first");
-  const std::string big = noise(5000);
-  client.answer(big);
-  CHECK(client.heard() == big);
 }
 
 TEST_CASE("records may come in any pieces") {
@@ -601,7 +273,7 @@ TEST_CASE("a full socket takes a record later, and a KeyUpdate waits behind it")
                         static_cast<unsigned char>(got[4]);
     REQUIRE(size <= got.size());
     const auto opened = bare.opens.open(got.data(), size);
-    REQUIRE(opened.alert == 0);
+    REQUIRE_FALSE(opened.alert);
     if (opened.type == RecordType::kHandshake) {
       CHECK(opened.content == kUpdate);
       ++updates;
