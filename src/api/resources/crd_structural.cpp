@@ -238,6 +238,28 @@ std::string unsupported(const Json& s) {
 
 }  // namespace
 
+bool each_schema_below(const Json& schema, const SchemaVisitor& visit) {
+  const auto each = [&](const Json& some) {
+    return std::any_of(some.begin(), some.end(),
+                       [&](const Json& below) { return below.is_object() && visit(below); });
+  };
+  for (const char* key : {"items", "not", "additionalProperties", "additionalItems"}) {
+    if (const auto it = schema.find(key); it != schema.end() && it->is_object() && visit(*it)) return true;
+  }
+  for (const char* key : {"items", "allOf", "anyOf", "oneOf"}) {
+    if (const auto it = schema.find(key); it != schema.end() && it->is_array() && each(*it)) return true;
+  }
+  for (const char* key : {"properties", "patternProperties", "definitions", "dependencies"}) {
+    if (const auto it = schema.find(key); it != schema.end() && it->is_object() && each(*it)) return true;
+  }
+  return false;
+}
+
+bool schema_has(const Json& schema, const SchemaVisitor& visit) {
+  return visit(schema) ||
+         each_schema_below(schema, [&](const Json& below) { return schema_has(below, visit); });
+}
+
 std::string not_structural(const Json& schema) {
   std::string why = unsupported(schema);
   if (why.empty()) {

@@ -192,6 +192,11 @@ bool version_before(std::string_view a, std::string_view b) {
   return std::tie(x.stability, x.major, x.minor) > std::tie(y.stability, y.major, y.minor);
 }
 
+IndexedFields by_path(IndexedFields fields) {
+  for (IndexedField& field : fields) field.name = field.path;
+  return fields;
+}
+
 CustomSchemas::CustomSchemas(ObjectPtr definition) : definition_(std::move(definition)) {}
 CustomSchemas::~CustomSchemas() = default;
 
@@ -267,9 +272,7 @@ std::vector<ResourcePtr> custom_rows(const Schema& builtin, const ObjectPtr& def
     row->singular = text_at(names, "singular");
     row->short_names = texts(base::array_at(names, {"shortNames"}));
     row->categories = texts(base::array_at(names, {"categories"}));
-    row->verbs = terminating ? std::vector<std::string>{"delete", "deletecollection", "get", "list", "watch"}
-                             : std::vector<std::string>{"delete", "deletecollection", "get",    "list",
-                                                        "patch",  "create",           "update", "watch"};
+    row->verbs = {"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"};
     row->namespaced = text_at(spec, "scope") == "Namespaced";
     row->storage_version = stored;
     row->storage_group = row->group;
@@ -278,7 +281,7 @@ std::vector<ResourcePtr> custom_rows(const Schema& builtin, const ObjectPtr& def
     row->subresources = subresources_of(*row, version);
     row->columns = columns_of(version);
     row->selectable_fields = selectable_of(paths, version);
-    row->strategy = custom_strategy(kind, version);
+    row->strategy = custom_strategy(*row, kind, version);
     row->custom = std::move(kind);
     rows.push_back(std::move(row));
   }

@@ -84,6 +84,9 @@ base::Status to_version(const Resource& row, Json& tree);
 /// text, unparsed, when nothing changed.
 std::string reread_stored(const Resource& row, const std::vector<ResourcePtr>& versions, std::string stored);
 
+/// The same fields, each named by its path: what is kept for all versions.
+IndexedFields by_path(IndexedFields fields);
+
 /// v2 > v1 > v1beta2 > v1alpha1 > other names by alphabet: as Kubernetes orders versions in discovery.
 bool version_before(std::string_view a, std::string_view b);
 

@@ -91,9 +91,11 @@ bool blocks_rules(const FieldErrors& errors) {
 
 class Validator {
  public:
-  explicit Validator(std::shared_ptr<const CustomKind> kind) : kind_(std::move(kind)) {}
+  Validator(std::shared_ptr<const CustomKind> kind, const Resource& row)
+      : kind_(std::move(kind)), kind_name_(row.kind), api_version_(row.api_version()) {}
 
   void create(const Json& object, FieldErrors& errors) const {
+    if (!is_of_kind(object, errors)) return;
     if (const structural::Node* node = kind_->node()) {
       structural::validate_value(*node, object, nullptr, {}, errors);
       scale(object, true, errors);
@@ -106,6 +108,7 @@ class Validator {
   }
 
   void update(const Json& object, const Json& old, FieldErrors& errors) const {
+    if (!is_of_kind(object, errors)) return;
     if (const structural::Node* node = kind_->node()) {
       structural::validate_value(*node, object, &old, {}, errors);
       scale(object, true, errors);
@@ -118,6 +121,7 @@ class Validator {
   }
 
   void status(const Json& object, const Json& old, FieldErrors& errors) const {
+    if (!is_of_kind(object, errors)) return;
     const structural::Node* node = kind_->node();
     const structural::Node* own = node != nullptr ? node->property("status") : nullptr;
     if (const auto status = object.find("status"); status != object.end() && own != nullptr) {
@@ -130,6 +134,17 @@ class Validator {
   }
 
  private:
+  bool is_of_kind(const Json& object, FieldErrors& errors) const {
+    const size_t before = errors.causes().size();
+    const auto check = [&](const char* key, const std::string& wanted) {
+      const std::string own(base::string_at(object, {key}));
+      if (own != wanted) errors.invalid(FieldPath(key), own, base::cat("must be ", wanted));
+    };
+    check("kind", kind_name_);
+    check("apiVersion", api_version_);
+    return errors.causes().size() == before;
+  }
+
   static void lists(const structural::Node& node, const Json& object, const Json& old, FieldErrors& errors) {
     FieldErrors before;
     structural::validate_lists(node, old, before);
@@ -154,6 +169,7 @@ class Validator {
   }
 
   std::shared_ptr<const CustomKind> kind_;
+  const std::string kind_name_, api_version_;
 };
 
 // --- Warnings ---------------------------------------------------------------------------------------
@@ -242,9 +258,19 @@ Result<std::optional<std::string>> nested_text(const Json& object, const std::ve
   return std::optional<std::string>((*value)->get<std::string>());
 }
 
-std::shared_ptr<const Strategy> custom_strategy(std::shared_ptr<const CustomKind> kind, const Json& version) {
+void set_nested(Json& object, const std::vector<std::string>& path, Json value) {
+  Json* at = &object;
+  for (size_t i = 0; i + 1 < path.size(); ++i) {
+    at = &(*at)[path[i]];
+    if (!at->is_object()) *at = Json::object();
+  }
+  (*at)[path.back()] = std::move(value);
+}
+
+std::shared_ptr<const Strategy> custom_strategy(const Resource& row, std::shared_ptr<const CustomKind> kind,
+                                                const Json& version) {
   auto s = std::make_shared<Strategy>();
-  const auto validator = std::make_shared<const Validator>(kind);
+  const auto validator = std::make_shared<const Validator>(kind, row);
   s->set_defaults = [kind](Json& object) {
     if (const structural::Node* node = kind->node()) structural::apply_defaults(*node, object);
   };

@@ -146,7 +146,7 @@ struct Schemas::Rep {
     return kept;
   }
 
-  const Json* keep(Json value) {
+  const Json* keep_value(Json value) {
     bytes += sizeof(Json);
     return &values.emplace_back(std::move(value));
   }
@@ -186,10 +186,10 @@ class Compiler {
     std::string key = key_of(node, properties, special ? &details : nullptr);
     if (const auto known = rep_.nodes.find(key); known != rep_.nodes.end()) return known->second;
     if (special) {
-      if (!details.enum_json.empty()) details.enum_values = rep_.keep(*present(s, "enum"));
-      if (!details.default_json.empty()) details.default_value = rep_.keep(*present(s, "default"));
+      if (!details.enum_json.empty()) details.enum_values = rep_.keep_value(*present(s, "enum"));
+      if (!details.default_json.empty()) details.default_value = rep_.keep_value(*present(s, "default"));
       if (const Json* rules = present(s, "x-kubernetes-validations"); rules != nullptr && !rules->empty())
-        details.rules = rep_.keep(*rules);
+        details.rules = rep_.keep_value(*rules);
       node.details = &rep_.details.emplace_back(std::move(details));
       rep_.bytes += sizeof(Details);
     }

@@ -116,7 +116,7 @@ http::Response ApiServer::do_watch(Call& call) {
                                                 requests_->watch_events(call.info),
                                                 requests_->long_running(call.info, call.request.method));
   session->sent = since;
-  WatchCache* cache = registry_.cache(*call.storage);
+  const WatchCachePtr cache = registry_.cache(*call.storage);
   http::Response response;
   response.content_type = session->encoder.content_type();
   const auto lasts = duration_of(*options);
