@@ -24,6 +24,7 @@ ApiServer::ApiServer(ApiServerOptions options)
       registry_(*o_.registry),
       schema_(*o_.schema),
       reaper_("watch-end", 1),
+      converters_("conversions", 4),
       documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table())),
       requests_(std::make_unique<RequestMetrics>(*o_.metrics)) {}
 
@@ -185,8 +186,11 @@ Status check_table(const Negotiated& want, const http::Query& query) {
 
 http::Response ApiServer::resource_request(Call& call) {
   RequestInfo& info = call.info;
-  if (o_.settle) o_.settle();
   call.resource = registry_.table().find(info.group, info.version, info.resource);
+  if ((call.resource == nullptr || call.resource->custom) && o_.settle) {
+    o_.settle();
+    call.resource = registry_.table().find(info.group, info.version, info.resource);
+  }
   if (call.resource == nullptr || !call.resource->served) {
     call.resource = nullptr;
     return serves_group(registry_.table(), info.group) ? no_such_resource() : no_such_page();

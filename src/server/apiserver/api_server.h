@@ -151,7 +151,8 @@ class ApiServer {
   ApiServerOptions o_;
   Registry& registry_;
   const api::Schema& schema_;
-  base::ThreadPool reaper_;  // ends watches off the pump's thread
+  base::ThreadPool reaper_;      // ends watches off the pump's thread
+  base::ThreadPool converters_;  // waits for conversion webhooks on behalf of watches
   std::atomic<bool> ready_{false};
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;

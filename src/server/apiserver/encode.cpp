@@ -213,7 +213,12 @@ std::string WatchEncoder::wrap(std::string_view type, const Json& object) {
 }
 
 std::vector<BodyPiece> WatchEncoder::event(std::string_view type, const ObjectPtr& object) {
-  ObjectPtr o = served(e_, object);
+  auto made = convert_objects(*e_.resource, {object});
+  if (!made.ok()) {
+    auto text = std::make_shared<const std::string>(error(made.error()));
+    return {{*text, text}};
+  }
+  ObjectPtr o = served(e_, made->front());
   auto whole = [](std::string text) {
     auto owned = std::make_shared<const std::string>(std::move(text));
     return std::vector<BodyPiece>{{*owned, owned}};

@@ -4,7 +4,6 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
-#include <set>
 
 #include "api/meta.h"
 #include "api/resources/custom_resource.h"
@@ -27,6 +26,7 @@ constexpr std::string_view kGroup = "apiextensions.k8s.io";
 constexpr std::string_view kPlural = "customresourcedefinitions";
 constexpr std::chrono::seconds kLongestSettling{2};
 constexpr std::chrono::seconds kRetry{1};
+constexpr int64_t kDeletedAtOnce = 100;
 
 /// What decides how instances are read and kept: when it changes, they are read anew.
 std::string content_of(const Json& crd) {
@@ -47,9 +47,9 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
   // --- Who waits for whom ---
   std::mutex mutex;
   std::condition_variable settled;
-  std::set<std::string> queued;       // under mutex: names yet to be looked at
-  std::atomic<size_t> unsettled{0};  // changes under mutex: of those, and the one at hand, that requests wait for
-  bool stopping = false;              // under mutex
+  std::map<std::string, bool> queued;  // under mutex: names yet to be looked at, and whether somebody waits
+  std::atomic<size_t> unsettled{0};    // changes under mutex: how many are waited for, with the one at hand
+  bool stopping = false;               // under mutex
 
   // --- By the pool's thread alone ---
   struct Served {
@@ -62,21 +62,27 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
 
   base::ThreadPool pool;  // last: its thread ends before what it uses
 
-  void enqueue(const std::string& name) {
+  /// `waited_for`: requests are to see what comes of it, as of a definition that changed.
+  void enqueue(const std::string& name, bool waited_for = true) {
     std::lock_guard lock(mutex);
-    if (stopping || !queued.insert(name).second) return;
-    ++unsettled;
-    pool.post([this, name] { run(name); });
+    if (stopping) return;
+    const auto [it, fresh] = queued.emplace(name, waited_for);
+    if (waited_for && (fresh || !it->second)) ++unsettled;
+    it->second = it->second || waited_for;
+    if (fresh) pool.post([this, name] { run(name); });
   }
 
   void run(const std::string& name) {
+    bool waited_for = false;
     {
       std::lock_guard lock(mutex);
+      waited_for = queued[name];
       queued.erase(name);
-      if (stopping) return finish_one();
+      if (stopping && waited_for) finish_one();
+      if (stopping) return;
     }
     const Status status = bring_up(name);
-    {
+    if (waited_for) {
       std::lock_guard lock(mutex);
       finish_one();
     }
@@ -213,12 +219,18 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     }
     Served& state = known->second;
     if (state.instances == nullptr) ORCH_RETURN_IF_ERROR(follow_instances(name, *cache, state));
+    // In parts, so that other definitions get their turn.
+    int64_t left = kDeletedAtOnce;
     for (const ObjectPtr& one : cache->list({}).items) {
       if (one->deleting()) continue;
+      if (left-- == 0) {
+        enqueue(name, false);
+        return {};
+      }
       auto removed = registry.remove(*stored, one->ns(), one->name(), {}, context());
       if (!removed.ok() && removed.error().code() != Code::kNotFound) return removed.error();
     }
-    if (cache->size() == 0) enqueue(name);
+    if (cache->size() == 0) enqueue(name, false);
     return {};
   }
 
@@ -228,7 +240,7 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
                                 [weak = weak_from_this(), name](const std::vector<Delivery>& deliveries) {
                                   for (const Delivery& d : deliveries) {
                                     if (d.type != CacheEvent::Type::kDeleted) continue;
-                                    if (auto self = weak.lock()) self->enqueue(name);
+                                    if (auto self = weak.lock()) self->enqueue(name, false);
                                     return;
                                   }
                                 });
@@ -271,13 +283,18 @@ CustomResources::CustomResources(Registry& registry, base::Timers& timers, Custo
     : rep_(std::make_shared<Rep>(registry, timers, std::move(options))) {}
 
 CustomResources::~CustomResources() {
+  stop();
+  rep_->served.clear();
+}
+
+void CustomResources::stop() {
   rep_->watch.reset();
   {
     std::lock_guard lock(rep_->mutex);
     rep_->stopping = true;
+    rep_->settled.notify_all();
   }
   rep_->pool.drain();
-  rep_->served.clear();
 }
 
 Status CustomResources::start() {

@@ -41,6 +41,8 @@ class CustomResources {
   /// From now on opened and closed are called too, at once for what is served already.
   void set_listeners(std::function<void(const api::Resource&)> opened,
                      std::function<void(const api::Resource&)> closed);
+  /// Ends what is under way and follows no more; what is served stays so. Listeners are not called any more.
+  void stop();
   /// Waits until every definition that was written before this call is served as it says; at most two
   /// seconds. Takes no lock when nothing is to be waited for.
   void settle();
