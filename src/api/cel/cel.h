@@ -187,12 +187,20 @@ class Value {
  private:
   friend struct ValueAccess;
   Kind kind_ = Kind::kNull;
+  bool view_ = false;
   union {
     bool bool_;
     int64_t int_;
     uint64_t uint_;
     double double_;
-    const Json* tree_;
+    const Json* tree_;  // of a view
+  };
+  struct Fine {
+    int32_t nanos, offset;  // of a timestamp: within the second, seconds east of UTC
+  };
+  union {
+    const Json* schema_ = nullptr;  // of a view: its OpenAPI schema
+    Fine fine_;
   };
   std::shared_ptr<const Rep> rep_;
 };
@@ -251,6 +259,9 @@ class Program {
 struct Compilation {
   /// Null if it did not compile.
   std::shared_ptr<const Program> program;
+  /// With a null program and no `error`: it is well typed, but cannot be prepared, because a conversion or
+  /// regular expression in it is wrong for all values. Kubernetes puts "program instantiation failed: " before.
+  std::string instantiation_error;
   /// All problems as cel-go prints them: "ERROR: <input>:1:1: undeclared reference to 'x' (in container '')\n
   /// | x\n | ^". What Kubernetes puts before it ("compilation failed: ") is the caller's business.
   std::string error;
