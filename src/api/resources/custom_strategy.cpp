@@ -165,7 +165,7 @@ class Validator {
                             "some validation rules were not checked because the object was invalid; correct the "
                             "existing errors to complete validation");
     }
-    rules->validate(object, old, errors);
+    rules->validate(object, old, {}, errors);
   }
 
   std::shared_ptr<const CustomKind> kind_;

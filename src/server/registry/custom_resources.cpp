@@ -88,7 +88,7 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     }
     const Status cleaned = status.ok() ? clean_up(name) : status;
     if (cleaned.ok() || cleaned.code() == Code::kConflict || cleaned.code() == Code::kNotFound) return;
-    base::log_warn("crds", "will retry", {{"definition", name}, {"error", cleaned.message()}});
+    base::log_warning("crds", "will retry", {{"definition", name}, {"error", cleaned.message()}});
     timers.after(kRetry, [weak = weak_from_this(), name] {
       if (auto self = weak.lock()) self->enqueue(name);
     });
