@@ -14,8 +14,8 @@ namespace orch::api {
 
 /// The first document as a JSON tree; null when there is none. kBadRequest, "yaml: line 3: …", for broken
 /// YAML, nesting deeper than base::parse_json allows, and aliases that would grow the document beyond reason.
-/// Repeated keys: the last one wins; their dotted paths are appended to `duplicates` when given, and the lines
-/// they stand in, from 1, to `lines`.
+/// Repeated keys: the last one wins; their dotted paths are appended to `duplicates` when given, and the
+/// lines they stand in, from 1, to `lines`.
 base::Result<Json> parse_yaml(std::string_view text, std::vector<std::string>* duplicates = nullptr,
                               std::vector<size_t>* lines = nullptr);
 

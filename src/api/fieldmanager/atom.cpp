@@ -153,7 +153,8 @@ Atom of_node(const structural::Node& node, const Type* metadata, bool keep_unkno
   if (type != JsonType::kObject) {
     out.list = true;
     out.list_atomic = node.list_type != ListType::kSet && node.list_type != ListType::kMap;
-    out.keys = node.list_type == ListType::kMap && node.details != nullptr ? &node.details->map_keys : &kNoKeys;
+    out.keys =
+        node.list_type == ListType::kMap && node.details != nullptr ? &node.details->map_keys : &kNoKeys;
     out.item = node.items != nullptr ? node_ref(node.items, metadata, keep) : special(Known::kUntyped);
   }
   return out;

@@ -86,7 +86,8 @@ std::string_view description_of(std::string_view type, std::string_view member) 
   };
   static constexpr Text kMetadata[] = {
       {"annotations", "Annotations are notes of tools and people: any text under names of their own."},
-      {"creationTimestamp", "CreationTimestamp is a timestamp of the server's clock when the object was made."},
+      {"creationTimestamp",
+       "CreationTimestamp is a timestamp of the server's clock when the object was made."},
       {"deletionTimestamp", "DeletionTimestamp is when the object goes, or would but for its finalizers."},
       {"finalizers", "Finalizers name what has to be done before the object may go."},
       {"generateName", "GenerateName begins the name that the server makes when there is none."},

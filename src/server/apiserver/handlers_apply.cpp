@@ -21,8 +21,9 @@ std::string duplicate_text(const std::vector<std::string>& duplicates, const std
   std::string out = "error converting YAML to JSON: yaml: unmarshal errors:";
   for (size_t i = 0; i < duplicates.size(); ++i) {
     // JSON that a client sends stands in one line as a rule.
-    out += base::cat("\n  line ", i < lines.size() ? lines[i] : size_t{1}, ": key ",
-                     api::go_quote(duplicates[i].substr(duplicates[i].rfind('.') + 1)), " already set in map");
+    out +=
+        base::cat("\n  line ", i < lines.size() ? lines[i] : size_t{1}, ": key ",
+                  api::go_quote(duplicates[i].substr(duplicates[i].rfind('.') + 1)), " already set in map");
   }
   return out;
 }
