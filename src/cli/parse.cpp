@@ -84,6 +84,9 @@ void add_server(CLI::App& app, Options& o) {
                  "LeastAllocated spreads pods over the nodes, MostAllocated fills one after the other")
       ->capture_default_str()
       ->check(CLI::IsMember({"LeastAllocated", "MostAllocated"}));
+  app.add_option("--kube-apiserver-arg", o.kube_apiserver_args,
+                 "An argument of kube-apiserver, NAME=VALUE; may be repeated (docs/apiserver-arguments.md)")
+      ->allow_extra_args(false);
   app.add_flag("--disable-scheduler", s.disable_scheduler, "Run no scheduler");
   app.add_flag("--disable-controller-manager", s.disable_controller_manager, "Run no controllers");
 }

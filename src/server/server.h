@@ -12,6 +12,7 @@
 #include "base/timer.h"
 #include "client/client.h"
 #include "pki/pki.h"
+#include "server/api_server_args.h"
 
 namespace orch::server {
 
@@ -38,6 +39,7 @@ struct ServerConfig {
   bool disable_scheduler = false, disable_controller_manager = false;
   std::string hostname;
   std::vector<std::string> node_ips;
+  ApiServerArgs api;  // --kube-apiserver-arg
 };
 
 /// What a node inside the same process needs of the server.

@@ -54,6 +54,9 @@ Strategy ingress_class_strategy();
 Strategy ip_address_strategy();
 Strategy ingress_strategy();
 
+// certificates.k8s.io
+Strategy certificate_request_strategy();
+
 // rbac.authorization.k8s.io
 Strategy role_strategy();
 Strategy cluster_role_strategy();

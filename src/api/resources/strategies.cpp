@@ -53,6 +53,7 @@ constexpr Entry kEntries[] = {
     {"networking.k8s.io", "IngressClass", ingress_class_strategy},
     {"networking.k8s.io", "IPAddress", ip_address_strategy},
     {"networking.k8s.io", "Ingress", ingress_strategy},
+    {"certificates.k8s.io", "CertificateSigningRequest", certificate_request_strategy},
     {kRbac, "Role", role_strategy},
     {kRbac, "ClusterRole", cluster_role_strategy},
     {kRbac, "RoleBinding", role_binding_strategy},

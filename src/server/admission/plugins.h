@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "server/admission/admission.h"
+#include "server/admission/pod_security_policy.h"
 #include "server/auth/lookup.h"
 #include "server/auth/rbac.h"
 
@@ -38,8 +39,8 @@ std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lookup& lookup, Aut
 std::unique_ptr<AdmissionPlugin> make_taint_nodes_by_condition();
 
 /// PodSecurity: the levels privileged, baseline and restricted that labels of the namespace ask for, enforced
-/// and warned of.
-std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup);
+/// and warned of; `settings` says what holds where labels are silent, and whom it does not concern.
+std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup, pod_security::Settings settings = {});
 
 /// Priority: priorityClassName to priority and preemption policy; at most one default PriorityClass.
 std::unique_ptr<AdmissionPlugin> make_priority(const Lookup& lookup);

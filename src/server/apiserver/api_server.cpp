@@ -107,6 +107,7 @@ http::Response ApiServer::answer(Call& call) {
   if (!authenticated.ok()) return http::Response::from_status(authenticated.error());
   if (!*authenticated) return http::Response::from_status(Status(Code::kUnauthorized, "Unauthorized"));
   call.user = std::move(**authenticated);
+  if (o_.strip) o_.strip(request);
   if (auto join = o_.join_paths.find(call.info.path); join != o_.join_paths.end())
     return join->second(request, call.user);
   if (o_.impersonate) {

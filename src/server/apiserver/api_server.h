@@ -41,7 +41,8 @@ struct HealthCheck {
 
 /// What a token of a service account is made from (serviceaccounts/token); see auth/token_issuer.h.
 using TokenRequestHandler =
-    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user)>;
+    std::function<base::Result<Json>(
+    const api::Object& account, const Json& request, const UserInfo& user, std::vector<std::string>* warnings)>;
 /// Answers one review kind (SubjectAccessReview, TokenReview, …): the object with its status.
 using ReviewHandler =
     std::function<base::Result<Json>(std::string_view kind, const Json& review, const UserInfo& user)>;
@@ -54,6 +55,8 @@ struct ApiServerOptions {
   Authenticator* authenticator = nullptr;
   Authorizer* authorizer = nullptr;
   Impersonator impersonate;
+  /// Takes what only the authenticator should see off an authenticated request; may be empty.
+  std::function<void(http::Request&)> strip;
   ReviewHandler review;
   TokenRequestHandler token_request;
   std::function<std::string()> openid_configuration, jwks;
@@ -79,7 +82,7 @@ class ApiServer {
   /// binding, eviction, token, …: the answer's tree. Also used by the in-process client.
   base::Result<Json> post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
                                       std::string_view subresource, const Json& body, const UserInfo& user,
-                                      bool dry_run = false);
+                                      bool dry_run = false, std::vector<std::string>* warnings = nullptr);
   /// Set once everything is started; /readyz fails before and after.
   void set_ready(bool ready) { ready_ = ready; }
 

@@ -131,14 +131,14 @@ http::Response ApiServer::do_post_subresource(Call& call) {
     if (v == "All") call.dry_run = true;
   }
   auto answer = post_subresource(*call.resource, info.ns, info.name, info.subresource, body->tree, call.user,
-                                 call.dry_run);
+                                 call.dry_run, &call.warnings);
   if (!answer.ok()) return http::Response::from_status(answer.error());
   return encode_tree(call.want, schema_, *answer, 201);
 }
 
 Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
                                          std::string_view subresource, const Json& body, const UserInfo& user,
-                                         bool dry_run) {
+                                         bool dry_run, std::vector<std::string>* warnings) {
   if (r.group.empty() && r.plural == "pods" && subresource == "binding")
     return bind_pod(ns, name, body, user, dry_run);
   if (r.group.empty() && r.plural == "pods" && subresource == "eviction")
@@ -146,7 +146,7 @@ Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_vie
   if (r.group.empty() && r.plural == "serviceaccounts" && subresource == "token") {
     auto account = registry_.get(r, ns, name);
     if (!account.ok()) return account.error();
-    return o_.token_request(**account, body, user);
+    return o_.token_request(**account, body, user, warnings);
   }
   return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
 }
