@@ -27,8 +27,12 @@ struct Array {
 struct Fixed {
   bool value;
 };
+/// A choice of which Orch has one.
+struct Only {
+  std::string_view value;
+};
 using Target = std::variant<bool ApiServerArgs::*, std::optional<bool> ApiServerArgs::*,
-                            std::string ApiServerArgs::*, Strings ApiServerArgs::*, Array, Fixed,
+                            std::string ApiServerArgs::*, Strings ApiServerArgs::*, Array, Fixed, Only,
                             std::optional<int64_t> ApiServerArgs::*, base::Duration ApiServerArgs::*,
                             std::optional<base::Duration> ApiServerArgs::*, Custom>;
 
@@ -108,6 +112,23 @@ const Row kRows[] = {
     {"allow-privileged", Fixed{true}},
     {"anonymous-auth", &A::anonymous_auth},
     {"api-audiences", &A::api_audiences},
+    {"audit-log-format", Only{"json"}},
+    {"audit-log-maxage", &A::audit_log_maxage},
+    {"audit-log-maxbackup", &A::audit_log_maxbackup},
+    {"audit-log-maxsize", &A::audit_log_maxsize},
+    {"audit-log-mode", Only{"blocking"}},
+    {"audit-log-path", &A::audit_log_path},
+    {"audit-log-version", Only{"audit.k8s.io/v1"}},
+    {"audit-policy-file", &A::audit_policy_file},
+    {"audit-webhook-batch-buffer-size", &A::audit_webhook_batch_buffer_size},
+    {"audit-webhook-batch-max-size", &A::audit_webhook_batch_max_size},
+    {"audit-webhook-batch-max-wait", &A::audit_webhook_batch_max_wait},
+    {"audit-webhook-batch-throttle-burst", &A::audit_webhook_batch_throttle_burst},
+    {"audit-webhook-batch-throttle-qps", &A::audit_webhook_batch_throttle_qps},
+    {"audit-webhook-config-file", &A::audit_webhook_config_file},
+    {"audit-webhook-initial-backoff", &A::audit_webhook_initial_backoff},
+    {"audit-webhook-mode", Only{"batch"}},
+    {"audit-webhook-version", Only{"audit.k8s.io/v1"}},
     {"authorization-mode", Custom(authorization_mode)},
     {"client-ca-file", &A::client_ca_file},
     {"default-not-ready-toleration-seconds", &A::default_not_ready_toleration_seconds},
@@ -117,6 +138,8 @@ const Row kRows[] = {
     {"enable-aggregator-routing", Fixed{true}},
     {"enable-bootstrap-token-auth", Fixed{true}},
     {"enable-garbage-collector", Fixed{true}},
+    {"encryption-provider-config", &A::encryption_provider_config},
+    {"encryption-provider-config-automatic-reload", &A::encryption_provider_config_automatic_reload},
     {"event-ttl", &A::event_ttl},
     {"feature-gates", Custom(feature_gates)},
     {"profiling", Fixed{false}},
@@ -181,6 +204,9 @@ class Setter {
     if (*b == fixed.value) return {};
     return base::cat("orch has it ", fixed.value ? "true" : "false", " and does not switch it");
   }
+  std::string operator()(Only only) {
+    return value_ == only.value ? std::string() : base::cat("orch has ", only.value, " only");
+  }
   std::string operator()(std::optional<int64_t> A::*member) {
     int64_t n = 0;
     const auto [end, error] = std::from_chars(value_.data(), value_.data() + value_.size(), n);
@@ -237,6 +263,10 @@ Status check(const ApiServerArgs& a) {
   if (!a.service_account_jwks_uri.empty() && a.service_account_jwks_uri.rfind("https://", 0) != 0)
     return bad(base::cat("--kube-apiserver-arg service-account-jwks-uri requires https scheme, parsed as: ",
                          a.service_account_jwks_uri));
+  if (a.encryption_provider_config_automatic_reload && a.encryption_provider_config.empty())
+    return bad(
+        "--kube-apiserver-arg encryption-provider-config-automatic-reload must be set with "
+        "encryption-provider-config");
   const base::Duration max = a.service_account_max_token_expiration;
   if (max != base::Duration::zero() &&
       (max < std::chrono::hours(1) || max > std::chrono::seconds(int64_t{1} << 32)))

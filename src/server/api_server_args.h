@@ -38,7 +38,15 @@ struct ApiServerArgs {
   // --- Admission
   std::vector<std::string> enable_admission_plugins, disable_admission_plugins;
   std::string admission_control_config_file;
+  // --- Audit
+  std::string audit_policy_file, audit_log_path, audit_webhook_config_file;
+  std::optional<int64_t> audit_log_maxage, audit_log_maxbackup, audit_log_maxsize;
+  std::optional<int64_t> audit_webhook_batch_buffer_size, audit_webhook_batch_max_size,
+      audit_webhook_batch_throttle_qps, audit_webhook_batch_throttle_burst;
+  std::optional<base::Duration> audit_webhook_batch_max_wait, audit_webhook_initial_backoff;
   // --- What is served and kept
+  std::string encryption_provider_config;
+  bool encryption_provider_config_automatic_reload = false;
   std::optional<base::Duration> event_ttl;
   std::optional<int64_t> default_not_ready_toleration_seconds, default_unreachable_toleration_seconds;
   std::string service_node_port_range;

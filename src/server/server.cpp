@@ -16,6 +16,8 @@
 #include "http/server.h"
 #include "server/admission/defaults.h"
 #include "server/apiserver/api_server.h"
+#include "server/at_rest.h"
+#include "server/audit_setup.h"
 #include "server/auth/authorizers.h"
 #include "server/auth/bootstrap_policy.h"
 #include "server/auth/impersonation.h"
@@ -196,6 +198,13 @@ class ServerImpl final : public Server {
     auto store = datastore::open_sqlite(options);
     if (!store.ok()) return store.error();
     store_ = std::move(*store);
+    auto at_rest = AtRest::open(*store_,
+                                {config_.data_dir, config_.secrets_encryption,
+                                 config_.api.encryption_provider_config,
+                                 config_.api.encryption_provider_config_automatic_reload},
+                                clock_);
+    if (!at_rest.ok()) return at_rest.error();
+    at_rest_ = std::move(*at_rest);
     return {};
   }
 
@@ -203,7 +212,7 @@ class ServerImpl final : public Server {
     schema_ = api::Schema::builtin();
     table_ = api::ResourceTable::builtin(*schema_);
     ORCH_RETURN_IF_ERROR(apply_runtime_config(config_.api.runtime_config, *table_));
-    registry_ = std::make_unique<Registry>(*store_, *schema_, *table_, admission_, clock_);
+    registry_ = std::make_unique<Registry>(at_rest_->store(), *schema_, *table_, admission_, clock_);
     lookup_ = std::make_unique<CacheLookup>(*registry_);
     ServiceRanges ranges;
     ranges.cidr = config_.service_cidr;
@@ -323,6 +332,10 @@ class ServerImpl final : public Server {
     if (!auth_.proxies.username_headers.empty())
       o.strip = [this](http::Request& request) { auth_.proxies.strip(request); };
     o.authorizer = &authorizer_;
+    auto audit = make_audit_log(config_.api, clock_, metrics_);
+    if (!audit.ok()) return audit.error();
+    audit_ = std::move(*audit);
+    o.audit = audit_.get();
     o.impersonate = [this](const http::Request& request, const UserInfo& user) -> Result<UserInfo> {
       auto as = impersonate(request, user, authorizer_);
       if (!as.ok()) return as.error();
@@ -361,6 +374,11 @@ class ServerImpl final : public Server {
     o.open_paths["/cacerts"] = [this](http::Request&, const UserInfo&) {
       return http::Response::text(pki_.server_ca.certificate_pem);
     };
+    for (const char* path : {"/v1-orch/encrypt", "/v1-orch/encrypt/rotate-keys", "/v1-orch/encrypt/reencrypt"}) {
+      o.join_paths[path] = [this](http::Request& request, const UserInfo& user) {
+        return at_rest_->handle(request, user);
+      };
+    }
     o.join_paths["/v1-orch/node"] = [this](http::Request& request, const UserInfo& user) {
       const ClusterFacts facts{config_.cluster_cidr, config_.service_cidr, dns_ip_, config_.cluster_domain,
                                config_.cluster_signing_duration};
@@ -463,6 +481,7 @@ class ServerImpl final : public Server {
 
   std::unique_ptr<base::FileLock> lock_;
   std::unique_ptr<datastore::Store> store_;
+  std::unique_ptr<AtRest> at_rest_;
   std::unique_ptr<const api::Schema> schema_;
   std::unique_ptr<api::ResourceTable> table_;
   RbacAuthorizer rbac_;
@@ -482,6 +501,7 @@ class ServerImpl final : public Server {
   KubeletAccess kubelet_access_;  // under kubelet_mutex_
   std::vector<JoinToken> tokens_;
   Authentication auth_;
+  std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<ApiServer> api_;
   /// One for each component that owns what it writes.
   std::unique_ptr<client::Client> client_, api_client_, scheduler_client_;

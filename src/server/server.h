@@ -39,7 +39,8 @@ struct ServerConfig {
   bool disable_scheduler = false, disable_controller_manager = false;
   std::string hostname;
   std::vector<std::string> node_ips;
-  ApiServerArgs api;  // --kube-apiserver-arg
+  ApiServerArgs api;                // --kube-apiserver-arg
+  bool secrets_encryption = false;  // Secrets are encrypted on disk with a key kept beside them
 };
 
 /// What a node inside the same process needs of the server.

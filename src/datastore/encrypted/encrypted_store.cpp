@@ -16,6 +16,13 @@ constexpr std::string_view kRoot = "/registry/";
 
 constexpr std::string_view kSealed = "k8s:enc:";
 
+Range refused(Outcome outcome, std::string message) {
+  Range range;
+  range.outcome = outcome;
+  range.message = std::move(message);
+  return range;
+}
+
 /// Why what was given to a subscriber is not whole.
 struct Failure {
   std::mutex mutex;
@@ -78,9 +85,9 @@ Range EncryptedStore::range(std::string_view start, std::string_view end, Revisi
     if (open(kv, message)) {
       readable.push_back(std::move(kv));
     } else if (at == 0 || !readable_now(kv.key)) {
-      return Range{Outcome::kFailed, std::move(message)};
+      return refused(Outcome::kFailed, std::move(message));
     } else if (!old) {
-      return Range{Outcome::kCompacted, std::move(message)};
+      return refused(Outcome::kCompacted, std::move(message));
     }
   }
   range.items = std::move(readable);

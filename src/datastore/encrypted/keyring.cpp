@@ -34,7 +34,7 @@ Format format_of(Kind kind) {
   return {"", "identity"};
 }
 
-/// Group and plural of "/registry/GROUP/PLURAL/…", where the core group is "core".
+/// Group and plural of "/registry/GROUP/PLURAL/…", where the core group is "core"; false for other keys.
 bool split_key(std::string_view key, std::string_view& group, std::string_view& plural) {
   constexpr std::string_view kRoot = "/registry/";
   if (key.substr(0, kRoot.size()) != kRoot) return false;
@@ -103,11 +103,12 @@ Result<std::string> open_body(const EncryptionProvider& p, std::string_view body
 }  // namespace
 
 const EncryptionRule* Keyring::rule_of(std::string_view key) const {
+  if (rules_.empty()) return nullptr;
   std::string_view group, plural;
-  if (!split_key(key, group, plural)) return nullptr;
+  const bool resource_key = split_key(key, group, plural);
   for (const EncryptionRule& rule : rules_) {
     for (const std::string& resource : rule.resources) {
-      if (matches(resource, group, plural)) return &rule;
+      if (resource_key ? matches(resource, group, plural) : resource == "*.*") return &rule;
     }
   }
   return nullptr;

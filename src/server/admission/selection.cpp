@@ -96,7 +96,7 @@ base::Result<Json> read_config(const std::string& path, std::string_view api_gro
   if (!tree.ok()) return bad(base::cat(path, ": ", tree.error().message()));
   const std::string_view version = base::string_at(*tree, {"apiVersion"});
   if (base::string_at(*tree, {"kind"}) != kind || version.substr(0, version.find('/')) != api_group)
-    return bad(base::cat(path, ": not a ", kind, " of ", api_group));
+    return bad(base::cat(path, ": not of kind ", kind, " in ", api_group));
   return tree;
 }
 

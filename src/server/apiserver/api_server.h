@@ -17,6 +17,7 @@
 #include "http/message.h"
 #include "server/apiserver/negotiate.h"
 #include "server/apiserver/request_info.h"
+#include "server/audit/audit.h"
 #include "server/auth/auth.h"
 #include "server/registry/registry.h"
 
@@ -54,6 +55,7 @@ struct ApiServerOptions {
   const api::Schema* schema = nullptr;
   Authenticator* authenticator = nullptr;
   Authorizer* authorizer = nullptr;
+  AuditLog* audit = nullptr;  // null: nothing is audited
   Impersonator impersonate;
   /// Takes what only the authenticator should see off an authenticated request; may be empty.
   std::function<void(http::Request&)> strip;
@@ -90,6 +92,12 @@ class ApiServer {
   struct Call;
   friend struct Call;
   http::Response answer(Call& call);
+  /// From who asks on: impersonation, authorization, the handler. Errors are JSON still.
+  http::Response answer_user(Call& call);
+  Json audited_request(const Call& call) const;
+  Json audited_response(const Call& call, const http::Response& response) const;
+  void audit_refusal(Call& call);
+  void audit_answer(Call& call, http::Response& response);
   http::Response dispatch(Call& call);
   http::Response resource_request(Call& call);
   http::Response plain_path(Call& call);

@@ -28,6 +28,7 @@ struct ApiServer::Call {
   FieldValidation validation = FieldValidation::kWarn;
   std::string manager = {};  // fieldManager
   bool force = false;        // an apply takes what others own
+  std::shared_ptr<AuditEvent> audit = nullptr;  // null: not audited
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();

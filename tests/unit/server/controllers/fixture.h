@@ -117,7 +117,9 @@ class MapView final : public server::View {
                                                              {"serviceaccounts", "ServiceAccount"},
                                                              {"controllerrevisions", "ControllerRevision"},
                                                              {"statefulsets", "StatefulSet"},
-                                                             {"poddisruptionbudgets", "PodDisruptionBudget"}};
+                                                             {"poddisruptionbudgets", "PodDisruptionBudget"},
+                                                             {"certificatesigningrequests",
+                                                              "CertificateSigningRequest"}};
     return kinds.at(r.plural);
   }
   std::map<std::tuple<std::string, std::string, std::string, std::string>, api::ObjectPtr> objects_;
