@@ -130,13 +130,6 @@ class Store {
   /// A consistent copy of the whole store in one file at `path`, made without blocking writers.
   virtual base::Status snapshot(const std::string& path) = 0;
 
-  /// Whether the value of a key should be written again although it does not change, because it is stored in a
-  /// way that is no longer wanted (under an old encryption key).
-  virtual bool stale(std::string_view key) const {
-    (void)key;
-    return false;
-  }
-
   /// Bytes on disk.
   virtual int64_t size() const = 0;
   /// OK, or why writes are refused at the moment.

@@ -33,6 +33,7 @@ class AtRest {
                                                     const base::Clock& clock);
   ~AtRest();
   datastore::Store& store() { return *encrypted_; }
+  bool stale(std::string_view key) const { return encrypted_->stale(key); }
 
   /// GET /v1-orch/encrypt: what is encrypted with which keys, and how much is stored in another way still.
   /// POST /v1-orch/encrypt/reencrypt: stores that anew; keys without use go. POST /v1-orch/encrypt/rotate-keys:

@@ -213,6 +213,7 @@ class ServerImpl final : public Server {
     table_ = api::ResourceTable::builtin(*schema_);
     ORCH_RETURN_IF_ERROR(apply_runtime_config(config_.api.runtime_config, *table_));
     registry_ = std::make_unique<Registry>(at_rest_->store(), *schema_, *table_, admission_, clock_);
+    registry_->set_stale([this](std::string_view key) { return at_rest_->stale(key); });
     lookup_ = std::make_unique<CacheLookup>(*registry_);
     ServiceRanges ranges;
     ranges.cidr = config_.service_cidr;
@@ -336,6 +337,8 @@ class ServerImpl final : public Server {
     if (!audit.ok()) return audit.error();
     audit_ = std::move(*audit);
     o.audit = audit_.get();
+    o.max_reading = config_.api.max_requests_inflight.value_or(0);
+    o.max_mutating = config_.api.max_mutating_requests_inflight.value_or(0);
     o.impersonate = [this](const http::Request& request, const UserInfo& user) -> Result<UserInfo> {
       auto as = impersonate(request, user, authorizer_);
       if (!as.ok()) return as.error();
@@ -428,9 +431,6 @@ class ServerImpl final : public Server {
       o.sign_secret_token = [this](const api::Object& account, std::string_view secret) {
         return auth_.issuer->secret_token(account, secret);
       };
-      o.may = [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; };
-      o.signing = std::make_shared<const CertificateSigning>(
-          CertificateSigning{pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration});
       std::vector<client::ResourceRef> every;
       const auto rows = table_->all();
       for (const auto& r : *rows) {
@@ -438,8 +438,14 @@ class ServerImpl final : public Server {
         every.push_back({r->group, r->version, r->plural});
         if (r->namespaced) o.namespaced.push_back(every.back());
       }
+      std::vector<Controller> controllers = all_controllers(o, clock_);
+      controllers.push_back(make_csr_approving_controller(
+          [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
+      controllers.push_back(make_csr_signing_controller(
+          {pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
+      controllers.push_back(make_csr_cleaner_controller());
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
-                                                      all_controllers(o, clock_));
+                                                      std::move(controllers));
       gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_,
                                               config_.api.event_ttl.value_or(std::chrono::hours(1)));

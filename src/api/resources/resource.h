@@ -31,8 +31,6 @@ struct StrategyContext {
   const Json* options = nullptr;  // Create/Update/DeleteOptions when sent
   /// Warnings to add to by prepare functions, which see what is put in order before warnings() does.
   std::vector<std::string>* warnings = nullptr;
-  /// Makes the requesting user as authentication.k8s.io UserInfo, on create; may be empty.
-  std::function<Json()> user_info = {};
 };
 
 /// Pure functions of one kind; any may be empty. Trees are complete objects of the row's storage version.

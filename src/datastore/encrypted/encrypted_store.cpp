@@ -34,7 +34,27 @@ bool looks_sealed(const std::string& value) { return value.compare(0, kSealed.si
 }  // namespace
 
 EncryptedStore::EncryptedStore(Store& store, std::shared_ptr<const Keyring> keyring)
-    : store_(store), opened_at_(store.revision()), keyring_(std::move(keyring)) {}
+    : store_(store), opened_at_(store.revision()), keyring_(std::move(keyring)) {
+  if (!keyring_->rules().empty()) history_whole_ = probe_history();
+}
+
+bool EncryptedStore::probe_history() const {
+  bool whole = true;
+  const auto look = [&](const KeyValue& kv) {
+    if (whole && keyring_->covers(kv.key)) whole = keyring_->open(kv.key, kv.value).ok();
+  };
+  const Revision first = store_.compacted();
+  if (first > 0) {
+    for (const KeyValue& kv : store_.range({}, prefix_end({}), first, 0).items) look(kv);
+  }
+  // What is written while this looks can be read.
+  (void)store_.subscribe({}, first, [&](const std::vector<Event>& events) {
+    for (const Event& e : events) {
+      if (e.type == Event::Type::kPut) look(e.kv);
+    }
+  });
+  return whole;
+}
 
 EncryptedStore::~EncryptedStore() = default;
 
@@ -45,7 +65,7 @@ std::shared_ptr<const Keyring> EncryptedStore::keyring() const {
 
 Revision EncryptedStore::history_begins(std::string_view prefix) const {
   const Revision begins = store_.history_begins(prefix);
-  return keyring()->covers(prefix) ? std::max(begins, opened_at_) : begins;
+  return !history_whole_ && keyring()->covers(prefix) ? std::max(begins, opened_at_) : begins;
 }
 
 void EncryptedStore::note(const std::string& key, bool stale) const {
@@ -106,7 +126,12 @@ void EncryptedStore::write(Write write, std::function<void(const WriteResult&)> 
     store_.write(std::move(write), std::move(done));
     return;
   }
-  auto sealed = keyring()->seal(write.key, write.value);
+  const auto ring = keyring();
+  if (!ring->covers(write.key)) {
+    store_.write(std::move(write), std::move(done));
+    return;
+  }
+  auto sealed = ring->seal(write.key, write.value);
   if (!sealed.ok()) {
     WriteResult failed;
     failed.outcome = Outcome::kFailed;
@@ -172,23 +197,27 @@ std::vector<std::string> EncryptedStore::stale_keys() const {
 }
 
 Status EncryptedStore::reload(std::shared_ptr<const Keyring> next) {
-  std::set<std::string, std::less<>> stale;
   const auto before = keyring();
-  const auto look = [&](const KeyValue& kv) -> Status {
-    auto opened = next->open(kv.key, kv.value);
-    if (!opened.ok()) return opened.error();
-    if (opened->stale) stale.insert(kv.key);
-    return {};
-  };
+  const auto concerned = [&](const KeyValue& kv) { return before->covers(kv.key) || next->covers(kv.key); };
   const Range all = store_.range(kRoot, prefix_end(kRoot), 0, 0);
   if (all.outcome != Outcome::kOk) return Status(Code::kInternal, all.message);
   for (const KeyValue& kv : all.items) {
-    if (!before->covers(kv.key) && !next->covers(kv.key)) continue;
-    ORCH_RETURN_IF_ERROR(look(kv));
+    if (!concerned(kv)) continue;
+    auto opened = next->open(kv.key, kv.value);
+    if (!opened.ok()) return opened.error();
   }
-  std::unique_lock lock(mutex_);
-  keyring_ = std::move(next);
-  stale_ = std::move(stale);
+  {
+    std::unique_lock lock(mutex_);
+    keyring_ = next;
+    stale_.clear();
+  }
+  // What was written meanwhile under the old keys is there by now, or its event is still to come.
+  const Range again = store_.range(kRoot, prefix_end(kRoot), 0, 0);
+  for (const KeyValue& kv : again.items) {
+    if (!concerned(kv)) continue;
+    auto opened = next->open(kv.key, kv.value);
+    if (opened.ok() && opened->stale) note(kv.key, true);
+  }
   return {};
 }
 

@@ -26,7 +26,7 @@ class EncryptedStore final : public Store {
 
   Revision revision() const override { return store_.revision(); }
   Revision compacted() const override { return store_.compacted(); }
-  /// Of encrypted resources nothing is known from before this was opened: the keys of that time may be gone.
+  /// Of encrypted resources nothing is known from before this was opened if a key of that time is gone.
   Revision history_begins(std::string_view prefix) const override;
   Range range(std::string_view start, std::string_view end, Revision at, int64_t limit) const override;
   void write(Write write, std::function<void(const WriteResult&)> done) override;
@@ -35,7 +35,10 @@ class EncryptedStore final : public Store {
   base::Status snapshot(const std::string& path) override { return store_.snapshot(path); }
   int64_t size() const override { return store_.size(); }
   base::Status health() const override { return store_.health(); }
-  bool stale(std::string_view key) const override;
+
+  /// Whether the value of a key is stored in another way than it would be now: a write should renew it although
+  /// it does not change.
+  bool stale(std::string_view key) const;
 
   /// From now on this keyring reads and writes. What is stored under another key becomes stale. kInternal, and
   /// nothing changed, when something that is stored could not be read with it.
@@ -53,9 +56,12 @@ class EncryptedStore final : public Store {
   void note(const std::string& key, bool stale) const;
   /// Whether what is stored under a key now can be read, or there is nothing.
   bool readable_now(const std::string& key) const;
+  /// Whether all that the store still has of former values can be read.
+  bool probe_history() const;
 
   Store& store_;
   const Revision opened_at_;
+  bool history_whole_ = true;  // set by the constructor
   mutable std::shared_mutex mutex_;
   std::shared_ptr<const Keyring> keyring_;            // under mutex_
   mutable std::set<std::string, std::less<>> stale_;  // under mutex_

@@ -35,6 +35,7 @@ void add_default_plugins(AdmissionChain& chain, AdmissionParts parts,
   add(make_deny_external_ips());
   add(make_pod_topology_labels(lookup));
   for (auto& plugin : webhooks) add(std::move(plugin));
+  add(make_certificate_requester());
   // Storage checks this in Kubernetes, after all admission; a quota is better charged last.
   add(make_rbac_escalation(parts.rbac, parts.authorizer));
   add(make_resource_quota(lookup, std::move(parts.write_quota_status), parts.clock));

@@ -64,6 +64,8 @@ std::unique_ptr<AdmissionPlugin> make_certificate_approval(Authorizer& authorize
 std::unique_ptr<AdmissionPlugin> make_certificate_signing(Authorizer& authorizer);
 /// CertificateSubjectRestriction: no client certificate for system:masters.
 std::unique_ptr<AdmissionPlugin> make_certificate_subject_restriction();
+/// Writes the requesting user into spec.username, uid, groups and extra of a new CertificateSigningRequest.
+std::unique_ptr<AdmissionPlugin> make_certificate_requester();
 
 /// DefaultIngressClass: the default class for ingresses that name none.
 std::unique_ptr<AdmissionPlugin> make_default_ingress_class(const Lookup& lookup);

@@ -131,6 +131,22 @@ http::Response ApiServer::answer_user(Call& call) {
     call.user = std::move(*user);
     if (another && call.audit != nullptr) call.audit->impersonated(call.user);
   }
+  const bool reads = call.info.verb == "get" || call.info.verb == "list";
+  const int64_t limit = reads ? o_.max_reading : o_.max_mutating;
+  if (limit == 0 || call.info.long_running()) return answer_allowed(call);
+  struct UnderWay {
+    std::atomic<int64_t>& count;
+    const int64_t before = count.fetch_add(1);
+    ~UnderWay() { count.fetch_sub(1); }
+  };
+  const UnderWay under_way{reads ? reading_ : mutating_};
+  if (under_way.before < limit || call.user.in_group(kGroupMasters)) return answer_allowed(call);
+  auto response = http::Response::text("Too many requests, please try again later.\n", 429);
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+http::Response ApiServer::answer_allowed(Call& call) {
   Attributes attributes = call.info.attributes(call.user);
   Verdict verdict = o_.authorizer->authorize(attributes);
   const bool allowed = verdict.decision == Decision::kAllow;

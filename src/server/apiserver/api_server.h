@@ -57,6 +57,9 @@ struct ApiServerOptions {
   Authorizer* authorizer = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is audited
   Impersonator impersonate;
+  /// Requests under way at once that only read, and others; 0: no limit. Those that run long, and those of
+  /// system:masters, are not held up.
+  int64_t max_reading = 0, max_mutating = 0;
   /// Takes what only the authenticator should see off an authenticated request; may be empty.
   std::function<void(http::Request&)> strip;
   ReviewHandler review;
@@ -94,6 +97,7 @@ class ApiServer {
   http::Response answer(Call& call);
   /// From who asks on: impersonation, authorization, the handler. Errors are JSON still.
   http::Response answer_user(Call& call);
+  http::Response answer_allowed(Call& call);
   Json audited_request(const Call& call) const;
   Json audited_response(const Call& call, const http::Response& response) const;
   void audit_refusal(Call& call);
@@ -159,6 +163,7 @@ class ApiServer {
   const api::Schema& schema_;
   base::ThreadPool reaper_;  // ends watches off the pump's thread
   std::atomic<bool> ready_{false};
+  std::atomic<int64_t> reading_{0}, mutating_{0};
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;
   std::unique_ptr<RequestMetrics> requests_;

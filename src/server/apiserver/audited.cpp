@@ -9,15 +9,6 @@ namespace {
 
 constexpr std::string_view kProtobuf = "application/vnd.kubernetes.protobuf";
 
-/// Connections that stay open: watches, logs, tunnels.
-bool is_long_running(const RequestInfo& info) {
-  if (info.verb == "watch" || info.verb == "proxy") return true;
-  for (const char* s : {"log", "exec", "attach", "portforward", "proxy"}) {
-    if (info.subresource == s) return true;
-  }
-  return false;
-}
-
 /// Tells the log when a stream is gone.
 struct EndOfStream {
   std::shared_ptr<http::StreamBody> stream;
@@ -90,7 +81,7 @@ void ApiServer::audit_answer(Call& call, http::Response& response) {
   if (!taken && !response.stream) {
     const Json body = audited_response(call, response);
     event.response(response.status, body.is_null() ? nullptr : &body);
-    if (is_long_running(call.info)) event.emit(AuditStage::kResponseStarted);
+    if (call.info.long_running()) event.emit(AuditStage::kResponseStarted);
     event.emit(AuditStage::kResponseComplete);
     return;
   }

@@ -1,4 +1,3 @@
-#include "server/controllers/certificate_requests.h"
 #include "server/controllers/cluster_roles.h"
 #include "server/controllers/controller.h"
 #include "server/controllers/daemonset.h"
@@ -38,9 +37,6 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
     out.push_back(make_token_secret_controller(options.sign_secret_token, options.root_ca_pem));
   }
   out.push_back(make_token_cleaner_controller());
-  if (options.may) out.push_back(make_csr_approving_controller(options.may));
-  if (options.signing) out.push_back(make_csr_signing_controller(*options.signing));
-  out.push_back(make_csr_cleaner_controller());
   out.push_back(make_claim_protection_controller());
   out.push_back(make_volume_protection_controller());
   out.push_back(make_attributes_class_protection_controller());

@@ -23,9 +23,6 @@
 
 namespace orch::server {
 
-struct Attributes;
-struct CertificateSigning;
-
 /// Names one unit of work of a controller, usually an object.
 struct Key {
   std::string ns, name;
@@ -124,10 +121,6 @@ struct ControllerOptions {
   /// Signs tokens of Secrets (see token_secrets.h); without it such Secrets are left as they are.
   std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
       sign_secret_token;
-  /// Decides on certificate requests (see certificate_requests.h); without it they are left to people.
-  std::function<bool(const Attributes&)> may;
-  /// What they are signed with; without it they are not.
-  std::shared_ptr<const CertificateSigning> signing;
 };
 
 /// Every controller of the server, in the order they start.

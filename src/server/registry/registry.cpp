@@ -290,10 +290,7 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
       admit(r, "", AdmissionRequest::Operation::kCreate, ns, name, &object, nullptr, context));
   apply_defaults(schema_, r, object);
   if (r.subresource("status") != nullptr && !strategy.keep_status_on_create) object.erase("status");
-  if (strategy.prepare_create) {
-    sc.user_info = [user = context.user] { return user != nullptr ? user_to_json(*user) : Json::object(); };
-    strategy.prepare_create(object, sc);
-  }
+  if (strategy.prepare_create) strategy.prepare_create(object, sc);
   finish_tree(object);
 
   api::FieldErrors errors;

@@ -181,7 +181,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   };
   // That only the time of an owner's write changed is no change.
   if (equal_but_revision(next, old) && same_managed_fields(owners, known_owners) &&
-      !store_.stale(r.key(ns, name))) {
+      !(stale_ && stale_(r.key(ns, name)))) {
     settle(false);
     return current;
   }

@@ -183,15 +183,19 @@ class EncryptedUnderTest final : public StoreUnderTest {
   }
   void fail_after(int steps) override { under_.fail_after(steps); }
   bool set_full(bool full) override { return under_.set_full(full); }
-  std::unique_ptr<Store> open_snapshot(const std::string& path) override { return under_.open_snapshot(path); }
+  std::unique_ptr<Store> open_snapshot(const std::string& path) override {
+    snapshots_.push_back(under_.open_snapshot(path));
+    return std::make_unique<EncryptedStore>(*snapshots_.back(), keys());
+  }
   std::string fresh_path() override { return under_.fresh_path(); }
 
  private:
   void wrap() {
-    store_ = std::make_unique<EncryptedStore>(
-        under_.store(), ring({provider(Kind::kAesGcm, {{"k", 'k'}})}, {"*.*"}));
+    store_ = std::make_unique<EncryptedStore>(under_.store(), keys());
   }
+  static std::shared_ptr<const Keyring> keys() { return ring({provider(Kind::kAesGcm, {{"k", 'k'}})}, {"*.*"}); }
   SqliteUnderTest under_;
+  std::vector<std::unique_ptr<Store>> snapshots_;
   std::unique_ptr<EncryptedStore> store_;
 };
 

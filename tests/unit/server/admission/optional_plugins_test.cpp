@@ -75,6 +75,15 @@ TEST_CASE("the other optional plugins") {
         "key kubernetes.io/hostname is allowed");
 }
 
+TEST_CASE("certificate requests say who asks") {
+  TestRequest r(Operation::kCreate, "certificates.k8s.io", "CertificateSigningRequest", "certificatesigningrequests",
+                "", json(R"({"spec":{"username":"root","groups":["system:masters"],"extra":{"a":["b"]},"uid":"1"}})"));
+  r.requester().name = "bob";
+  r.requester().groups = {"dev"};
+  CHECK(r.run(*make_certificate_requester()).empty());
+  CHECK(r.object() == json(R"({"spec":{"username":"bob","groups":["dev"]}})"));
+}
+
 TEST_CASE("which plugins run") {
   AdmissionSelection s;
   CHECK(s.runs("PodSecurity"));
