@@ -1,10 +1,12 @@
 // Encryption at rest: reading an EncryptionConfiguration, and the one that --secrets-encryption keeps itself.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/json_fwd.h"
 #include "base/status.h"
 #include "datastore/encrypted/encrypted_store.h"

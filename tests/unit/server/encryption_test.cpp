@@ -74,7 +74,7 @@ TEST_CASE("encryption configurations are judged as Kubernetes does") {
     CHECK(said.find(kKey) == std::string::npos);
   }
   CHECK_THAT(outcome("kind: Pod\n"), contains("not an EncryptionConfiguration"));
-  CHECK_THAT(outcome(config("[]")), contains("resources: Required value"));
+  CHECK_THAT(outcome(config("  []\n")), contains("resources: Required value"));
 }
 
 TEST_CASE("the file of --secrets-encryption is made once, and its keys rotate") {

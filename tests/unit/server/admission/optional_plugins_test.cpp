@@ -154,6 +154,6 @@ TEST_CASE("defaults and exemptions of PodSecurity") {
   CHECK(ns.run(*plugin).empty());
   REQUIRE(ns.warnings().size() == 1);
   CHECK(ns.warnings()[0] ==
-        "namespace \"free\" is exempt from Pod Security, and the policy (enforce=restricted:latest, "
-        "warn=restricted:latest) will be ignored");
+        "namespace \"free\" is exempt from Pod Security, and the policy (enforce=restricted:latest) "
+        "will be ignored");
 }

@@ -251,7 +251,13 @@ TEST_CASE("batches are sent when full, when old enough, and at the end") {
     batches.write("{}");
     old_enough.get_future().wait();
     failures = 2;
-    for (int i = 0; i < 4; ++i) batches.write("{}");
+    for (int i = 0; i < 3; ++i) batches.write("{}");
+    const auto sent = [&] {
+      std::lock_guard lock(mutex);
+      return sizes.size();
+    };
+    for (int i = 0; i < 1000 && sent() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    batches.write("{}");
   }
   CHECK(sizes == std::vector<size_t>{1, 3, 1});
   CHECK(dropped.value() == 0);
