@@ -77,6 +77,27 @@ std::string header_ca(ApiServerArgs& args, const std::string& value) {
   return {};
 }
 
+template <std::string OidcArgs::*kMember>
+std::string oidc_text(ApiServerArgs& args, const std::string& value) {
+  args.oidc.given = true;
+  args.oidc.*kMember = value;
+  return {};
+}
+
+std::string oidc_signing_algs(ApiServerArgs& args, const std::string& value) {
+  args.oidc.given = true;
+  append(args.oidc.signing_algs, split(value));
+  return {};
+}
+
+std::string oidc_required_claim(ApiServerArgs& args, const std::string& value) {
+  const size_t eq = value.find('=');
+  if (eq == std::string::npos) return base::cat("\"", value, "\" is not CLAIM=VALUE");
+  args.oidc.given = true;
+  args.oidc.required_claims[value.substr(0, eq)] = value.substr(eq + 1);
+  return {};
+}
+
 std::string feature_gates(ApiServerArgs& /*args*/, const std::string& value) {
   return check_feature_gates(value).message();
 }
@@ -129,6 +150,7 @@ const Row kRows[] = {
     {"audit-webhook-initial-backoff", &A::audit_webhook_initial_backoff},
     {"audit-webhook-mode", Only{"batch"}},
     {"audit-webhook-version", Only{"audit.k8s.io/v1"}},
+    {"authentication-config", &A::authentication_config},
     {"authorization-mode", Custom(authorization_mode)},
     {"client-ca-file", &A::client_ca_file},
     {"default-not-ready-toleration-seconds", &A::default_not_ready_toleration_seconds},
@@ -145,6 +167,15 @@ const Row kRows[] = {
     {"feature-gates", Custom(feature_gates)},
     {"max-mutating-requests-inflight", &A::max_mutating_requests_inflight},
     {"max-requests-inflight", &A::max_requests_inflight},
+    {"oidc-ca-file", Custom(oidc_text<&OidcArgs::ca_file>)},
+    {"oidc-client-id", Custom(oidc_text<&OidcArgs::client_id>)},
+    {"oidc-groups-claim", Custom(oidc_text<&OidcArgs::groups_claim>)},
+    {"oidc-groups-prefix", Custom(oidc_text<&OidcArgs::groups_prefix>)},
+    {"oidc-issuer-url", Custom(oidc_text<&OidcArgs::issuer_url>)},
+    {"oidc-required-claim", Custom(oidc_required_claim)},
+    {"oidc-signing-algs", Custom(oidc_signing_algs)},
+    {"oidc-username-claim", Custom(oidc_text<&OidcArgs::username_claim>)},
+    {"oidc-username-prefix", Custom(oidc_text<&OidcArgs::username_prefix>)},
     {"profiling", Fixed{false}},
     {"requestheader-allowed-names", Custom(header_list<&RequestHeaderArgs::allowed_names>)},
     {"requestheader-client-ca-file", Custom(header_ca)},
@@ -275,6 +306,16 @@ Status check(const ApiServerArgs& a) {
       (max < std::chrono::hours(1) || max > std::chrono::seconds(int64_t{1} << 32)))
     return bad(
         "--kube-apiserver-arg service-account-max-token-expiration must be between 1 hour and 2^32 seconds");
+  const OidcArgs& oidc = a.oidc;
+  if (oidc.given && (oidc.issuer_url.empty() || oidc.client_id.empty()))
+    return bad(
+        "--kube-apiserver-arg oidc-issuer-url and oidc-client-id must be specified together when any oidc-* "
+        "flags are set");
+  if (oidc.given && oidc.issuer_url.rfind("https://", 0) != 0)
+    return bad(base::cat("--kube-apiserver-arg oidc-issuer-url: invalid value: ", oidc.issuer_url,
+                         ": URL scheme must be https"));
+  if (oidc.given && !a.authentication_config.empty())
+    return bad("--kube-apiserver-arg authentication-config file and oidc-* flags are mutually exclusive");
   const RequestHeaderArgs& h = a.request_header;
   if (h.client_ca_file.empty() != h.username_headers.empty())
     return bad(

@@ -22,12 +22,23 @@ struct RequestHeaderArgs {
   std::vector<std::string> username_headers, uid_headers, group_headers, extra_prefixes;
 };
 
+/// One issuer of OpenID Connect tokens (oidc-*).
+struct OidcArgs {
+  std::string issuer_url, client_id, ca_file, username_claim = "sub", username_prefix, groups_claim,
+      groups_prefix;
+  std::vector<std::string> signing_algs;            // empty: RS256
+  std::map<std::string, std::string> required_claims;
+  bool given = false;                               // any of them
+};
+
 /// The names of the members are those of the arguments. Files are paths.
 struct ApiServerArgs {
   // --- Who asks
   std::optional<bool> anonymous_auth;
   std::string client_ca_file, token_auth_file;
   RequestHeaderArgs request_header;
+  OidcArgs oidc;
+  std::string authentication_config;
   // --- Tokens of service accounts
   std::vector<std::string> service_account_issuers, service_account_key_files, api_audiences;
   std::string service_account_signing_key_file, service_account_jwks_uri;

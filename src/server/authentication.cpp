@@ -1,7 +1,11 @@
 #include "server/authentication.h"
 
+#include <algorithm>
+
 #include "base/file.h"
+#include "client/remote_client.h"
 #include "pki/pki.h"
+#include "server/auth/oidc.h"
 #include "server/auth/service_account_tokens.h"
 #include "server/auth/static_tokens.h"
 
@@ -79,6 +83,59 @@ Result<AccountKeys> read_account_keys(const ApiServerArgs& args, const ClusterPk
   return keys;
 }
 
+JwtIssuer issuer_of(const OidcArgs& o, std::string ca_pem) {
+  JwtIssuer out;
+  out.url = o.issuer_url;
+  out.ca_pem = std::move(ca_pem);
+  out.audiences = {o.client_id};
+  out.algorithms = o.signing_algs.empty() ? std::vector<std::string>{"RS256"} : o.signing_algs;
+  out.required_claims = o.required_claims;
+  out.username.claim = o.username_claim;
+  out.username.prefix = o.username_prefix;
+  // Names that are not unique by themselves are told apart by their issuer.
+  if (o.username_prefix == "-") out.username.prefix.clear();
+  if (o.username_prefix.empty() && o.username_claim != "email") out.username.prefix = o.issuer_url + "#";
+  out.groups = {o.groups_claim, o.groups_prefix};
+  return out;
+}
+
+Result<AuthenticationConfig> read_issuers(const ApiServerArgs& args) {
+  AuthenticationConfig config;
+  if (args.oidc.given) {
+    std::string ca;
+    if (!args.oidc.ca_file.empty()) ORCH_RETURN_IF_ERROR(add_bundle("oidc-ca-file", args.oidc.ca_file, ca));
+    config.issuers.push_back(issuer_of(args.oidc, std::move(ca)));
+  }
+  if (const std::string& file = args.authentication_config; !file.empty()) {
+    auto text = read_argument_file("authentication-config", file);
+    if (!text.ok()) return text.error();
+    auto parsed = parse_authentication_config(*text);
+    if (!parsed.ok()) return bad("authentication-config", base::cat(file, ": ", parsed.error().message()));
+    config = std::move(*parsed);
+  }
+  return config;
+}
+
+/// The authorities this machine trusts, where its distribution keeps them.
+std::string system_authorities() {
+  for (const char* path :
+       {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}) {
+    if (auto text = base::read_file(path); text.ok()) return std::move(*text);
+  }
+  return {};
+}
+
+Result<std::string> fetch(const std::string& url, const std::string& ca_pem) {
+  client::RemoteOptions options;
+  options.server = url;
+  options.ca_pem = ca_pem.empty() ? system_authorities() : ca_pem;
+  options.connect_timeout = std::chrono::seconds(5);
+  options.request_timeout = std::chrono::seconds(10);
+  auto answer = client::raw_request(options, "GET", "", "", "");
+  if (!answer.ok()) return answer.error();
+  return std::move(answer->body);
+}
+
 }  // namespace
 
 Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& pki) {
@@ -125,9 +182,21 @@ Result<Authentication> make_authentication(const ApiServerArgs& args, const Clus
   ServiceAccountTokenOptions options{issuers, out.audiences, *verifier, {}};
   tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), lookup, clock));
 
+  auto config = read_issuers(args);
+  if (!config.ok()) return config.error();
+  for (JwtIssuer& jwt : config->issuers) {
+    if (std::find(issuers.begin(), issuers.end(), jwt.url) != issuers.end())
+      return bad("authentication-config", base::cat(jwt.url, " is an issuer of service account tokens"));
+    tokens.push_back(std::make_unique<OidcAuthenticator>(std::move(jwt), out.audiences, fetch, clock));
+  }
+
   AnonymousOptions anonymous;
   // Unless told, strangers see whether the server is well, and nothing else.
-  if (args.anonymous_auth) {
+  if (config->anonymous) {
+    if (args.anonymous_auth)
+      return bad("anonymous-auth", "authentication-config configures anonymous requests already");
+    anonymous = *config->anonymous;
+  } else if (args.anonymous_auth) {
     anonymous.enabled = *args.anonymous_auth;
   } else {
     anonymous.paths = {"/healthz", "/livez", "/readyz", "/version"};

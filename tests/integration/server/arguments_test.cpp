@@ -124,6 +124,38 @@ TEST_CASE("issuer, audiences, keys and lifetimes of service account tokens") {
   CHECK(control.get("/openid/v1/jwks").tree()["keys"].size() == 2);
 }
 
+TEST_CASE("tokens of another cluster, by OpenID Connect") {
+  DataFolder issuer_data, data;
+  Files files;
+  uint16_t port = 0;
+  {
+    Control probe(issuer_data);
+    probe.start();
+    port = probe.server().port();
+  }
+  const std::string url = "https://127.0.0.1:" + std::to_string(port);
+  Control issuer(issuer_data, port);
+  set(issuer, {"service-account-issuer=" + url, "anonymous-auth=true", "authorization-mode=AlwaysAllow",
+               "service-account-jwks-uri=" + url + "/openid/v1/jwks"});
+  issuer.start();
+  Control control(data);
+  set(control, {"oidc-issuer-url=" + url, "oidc-client-id=theirs", "oidc-ca-file=" + files.put("ca", issuer.ca()),
+                "oidc-username-prefix=far:", "oidc-signing-algs=ES256"});
+  control.start();
+  const auto token_for = [&](const char* audience) {
+    const Json body = {{"apiVersion", "authentication.k8s.io/v1"},
+                       {"kind", "TokenRequest"},
+                       {"spec", {{"audiences", {audience}}}}};
+    const Answer made = issuer.post("/api/v1/namespaces/default/serviceaccounts/default/token", body);
+    REQUIRE(made.status == 201);
+    return std::string(base::string_at(made.tree(), {"status", "token"}));
+  };
+  const Answer self = control.send_as(by_token(token_for("theirs")), "POST", kSelfReviews, kSelfReview.dump());
+  INFO(self.body);
+  CHECK(user_of(self) == "far:system:serviceaccount:default:default");
+  CHECK(control.send_as(by_token(token_for("others")), "GET", "/api").status == 401);
+}
+
 TEST_CASE("admission plugins and their configuration") {
   Files files;
   DataFolder data;
