@@ -154,7 +154,7 @@ TEST_CASE("keys are fetched once, and again for a key not known") {
 TEST_CASE("authentication configurations") {
   auto parsed = parse_authentication_config(config(R"(
 jwt:
-- issuer: {url: https://a, audiences: [x, y], audienceMatchPolicy: MatchAny, discoveryURL: https://d}
+- issuer: {url: https://a, audiences: [x, z], audienceMatchPolicy: MatchAny, discoveryURL: https://d}
   claimValidationRules: [{claim: hd, requiredValue: z}]
   claimMappings: {username: {claim: sub, prefix: ""}, groups: {claim: roles, prefix: "r:"}, uid: {claim: id}}
 - issuer: {url: https://b, audiences: [x]}
@@ -165,7 +165,7 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
   REQUIRE(parsed.ok());
   REQUIRE(parsed->issuers.size() == 2);
   const JwtIssuer& first = parsed->issuers[0];
-  CHECK(first.audiences == std::vector<std::string>{"x", "y"});
+  CHECK(first.audiences == std::vector<std::string>{"x", "z"});
   CHECK(first.discovery_url == "https://d");
   CHECK(first.required_claims.at("hd") == "z");
   CHECK(first.groups.claim == "roles");
@@ -184,7 +184,7 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
            Row{"jwt: [{issuer: {audiences: [x]}, claimMappings: {username: {claim: s, prefix: ''}}}]", "URL is required"},
            Row{"jwt: [{issuer: {url: http://a, audiences: [x]}, claimMappings: {username: {claim: s, prefix: ''}}}]", "URL scheme must be https"},
            Row{"jwt: [{issuer: {url: https://a}, claimMappings: {username: {claim: s, prefix: ''}}}]", "audiences"},
-           Row{"jwt: [{issuer: {url: https://a, audiences: [x, y]}, claimMappings: {username: {claim: s, prefix: ''}}}]", "must be MatchAny"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x, z]}, claimMappings: {username: {claim: s, prefix: ''}}}]", "must be MatchAny"},
            Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {claim: s}}}]", "prefix is required when claim is set"},
            Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {}}]", "claim or expression is required"},
            Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: claims.sub}}}]", "expressions are not supported"},
