@@ -115,8 +115,9 @@ std::string runtime_config(ApiServerArgs& args, const std::string& value) {
 
 std::string authorization_mode(ApiServerArgs& args, const std::string& value) {
   for (std::string& mode : split(value)) {
-    if (mode != "Node" && mode != "RBAC" && mode != "AlwaysAllow" && mode != "AlwaysDeny")
-      return base::cat("\"", mode, "\" is not a mode that orch has: AlwaysAllow, AlwaysDeny, Node, RBAC");
+    if (mode != "Node" && mode != "RBAC" && mode != "AlwaysAllow" && mode != "AlwaysDeny" &&
+        mode != "Webhook")
+      return base::cat("\"", mode, "\" is not a mode that orch has: AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook");
     if (std::find(args.authorization_modes.begin(), args.authorization_modes.end(), mode) !=
         args.authorization_modes.end())
       return base::cat("mode \"", mode, "\" is named twice");
@@ -151,7 +152,14 @@ const Row kRows[] = {
     {"audit-webhook-mode", Only{"batch"}},
     {"audit-webhook-version", Only{"audit.k8s.io/v1"}},
     {"authentication-config", &A::authentication_config},
+    {"authentication-token-webhook-cache-ttl", &A::authentication_token_webhook_cache_ttl},
+    {"authentication-token-webhook-config-file", &A::authentication_token_webhook_config_file},
+    {"authentication-token-webhook-version", &A::authentication_token_webhook_version},
     {"authorization-mode", Custom(authorization_mode)},
+    {"authorization-webhook-cache-authorized-ttl", &A::authorization_webhook_cache_authorized_ttl},
+    {"authorization-webhook-cache-unauthorized-ttl", &A::authorization_webhook_cache_unauthorized_ttl},
+    {"authorization-webhook-config-file", &A::authorization_webhook_config_file},
+    {"authorization-webhook-version", &A::authorization_webhook_version},
     {"client-ca-file", &A::client_ca_file},
     {"default-not-ready-toleration-seconds", &A::default_not_ready_toleration_seconds},
     {"default-unreachable-toleration-seconds", &A::default_unreachable_toleration_seconds},
@@ -306,6 +314,18 @@ Status check(const ApiServerArgs& a) {
       (max < std::chrono::hours(1) || max > std::chrono::seconds(int64_t{1} << 32)))
     return bad(
         "--kube-apiserver-arg service-account-max-token-expiration must be between 1 hour and 2^32 seconds");
+  for (const std::string* version : {&a.authentication_token_webhook_version, &a.authorization_webhook_version}) {
+    if (*version != "v1" && *version != "v1beta1")
+      return bad(base::cat("--kube-apiserver-arg: webhook version \"", *version, "\" is neither v1 nor v1beta1"));
+  }
+  const auto& modes = a.authorization_modes;
+  const bool asks = std::find(modes.begin(), modes.end(), "Webhook") != modes.end();
+  if (asks && a.authorization_webhook_config_file.empty())
+    return bad(
+        "--kube-apiserver-arg authorization-mode Webhook: the authorization mode Webhook requires an authorization "
+        "config file (authorization-webhook-config-file)");
+  if (!asks && !a.authorization_webhook_config_file.empty())
+    return bad("--kube-apiserver-arg authorization-webhook-config-file: cannot specify it without mode Webhook");
   const OidcArgs& oidc = a.oidc;
   if (oidc.given && (oidc.issuer_url.empty() || oidc.client_id.empty()))
     return bad(

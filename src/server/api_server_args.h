@@ -39,6 +39,8 @@ struct ApiServerArgs {
   RequestHeaderArgs request_header;
   OidcArgs oidc;
   std::string authentication_config;
+  std::string authentication_token_webhook_config_file, authentication_token_webhook_version = "v1beta1";
+  std::optional<base::Duration> authentication_token_webhook_cache_ttl;
   // --- Tokens of service accounts
   std::vector<std::string> service_account_issuers, service_account_key_files, api_audiences;
   std::string service_account_signing_key_file, service_account_jwks_uri;
@@ -46,6 +48,9 @@ struct ApiServerArgs {
   base::Duration service_account_max_token_expiration{0};  // 0: no bound
   // --- May they
   std::vector<std::string> authorization_modes;  // empty: Node, RBAC
+  std::string authorization_webhook_config_file, authorization_webhook_version = "v1beta1";
+  std::optional<base::Duration> authorization_webhook_cache_authorized_ttl,
+      authorization_webhook_cache_unauthorized_ttl;
   // --- Admission
   std::vector<std::string> enable_admission_plugins, disable_admission_plugins;
   std::string admission_control_config_file;

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "client/kubeconfig.h"
 #include "client/remote_client.h"
 #include "pki/pki.h"
 #include "server/auth/oidc.h"
 #include "server/auth/service_account_tokens.h"
 #include "server/auth/static_tokens.h"
+#include "server/auth/webhooks.h"
 
 namespace orch::server {
 
@@ -136,7 +138,29 @@ Result<std::string> fetch(const std::string& url, const std::string& ca_pem) {
   return std::move(answer->body);
 }
 
+Result<Post> webhook(std::string_view argument, const std::string& config_file) {
+  auto remote = client::read_kubeconfig(config_file);
+  if (!remote.ok()) return bad(argument, remote.error().message());
+  return Post([options = std::move(*remote)](const std::string& body) -> Result<std::string> {
+    auto answer = client::raw_request(options, "POST", "", "application/json", body);
+    if (!answer.ok()) return answer.error();
+    return std::move(answer->body);
+  });
+}
+
 }  // namespace
+
+Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args, const base::Clock& clock) {
+  std::unique_ptr<Authorizer> out;
+  if (args.authorization_webhook_config_file.empty()) return out;
+  auto post = webhook("authorization-webhook-config-file", args.authorization_webhook_config_file);
+  if (!post.ok()) return post.error();
+  out = std::make_unique<WebhookAuthorizer>(
+      std::move(*post), args.authorization_webhook_version,
+      args.authorization_webhook_cache_authorized_ttl.value_or(std::chrono::minutes(5)),
+      args.authorization_webhook_cache_unauthorized_ttl.value_or(std::chrono::seconds(30)), clock);
+  return out;
+}
 
 Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& pki) {
   ClientCas cas;
@@ -188,6 +212,14 @@ Result<Authentication> make_authentication(const ApiServerArgs& args, const Clus
     if (std::find(issuers.begin(), issuers.end(), jwt.url) != issuers.end())
       return bad("authentication-config", base::cat(jwt.url, " is an issuer of service account tokens"));
     tokens.push_back(std::make_unique<OidcAuthenticator>(std::move(jwt), out.audiences, fetch, clock));
+  }
+
+  if (const std::string& file = args.authentication_token_webhook_config_file; !file.empty()) {
+    auto post = webhook("authentication-token-webhook-config-file", file);
+    if (!post.ok()) return post.error();
+    tokens.push_back(std::make_unique<WebhookTokenAuthenticator>(
+        std::move(*post), args.authentication_token_webhook_version,
+        args.authentication_token_webhook_cache_ttl.value_or(std::chrono::minutes(2)), out.audiences, clock));
   }
 
   AnonymousOptions anonymous;

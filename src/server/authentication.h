@@ -24,6 +24,10 @@ struct ClientCas {
 /// Reads the files anew: called at the start and when certificates are renewed. kBadRequest naming a file.
 base::Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& pki);
 
+/// Null unless authorization-webhook-config-file is given. kBadRequest naming the file.
+base::Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args,
+                                                                  const base::Clock& clock);
+
 struct Authentication {
   std::vector<std::string> audiences;  // the API server's own
   std::unique_ptr<TokenIssuer> issuer;

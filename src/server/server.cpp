@@ -167,6 +167,7 @@ class ServerImpl final : public Server {
     for (const std::string& mode : config_.api.authorization_modes) {
       if (mode == "Node") out.push_back(&nodes_);
       if (mode == "RBAC") out.push_back(&rbac_);
+      if (mode == "Webhook") out.push_back(&webhook_);
       if (mode == "AlwaysAllow") out.push_back(&everything_);
       if (mode == "AlwaysDeny") out.push_back(&nothing_);
     }
@@ -286,6 +287,9 @@ class ServerImpl final : public Server {
     auto made = make_authentication(config_.api, pki_, tokens_, config_.cluster_domain, *lookup_, clock_);
     if (!made.ok()) return made.error();
     auth_ = std::move(*made);
+    auto webhook = make_webhook_authorizer(config_.api, clock_);
+    if (!webhook.ok()) return webhook.error();
+    webhook_.set(std::move(*webhook));
     client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-controller-manager");
     api_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-apiserver");
     scheduler_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-scheduler");
@@ -496,6 +500,15 @@ class ServerImpl final : public Server {
   HealthAuthorizer health_;
   NodeAuthorizer nodes_{graph_};
   ConstantAuthorizer everything_{true}, nothing_{false};
+  /// Made when the server starts, after those that refer to it.
+  class Late final : public Authorizer {
+   public:
+    void set(std::unique_ptr<Authorizer> inner) { inner_ = std::move(inner); }
+    Verdict authorize(const Attributes& a) override { return inner_ ? inner_->authorize(a) : Verdict{}; }
+
+   private:
+    std::unique_ptr<Authorizer> inner_;
+  } webhook_;
   UnionAuthorizer authorizer_{authorizers()};
   AdmissionChain admission_;
   std::unique_ptr<Registry> registry_;
