@@ -10,9 +10,6 @@
 
 namespace orch::server {
 
-using base::Code;
-using base::Status;
-
 namespace {
 
 constexpr std::chrono::seconds kBookmarkPeriod{60};

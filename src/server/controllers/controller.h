@@ -27,6 +27,7 @@ namespace orch::server {
 struct Key {
   std::string ns, name;
   friend bool operator==(const Key&, const Key&) = default;
+  // NOLINTNEXTLINE(modernize-use-nullptr): what the compiler writes for it
   friend auto operator<=>(const Key&, const Key&) = default;
 };
 
