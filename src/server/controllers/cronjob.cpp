@@ -71,7 +71,7 @@ class CronPlan {
     if (!object_->deleting()) job = schedule();
     write_status();
     if (job) {
-      const std::string name((*job)["metadata"]["name"]);
+      const std::string name(string_at(*job, {"metadata", "name"}));
       plan_.create(kJobs, object_->ns(), std::move(*job));
       note("Normal", "SuccessfulCreate", "Created job " + name);
     }
@@ -338,10 +338,10 @@ void SeenSchedules::forget(const Key& key) {
 ScheduleState schedule_state(const api::CronSchedule& schedule, const base::TimeZone& zone, WallTime last,
                              const std::optional<WallTime>& oldest, WallTime now) {
   ScheduleState out;
-  const WallTime from = oldest ? std::max(last, *oldest) : last;
+  // "@every" counts from the last time, whatever is of interest.
+  const WallTime from = oldest && !schedule.every ? std::max(last, *oldest) : last;
   const auto first = schedule.next(from, zone);
   const auto second = first ? schedule.next(*first, zone) : std::nullopt;
-  out.next = schedule.next(std::max(now, last), zone);
   if (first && now < *first) {
     out.next = first;
     return out;
