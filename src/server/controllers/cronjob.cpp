@@ -88,7 +88,9 @@ class CronPlan {
   }
 
   Child child(const api::ObjectPtr& job) const {
-    Child c{job, job->tree()};
+    Child c;
+    c.object = job;
+    c.tree = job->tree();
     const Json& status = base::object_at(c.tree, {"status"});
     c.finished = job_finished(status);
     c.succeeded = true_job_condition(status, "Complete") != nullptr;
