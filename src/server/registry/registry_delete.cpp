@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "api/go_text.h"
+#include "api/resources/traits.h"
 #include "api/scan.h"
 #include "base/json.h"
 #include "server/registry/field_tracking.h"
@@ -20,11 +21,13 @@ namespace {
 
 constexpr int kMaxTries = 16;
 
-/// Adds or removes the garbage collector's finalizers as the propagation policy says. True if changed.
-bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
+/// Adds or removes the garbage collector's finalizers as the propagation policy says, or as the object or
+/// its kind has it when nobody says. True if changed.
+bool set_propagation_finalizers(Json& meta, const std::string& propagation, bool kind_orphans) {
   Json list = base::array_at(meta, {"finalizers"});
   auto has = [&](const char* f) { return std::find(list.begin(), list.end(), f) != list.end(); };
-  bool orphan = propagation == "Orphan" || (propagation.empty() && has("orphan"));
+  bool orphan = propagation == "Orphan" ||
+                (propagation.empty() && (has("orphan") || (kind_orphans && !has("foregroundDeletion"))));
   bool foreground =
       propagation == "Foreground" || (propagation.empty() && has("foregroundDeletion") && !orphan);
   bool changed = false;
@@ -41,6 +44,13 @@ bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
     meta["finalizers"] = list;
   }
   return changed;
+}
+
+/// A collection is deleted object by object, and a lost race is run again.
+void warn_once(const WriteContext& context, std::string_view text) {
+  if (text.empty() || context.warnings == nullptr) return;
+  auto& list = *context.warnings;
+  if (std::find(list.begin(), list.end(), text) == list.end()) list.emplace_back(text);
 }
 
 Status check_preconditions(const Resource& r, const api::Object& o, const DeleteParams& p) {
@@ -93,7 +103,9 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
 
   Json next = old;
   Json& meta = next["metadata"];
-  set_propagation_finalizers(meta, params.propagation);
+  const api::OrphaningByDefault orphaning = api::orphaning_of(r.group, r.kind);
+  set_propagation_finalizers(meta, params.propagation, orphaning.orphans);
+  if (params.propagation.empty()) warn_once(context, orphaning.warning);
   const int64_t* asked = params.grace_seconds ? &*params.grace_seconds : nullptr;
   int64_t grace = 0;
   if (current->deleting()) {
