@@ -126,11 +126,14 @@ std::function<Keys(const api::ObjectPtr&, const api::ObjectPtr&, const View&)> o
 /// Index by uid of the controlling owner; "" values for objects without one are indexed as "<ns>/".
 client::IndexFunction controller_uid_index();
 
+/// Kinds as they are served now: custom resources come and go.
+using KindList = std::function<std::vector<client::ResourceRef>()>;
+
 struct ControllerOptions {
   std::string cluster_cidr;                     // pod addresses; one part of it per node
   std::string root_ca_pem;                      // for config maps kube-root-ca.crt
   base::Duration node_monitor_grace_period{};   // see node.h
-  std::vector<client::ResourceRef> namespaced;  // every stored namespaced kind that can be deleted
+  KindList namespaced;                          // every stored namespaced kind that can be deleted
   /// Signs tokens of Secrets (see token_secrets.h); without it such Secrets are left as they are.
   std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
       sign_secret_token;

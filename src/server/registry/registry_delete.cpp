@@ -82,7 +82,7 @@ Status check_preconditions(const Resource& r, const api::Object& o, const Delete
 Result<DeleteOutcome> Registry::remove(const Resource& r, std::string_view ns, std::string_view name,
                                        const DeleteParams& params, const WriteContext& context) {
   for (int i = 0;; ++i) {
-    WatchCache* c = cache(r);
+    const WatchCachePtr c = cache(r);
     ObjectPtr current = c != nullptr ? c->get(ns, name) : nullptr;
     if (current == nullptr) return not_found(r, name);
     Attempt attempt;
@@ -99,7 +99,10 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
   ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
   const Json old = current->tree();
   const std::string_view owners = api::raw_value(current->bytes(), {"metadata", "managedFields"});
-  ORCH_RETURN_IF_ERROR(admit(r, "", AdmissionRequest::Operation::kDelete, ns, name, nullptr, &old, context));
+  const auto asked_tree = tree_of(r, *current, false);
+  if (!asked_tree.ok()) return asked_tree.error();
+  ORCH_RETURN_IF_ERROR(
+      admit(r, "", AdmissionRequest::Operation::kDelete, ns, name, nullptr, &*asked_tree, context));
 
   Json next = old;
   Json& meta = next["metadata"];
@@ -126,7 +129,10 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
     meta["deletionTimestamp"] = base::format_time(clock_.now() + std::chrono::seconds(grace));
     meta["deletionGracePeriodSeconds"] = grace;
     if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
-    if (strategy.prepare_delete) strategy.prepare_delete(next);
+    if (strategy.prepare_delete) {
+      strategy.prepare_delete(
+          next, {clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr, nullptr});
+    }
   }
   const bool held =
       !base::array_at(next, {"metadata", "finalizers"}).empty() || (strategy.held && strategy.held(next));
