@@ -338,19 +338,19 @@ Status to_version(const Resource& row, Json& tree) {
   return status;
 }
 
-std::string reread_stored(const Resource& row, const std::vector<ResourcePtr>& versions, std::string stored) {
+std::string reread_stored(const std::vector<ResourcePtr>& versions, std::string stored) {
   const std::string version = scalar_text(raw_value(stored, {"apiVersion"}));
-  const Resource* own = &row;
+  const Resource* own = nullptr;
   for (const ResourcePtr& one : versions) {
     if (one->api_version() == version) own = one.get();
   }
+  // A version that is neither served nor stored any more has no schema to go by.
+  if (own == nullptr) return stored;
   auto tree = base::parse_json(stored);
   if (!tree.ok() || !tree->is_object()) return stored;
   const Json before = *tree;
-  if (own->api_version() == version) {
-    if (!decode_custom(*own, *tree, true).ok()) return stored;
-    if (const structural::Node* node = own->custom->node()) structural::apply_defaults(*node, *tree);
-  }
+  if (!decode_custom(*own, *tree, true).ok()) return stored;
+  if (const structural::Node* node = own->custom->node()) structural::apply_defaults(*node, *tree);
   return *tree == before ? stored : to_stored(*tree);
 }
 

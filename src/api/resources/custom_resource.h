@@ -82,7 +82,7 @@ base::Status to_version(const Resource& row, std::vector<Json>& trees);
 base::Status to_version(const Resource& row, Json& tree);
 /// The stored bytes of an object as the current schema reads them: pruned and with its defaults. The same
 /// text, unparsed, when nothing changed.
-std::string reread_stored(const Resource& row, const std::vector<ResourcePtr>& versions, std::string stored);
+std::string reread_stored(const std::vector<ResourcePtr>& versions, std::string stored);
 
 /// The same fields, each named by its path: what is kept for all versions.
 IndexedFields by_path(IndexedFields fields);

@@ -77,9 +77,9 @@ std::optional<Problem> accept_names(const Json& wanted, const Taken& taken, Json
 }
 
 void set_names(Json& crd, const std::vector<const Json*>& others, base::WallTime now) {
+  if (names_settled(crd)) return;
   const Json wanted = base::object_at(crd, {"spec", "names"});
   Json accepted = base::object_at(crd, {"status", "acceptedNames"});
-  if (wanted == accepted && api::find_condition(crd, "NamesAccepted") != nullptr) return;
   std::vector<const Json*> all = others;
   all.push_back(&crd);
   const auto problem = accept_names(wanted, names_taken(all), accepted);
@@ -147,11 +147,17 @@ bool has_cleanup_finalizer(const Json& crd) {
 
 }  // namespace
 
-Json plan_crd_status(const Json& crd, const std::vector<const Json*>& others, base::WallTime now) {
+bool names_settled(const Json& crd) {
+  return base::object_at(crd, {"spec", "names"}) == base::object_at(crd, {"status", "acceptedNames"}) &&
+         api::find_condition(crd, "NamesAccepted") != nullptr;
+}
+
+Json plan_crd_status(const Json& crd, const std::vector<const Json*>& others, base::WallTime now,
+                     bool schema_known) {
   Json next = crd;
   set_names(next, others, now);
   establish(next, now);
-  set_schema_condition(next, now);
+  if (!schema_known) set_schema_condition(next, now);
   set_approval_condition(next, now);
   return next;
 }

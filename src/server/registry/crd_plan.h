@@ -13,9 +13,14 @@ namespace orch::server {
 
 inline constexpr std::string_view kCleanupFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 
+/// The names that a definition wants are those it has, and it knows.
+bool names_settled(const Json& crd);
 /// The definition with its status brought up to date: names are accepted where no other definition of the
-/// group has them, and with all names accepted it is established. `others` are the group's other definitions.
-Json plan_crd_status(const Json& crd, const std::vector<const Json*>& others, base::WallTime now);
+/// group has them, and with all names accepted it is established. `others` are the group's other definitions,
+/// of which only status.acceptedNames counts; none are needed once names are settled. `schema_known`: its
+/// schemas were looked at before.
+Json plan_crd_status(const Json& crd, const std::vector<const Json*>& others, base::WallTime now,
+                     bool schema_known = false);
 
 /// What the deletion of a definition waits for.
 enum class CrdCleanup : uint8_t { kNone, kInstances, kFinalizer };

@@ -7,6 +7,7 @@
 
 #include "api/meta.h"
 #include "api/resources/custom_resource.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -58,7 +59,8 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     ResourcePtr stored;
     std::unique_ptr<CacheWatch> instances;  // while they are being deleted
   };
-  std::map<std::string, Served> served;  // by the definition's name
+  std::map<std::string, Served> served;              // by the definition's name
+  std::map<std::string, int64_t> looked_at;           // generations whose schemas were looked at
 
   base::ThreadPool pool;  // last: its thread ends before what it uses
 
@@ -113,12 +115,18 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     const ObjectPtr object = definitions()->get({}, name);
     if (object == nullptr) {
       withdraw(name);
+      looked_at.erase(name);
       look_at_group(name);
       return {};
     }
     const Json crd = object->tree();
     const std::string group(base::string_at(crd, {"spec", "group"}));
-    const Json next = plan_crd_status(crd, pointers_of(others(group, name)), registry.clock().now());
+    const int64_t generation = base::int_at(crd, {"metadata", "generation"});
+    const auto seen = looked_at.find(name);
+    const std::vector<Json> others = names_settled(crd) ? std::vector<Json>() : names_of_others(group, name);
+    const Json next = plan_crd_status(crd, pointers_of(others), registry.clock().now(),
+                                      seen != looked_at.end() && seen->second == generation);
+    looked_at[name] = generation;
     if (api::condition_is_true(next, "Established")) ORCH_RETURN_IF_ERROR(serve(name, object, next));
     if (next == crd) return {};
     auto written = registry.update(
@@ -137,16 +145,16 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     return {};
   }
 
-  std::vector<Json> others_trees;
-  const std::vector<Json>& others(const std::string& group, const std::string& name) {
-    others_trees.clear();
-    const std::string mark = base::cat("\"group\":\"", group, "\"");
+  /// The group's other definitions, as far as their accepted names go.
+  std::vector<Json> names_of_others(const std::string& group, const std::string& name) {
+    std::vector<Json> out;
     for (const ObjectPtr& object : definitions()->list({}).items) {
-      if (object->name() == name || object->bytes().find(mark) == std::string_view::npos) continue;
-      Json tree = object->tree();
-      if (base::string_at(tree, {"spec", "group"}) == group) others_trees.push_back(std::move(tree));
+      if (object->name() == name || api::scalar_text(api::raw_value(object->bytes(), {"spec", "group"})) != group)
+        continue;
+      auto names = base::parse_json(api::raw_value(object->bytes(), {"status", "acceptedNames"}));
+      if (names.ok()) out.push_back({{"status", {{"acceptedNames", std::move(*names)}}}});
     }
-    return others_trees;
+    return out;
   }
   static std::vector<const Json*> pointers_of(const std::vector<Json>& trees) {
     std::vector<const Json*> out;
@@ -169,8 +177,8 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     std::string content = content_of(crd);
     const bool terminating = api::condition_is_true(crd, "Terminating");
     const bool same = known.stored != nullptr && known.content == content;
-    if (same && known.terminating == terminating) return {};
-    // Rows hold the definition they were made from; its status may be a step behind, which they do not need.
+    // Rows hold the definition they were made from: the newest, so that there is one copy.
+    if (same && known.terminating == terminating && known.stored->custom->definition == object) return {};
     std::vector<ResourcePtr> rows = api::custom_rows(registry.schema(), object, crd, options.webhook);
     ResourcePtr stored;
     for (const ResourcePtr& row : rows) {
@@ -300,15 +308,20 @@ void CustomResources::stop() {
 Status CustomResources::start() {
   const WatchCachePtr cache = rep_->definitions();
   Page now = cache->list({});
+  std::vector<std::string> unfinished;
   for (const ObjectPtr& object : now.items) {
     const Json crd = object->tree();
-    if (!api::condition_is_true(crd, "Established")) continue;
     const std::string name(object->name());
+    const bool established = api::condition_is_true(crd, "Established");
+    if (!established || object->deleting() || !names_settled(crd)) unfinished.push_back(name);
+    if (!established) continue;
+    rep_->looked_at[name] = base::int_at(crd, {"metadata", "generation"});
     if (Status served = rep_->serve(name, object, crd); !served.ok()) {
       base::log_error("crds", "cannot be served", {{"definition", name}, {"error", served.message()}});
     }
   }
-  for (const ObjectPtr& object : now.items) rep_->enqueue(std::string(object->name()));
+  // Only now does the other thread begin.
+  for (const std::string& name : unfinished) rep_->enqueue(name);
   auto watch = cache->watch({}, now.revision, nullptr,
                             [weak = std::weak_ptr<Rep>(rep_)](const std::vector<Delivery>& deliveries) {
                               auto rep = weak.lock();

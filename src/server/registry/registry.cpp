@@ -161,13 +161,29 @@ Status Registry::open(const std::vector<api::ResourcePtr>& versions) {
   const auto stored = std::find_if(versions.begin(), versions.end(),
                                    [](const api::ResourcePtr& row) { return row->storage_version; });
   if (stored == versions.end()) return Status(Code::kInternal, "no version is the storage version");
-  // What was written after the definition was read by its schema when it came.
+  // What was written after the definition was read by its schema when it came. The rows are not held: later
+  // ones with the same schemas take their place.
   const int64_t since = (*stored)->custom->definition->revision();
-  auto reread = [row = *stored, versions, since](std::string text, int64_t revision) {
-    return revision > since ? text : api::reread_stored(*row, versions, std::move(text));
+  std::vector<std::weak_ptr<const Resource>> rows(versions.begin(), versions.end());
+  auto reread = [this, rows = std::move(rows), group = (*stored)->group, plural = (*stored)->plural, since](
+                    std::string text, int64_t revision) {
+    if (revision > since) return text;
+    std::vector<api::ResourcePtr> known;
+    for (const auto& row : rows) {
+      if (auto own = row.lock()) known.push_back(std::move(own));
+    }
+    if (known.size() != rows.size()) {
+      known.clear();
+      for (const auto& row : *table_.all()) {
+        if (row->plural == plural && row->group == group) known.push_back(row);
+      }
+    }
+    return api::reread_stored(known, std::move(text));
   };
   // Versions differ in what can be selected by: what is kept is by its path.
   auto kept = std::make_shared<Resource>(**stored);
+  kept->custom.reset();
+  kept->strategy.reset();
   kept->selectable_fields = api::by_path(std::move(kept->selectable_fields));
   auto cache = std::make_shared<WatchCache>(std::move(kept), rep_->progress, std::move(reread));
   cache->begin_filling();

@@ -115,6 +115,7 @@ struct WatchCache::Rep {
   std::unordered_map<std::string, std::vector<WatcherPtr>> triggered;  // under mutex
   std::vector<WatcherPtr> dirty;  // under mutex: watchers with pending deliveries
   bool filling = false, closed = false;  // under mutex
+  int64_t filled = 0;                    // under mutex: what load() gave was of this revision
   std::vector<Change> collected;         // under mutex, while filling
 
   void apply(const Change& change, const api::IndexedFields& fields);  // under mutex
@@ -313,6 +314,7 @@ void WatchCache::begin_filling() {
 void WatchCache::end_filling(int64_t revision) {
   std::unique_lock lock(rep_->mutex);
   rep_->oldest = std::max(rep_->oldest, revision);
+  rep_->filled = revision;
   // What comes while these are applied waits for the lock.
   for (const Change& change : rep_->collected) {
     if (change.revision > revision) rep_->apply(change, resource_->selectable_fields);
@@ -370,7 +372,7 @@ void WatchCache::apply(const datastore::Event& event, base::MonoTime now) {
   std::unique_lock lock(rep_->mutex);
   if (rep_->filling) {
     rep_->collected.push_back(std::move(change));
-  } else {
+  } else if (change.revision > rep_->filled) {
     rep_->apply(change, resource_->selectable_fields);
   }
 }

@@ -1,11 +1,10 @@
 // Structural schemas: compiling, decoding, defaults and value validation.
-#include <catch2/catch_all.hpp>
-
 #include "api/structural/json_path.h"
 #include "api/structural/object.h"
 #include "api/structural/schema.h"
 #include "api/structural/value.h"
 #include "base/json.h"
+#include "tests/catch.h"
 
 namespace orch::api::structural {
 namespace {
