@@ -422,7 +422,8 @@ class ServerImpl final : public Server {
       customs_->set_listeners(
           [this, ref](const api::Resource& row) {
             if (Status s = gc_->follow(ref(row)); !s.ok())
-              base::log_warning("gc", "a kind cannot be followed", {{"kind", row.kind}, {"error", s.message()}});
+              base::log_warning("gc", "a kind cannot be followed",
+                                {{"kind", row.kind}, {"error", s.message()}});
           },
           [this, ref](const api::Resource& row) { gc_->unfollow(ref(row)); });
     }

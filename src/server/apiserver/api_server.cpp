@@ -168,9 +168,10 @@ Status check_path_name(std::string_view name) {
 /// Custom resources have no protobuf, but their tables and metadata do.
 Status check_custom_form(const Negotiated& want) {
   if (want.format != Format::kProtobuf || want.form != Form::kObject) return {};
-  return {Code::kNotAcceptable,
-          "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot "
-          "be encoded to a protobuf message"};
+  return {
+      Code::kNotAcceptable,
+      "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot "
+      "be encoded to a protobuf message"};
 }
 
 Status check_table(const Negotiated& want, const http::Query& query) {
@@ -199,9 +200,10 @@ http::Response ApiServer::resource_request(Call& call) {
   // A namespace is authorized as of itself, but stored in none.
   const bool in_namespace = !info.ns.empty() && r.plural != "namespaces";
   if (!r.namespaced) call.info.ns.clear();
-  call.storage =
-      r.custom ? call.resource
-      : r.stored ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural) : nullptr;
+  call.storage = r.custom ? call.resource
+                 : r.stored
+                     ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural)
+                     : nullptr;
   if (r.namespaced && info.ns.empty() && !info.name.empty()) return no_such_resource();
   if (!r.namespaced && in_namespace) return no_such_resource();
   // Even where GET is, HEAD is no method of resources.

@@ -51,9 +51,8 @@ std::vector<GroupVersions> groups_of(const api::ResourceTable& table, const Rows
     return it != out.end() ? it : out.insert(out.end(), {name, {}});
   };
   for (const auto& known : table.group_versions()) {
-    const bool served = std::any_of(rows.begin(), rows.end(), [&](const auto& r) {
-      return is_served(*r, known.group, known.version);
-    });
+    const bool served = std::any_of(rows.begin(), rows.end(),
+                                    [&](const auto& r) { return is_served(*r, known.group, known.version); });
     if (served && !known.group.empty()) group_of(known.group)->versions.push_back(known.version);
   }
   const auto builtin = static_cast<std::ptrdiff_t>(out.size());
@@ -159,7 +158,8 @@ void ApiServer::DocumentCache::refresh() {
 
 bool serves_group(const api::ResourceTable& table, std::string_view group) {
   const auto rows = table.all();
-  return std::any_of(rows->begin(), rows->end(), [&](const auto& r) { return r->served && r->group == group; });
+  return std::any_of(rows->begin(), rows->end(),
+                     [&](const auto& r) { return r->served && r->group == group; });
 }
 
 DocumentPtr ApiServer::DocumentCache::keep(const std::string& key, std::string bytes) {

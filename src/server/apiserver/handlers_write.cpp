@@ -34,8 +34,7 @@ http::Response ApiServer::do_create(Call& call) {
   const api::Resource& r = *call.resource;
   if (auto options = write_options(call, "CreateOptions"); !options.ok())
     return http::Response::from_status(options);
-  auto body =
-      decode_body(call.request, call.validation, schema_, r, call.warnings);
+  auto body = decode_body(call.request, call.validation, schema_, r, call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   return finish_write(
       call,
@@ -49,8 +48,7 @@ http::Response ApiServer::do_update(Call& call) {
   const RequestInfo& info = call.info;
   if (auto options = write_options(call, "UpdateOptions"); !options.ok())
     return http::Response::from_status(options);
-  auto body =
-      decode_body(call.request, call.validation, schema_, r, call.warnings);
+  auto body = decode_body(call.request, call.validation, schema_, r, call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   Json tree = to_storage(r, *call.storage, std::move(body->tree));
   if (Status named = check_name(call, tree); !named.ok()) return http::Response::from_status(named);

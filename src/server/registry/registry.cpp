@@ -56,8 +56,8 @@ struct Registry::Rep {
   mutable std::shared_mutex mutex;
   std::unordered_map<std::string, WatchCachePtr> by_resource;     // under mutex
   std::unordered_map<std::string_view, WatchCachePtr> by_prefix;  // under mutex, keys are the caches' own
-  std::unordered_map<std::string, Hook> hooks;                               // set before start()
-  std::unique_ptr<FieldTracking> tracking;                                   // set by the constructor
+  std::unordered_map<std::string, Hook> hooks;                    // set before start()
+  std::unique_ptr<FieldTracking> tracking;                        // set by the constructor
   std::unique_ptr<datastore::Subscription> subscription;
 
   WatchCachePtr find_prefix(std::string_view prefix) const {
@@ -362,10 +362,11 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(),
                           nullptr};
   if (r.custom && r.custom->terminating) {
-    return Status(Code::kForbidden,
-                  base::cat(r.group_resource(), " \"", base::string_at(object, {"metadata", "name"}),
-                            "\" is forbidden: create not allowed while custom resource definition is terminating"),
-                  details_of(r, base::string_at(object, {"metadata", "name"})));
+    return Status(
+        Code::kForbidden,
+        base::cat(r.group_resource(), " \"", base::string_at(object, {"metadata", "name"}),
+                  "\" is forbidden: create not allowed while custom resource definition is terminating"),
+        details_of(r, base::string_at(object, {"metadata", "name"})));
   }
   const Json sent = take_managed_fields(object);
   ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));

@@ -131,7 +131,8 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
     if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
     if (strategy.prepare_delete) {
       strategy.prepare_delete(
-          next, {clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr, nullptr});
+          next, {clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr,
+                 nullptr});
     }
   }
   const bool held =
