@@ -14,6 +14,8 @@
 
 namespace orch::server {
 
+using base::Status;
+
 namespace {
 
 constexpr std::chrono::seconds kBookmarkPeriod{60};
