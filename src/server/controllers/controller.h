@@ -75,10 +75,10 @@ struct Batch {
 };
 
 struct Plan {
-  std::vector<Write> writes;  // in order; the first failure ends the plan, which is then tried again
+  std::vector<Write> writes;   // in order; the first failure ends the plan, which is then tried again
   std::vector<Batch> batches;  // parts of writes, ascending and apart from each other
-  std::vector<Note> notes;    // each once the write planned before it succeeded
-  base::Duration requeue{0};  // > 0: look again after this, whatever happens
+  std::vector<Note> notes;     // each once the write planned before it succeeded
+  base::Duration requeue{0};   // > 0: look again after this, whatever happens
   /// What to do about the write that failed and why, before the plan is tried again: conditions and events
   /// that tell. May be empty.
   std::function<Plan(const Write& failed, const base::Status& why)> otherwise;
