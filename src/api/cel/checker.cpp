@@ -383,11 +383,10 @@ class Checker {
     ast_.report(e.id, "found no matching overload for '" + name + "' applied to '" + text + ")'");
   }
 
-  Type join(const Expr& e, const Type& previous, const Type& current) {
+  /// Of the elements of a literal. That all must have one type is for validate() to say.
+  Type join(const Type& previous, const Type& current) {
     if (!previous) return current;
-    if (is_assignable(previous, current)) return most_general(previous, current);
-    mismatch(e, previous, current);
-    return error_type();
+    return is_assignable(previous, current) ? most_general(previous, current) : dyn_type();
   }
 
   /// The type within an optional, for elements with a question mark.
@@ -402,7 +401,7 @@ class Checker {
     Type element;
     for (size_t i = 0; i < e.args.size(); ++i) {
       check(*e.args[i]);
-      element = join(*e.args[i], element, e.optional_args[i] ? unwrapped(*e.args[i]) : type(*e.args[i]));
+      element = join(element, e.optional_args[i] ? unwrapped(*e.args[i]) : type(*e.args[i]));
     }
     set_type(e, list_type(element ? element : new_param()));
   }
@@ -412,9 +411,9 @@ class Checker {
     Type value;
     for (const Expr::Entry& entry : e.entries) {
       check(*entry.key);
-      key = join(*entry.key, key, type(*entry.key));
+      key = join(key, type(*entry.key));
       check(*entry.value);
-      value = join(*entry.value, value, entry.optional ? unwrapped(*entry.value) : type(*entry.value));
+      value = join(value, entry.optional ? unwrapped(*entry.value) : type(*entry.value));
     }
     if (!key) {
       key = new_param();

@@ -243,8 +243,7 @@ std::string format_double_g(double value) {
   std::string text(buffer, end);
   const size_t e = text.find('e');
   const int exponent = std::atoi(text.c_str() + e + 1);
-  if (exponent >= -4 && exponent < 21) {
-    // Go writes %g with an exponent from 10^21 on when it looks for the shortest text.
+  if (exponent >= -4 && exponent < 6) {
     const auto fixed_end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed).ptr;
     return std::string(buffer, fixed_end);
   }
@@ -303,7 +302,7 @@ std::string plain_text(const Value& value) {
       std::string out = "{";
       for (const Value& key : map_keys(value)) {
         if (out.size() > 1) out += ", ";
-        out += plain_text(key) + ": " + plain_text(*map_find(value, key));
+        out += plain_text(key) + ": " + plain_text(map_get(value, key));
       }
       return out + "}";
     }

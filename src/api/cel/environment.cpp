@@ -34,7 +34,7 @@ Type Environment::Rep::find_field(std::string_view type, std::string_view field)
   if (mutation && is_patch_object(type)) return dyn_type();
   if (mutation && type == "JSONPatch") {
     if (field == "op" || field == "path" || field == "from") return string_type();
-    return field == "value" ? dyn_type() : error_type();
+    return field == "value" ? dyn_type() : unspecified_type();
   }
   const auto found = objects.find(type);
   if (found == objects.end()) return nullptr;

@@ -203,7 +203,7 @@ Text map_text(const Value& value) {
       return fail("no formatting function for map key of type " + value_type_name(key));
     }
     Text key_text = nested(key);
-    Text item = nested(*map_find(value, key));
+    Text item = nested(map_get(value, key));
     if (!item.error.empty()) return item;
     pairs.emplace_back(std::move(key_text.text), std::move(item.text));
   }

@@ -29,6 +29,9 @@ Value in(const Value* args, size_t) {
 Value size(const Value* args, size_t) { return Value::of(*size_of(args[0])); }
 Value negate_operator(const Value* args, size_t) { return negate(args[0]); }
 Value type_of(const Value* args, size_t) {
+  if (dynamic_cast<const ObjectRep*>(ValueAccess::opaque(args[0])) != nullptr) {
+    return ValueAccess::type(type_type(nullptr));
+  }
   Type type = value_type(args[0]);
   if (!type->params.empty()) {
     auto bare = std::make_shared<TypeNode>(*type);
@@ -149,6 +152,11 @@ FunctionTable::FunctionTable() {
     Function& function = functions_[sorting];
     function.any = code.at(sorting);
     function.accepts = is_list;
+  }
+  for (const auto& [name, overload] : {std::pair("contains", "contains_string"),
+                                       std::pair("startsWith", "starts_with_string"),
+                                       std::pair("endsWith", "ends_with_string")}) {
+    functions_[name].any = code.at(overload);
   }
   Function& matches = functions_["matches"];
   matches.any = code.at("matches");

@@ -12,6 +12,7 @@
 namespace orch::api::cel {
 
 enum class TypeKind : uint8_t {
+  kUnspecified,
   kError,
   kDyn,
   kAny,
@@ -48,6 +49,8 @@ struct TypeNode {
 };
 
 Type error_type();
+/// Fits nothing; printed as "".
+Type unspecified_type();
 Type null_type();
 Type uint_type();
 Type double_type();

@@ -336,6 +336,11 @@ std::optional<Value> map_find(const Value& map, const Value& key) {
   return rep->items[found->second].second;
 }
 
+Value map_get(const Value& map, const Value& key) {
+  std::optional<Value> found = map_find(map, key);
+  return found ? std::move(*found) : Value::error("no such key: " + plain_text(key));
+}
+
 std::vector<Value> map_keys(const Value& map) {
   std::vector<Value> keys;
   if (const Json* tree = ValueAccess::tree(map)) {
