@@ -44,7 +44,8 @@ bool equal_or_less_specific(const TypeNode& a, const TypeNode& b) {
   if (is_dyn_kind(a) || a.kind == TypeKind::kTypeParam) return true;
   if (is_dyn_kind(b) || b.kind == TypeKind::kTypeParam || a.kind != b.kind) return false;
   if (a.kind == TypeKind::kType) return true;
-  if (a.kind != TypeKind::kOpaque && a.kind != TypeKind::kList && a.kind != TypeKind::kMap) return exact(a, b);
+  if (a.kind != TypeKind::kOpaque && a.kind != TypeKind::kList && a.kind != TypeKind::kMap)
+    return exact(a, b);
   if (a.name != b.name || a.params.size() != b.params.size()) return false;
   for (size_t i = 0; i < a.params.size(); ++i) {
     if (!equal_or_less_specific(*a.params[i], *b.params[i])) return false;
@@ -189,7 +190,8 @@ class Checker {
   }
 
   void mismatch(const Expr& at, const Type& expected, const Type& actual) {
-    ast_.report(at.id, "expected type '" + format_type(*expected) + "' but found '" + format_type(*actual) + "'");
+    ast_.report(at.id,
+                "expected type '" + format_type(*expected) + "' but found '" + format_type(*actual) + "'");
   }
 
   void check(Expr& e) {
@@ -475,8 +477,9 @@ class Checker {
         is_assignable(dyn_type(), range);
         break;
       default:
-        ast_.report(loop.range->id, "expression of type '" + format_type(*range) +
-                                        "' cannot be range of a comprehension (must be list, map, or dynamic)");
+        ast_.report(loop.range->id,
+                    "expression of type '" + format_type(*range) +
+                        "' cannot be range of a comprehension (must be list, map, or dynamic)");
         first = error_type();
         second = error_type();
         break;

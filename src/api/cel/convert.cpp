@@ -264,8 +264,8 @@ std::string format_timestamp(const Value& value) {
 }
 
 std::string format_seconds(int64_t nanos) {
-  const double seconds = static_cast<double>(nanos / 1'000'000'000) +
-                         static_cast<double>(nanos % 1'000'000'000) / 1e9;
+  const double seconds =
+      static_cast<double>(nanos / 1'000'000'000) + static_cast<double>(nanos % 1'000'000'000) / 1e9;
   return format_double_f(seconds) + "s";
 }
 
@@ -405,7 +405,11 @@ std::u32string runes_of(std::string_view text) {
   out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
-    size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+    size_t length = c < 0x80                ? 1
+                    : c >= 0xC2 && c < 0xE0 ? 2
+                    : c >= 0xE0 && c < 0xF0 ? 3
+                    : c >= 0xF0 && c < 0xF5 ? 4
+                                            : 0;
     char32_t rune = length == 1 ? c : length == 2 ? c & 0x1F : length == 3 ? c & 0x0F : c & 0x07;
     bool good = length > 0 && i + length <= text.size();
     for (size_t k = 1; good && k < length; ++k) {

@@ -1,5 +1,5 @@
-// The static cost of an expression: cel-go's estimator with Kubernetes' (library.CostEstimator), sizes from the
-// limits in the types of CRD rules.
+// The static cost of an expression: cel-go's estimator with Kubernetes' (library.CostEstimator), sizes from
+// the limits in the types of CRD rules.
 #include <cmath>
 #include <unordered_map>
 
@@ -484,12 +484,44 @@ std::optional<Estimate> Estimator::kubernetes_cost(std::string_view f, std::stri
                                                    const std::vector<Operand>& args) const {
   auto only = [](const Range& cost) { return Estimate{cost, std::nullopt}; };
   if (f == "check") return only(Range::of(350000));
-  if (one_of(f, {"serviceAccount", "path", "group", "resource", "subresource", "namespace", "name", "allowed",
-                 "reason", "error", "errored", "masked", "prefixLength", "family", "isUnspecified",
-                 "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast",
-                 "format.named", "sign", "asInteger", "isInteger", "asApproximateFloat", "isGreaterThan",
-                 "isLessThan", "compareTo", "add", "sub", "major", "minor", "patch", "getScheme",
-                 "getHostname", "getHost", "getPort", "getEscapedPath", "getQuery"})) {
+  if (one_of(f, {"serviceAccount",
+                 "path",
+                 "group",
+                 "resource",
+                 "subresource",
+                 "namespace",
+                 "name",
+                 "allowed",
+                 "reason",
+                 "error",
+                 "errored",
+                 "masked",
+                 "prefixLength",
+                 "family",
+                 "isUnspecified",
+                 "isLoopback",
+                 "isLinkLocalMulticast",
+                 "isLinkLocalUnicast",
+                 "isGlobalUnicast",
+                 "format.named",
+                 "sign",
+                 "asInteger",
+                 "isInteger",
+                 "asApproximateFloat",
+                 "isGreaterThan",
+                 "isLessThan",
+                 "compareTo",
+                 "add",
+                 "sub",
+                 "major",
+                 "minor",
+                 "patch",
+                 "getScheme",
+                 "getHostname",
+                 "getHost",
+                 "getPort",
+                 "getEscapedPath",
+                 "getQuery"})) {
     return only(Range::of(1));
   }
   if (one_of(f, {"isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"}) && target != nullptr) {

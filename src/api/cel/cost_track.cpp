@@ -1,4 +1,5 @@
-// What calls cost at run time: cel-go's cost tracker with the costs of Kubernetes' and the extension libraries.
+// What calls cost at run time: cel-go's cost tracker with the costs of Kubernetes' and the extension
+// libraries.
 #include <cmath>
 
 #include "api/cel/program.h"
@@ -96,12 +97,44 @@ bool one_of(std::string_view name, std::initializer_list<std::string_view> names
 
 /// Functions that cost one, whatever their arguments.
 bool is_plain(std::string_view f) {
-  return one_of(f, {"serviceAccount", "path", "group", "resource", "subresource", "namespace", "name", "allowed",
-                    "reason", "error", "errored", "masked", "prefixLength", "family", "isUnspecified",
-                    "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast",
-                    "format.named", "sign", "asInteger", "isInteger", "asApproximateFloat", "isGreaterThan",
-                    "isLessThan", "compareTo", "add", "sub", "major", "minor", "patch", "getScheme",
-                    "getHostname", "getHost", "getPort", "getEscapedPath", "getQuery"});
+  return one_of(f, {"serviceAccount",
+                    "path",
+                    "group",
+                    "resource",
+                    "subresource",
+                    "namespace",
+                    "name",
+                    "allowed",
+                    "reason",
+                    "error",
+                    "errored",
+                    "masked",
+                    "prefixLength",
+                    "family",
+                    "isUnspecified",
+                    "isLoopback",
+                    "isLinkLocalMulticast",
+                    "isLinkLocalUnicast",
+                    "isGlobalUnicast",
+                    "format.named",
+                    "sign",
+                    "asInteger",
+                    "isInteger",
+                    "asApproximateFloat",
+                    "isGreaterThan",
+                    "isLessThan",
+                    "compareTo",
+                    "add",
+                    "sub",
+                    "major",
+                    "minor",
+                    "patch",
+                    "getScheme",
+                    "getHostname",
+                    "getHost",
+                    "getPort",
+                    "getEscapedPath",
+                    "getQuery"});
 }
 
 /// library.CostEstimator.CallCost
@@ -117,8 +150,8 @@ std::optional<uint64_t> kubernetes_cost(std::string_view f, std::string_view ove
     return count > 0 ? traversal_cost(args[0]) : 0;
   }
   if (count == 0) return std::nullopt;
-  if (one_of(f, {"url", "lowerAscii", "upperAscii", "substring", "trim", "jsonpatch.escapeKey", "cidr", "isIP",
-                 "isCIDR", "quantity", "isQuantity", "semver", "isSemver"})) {
+  if (one_of(f, {"url", "lowerAscii", "upperAscii", "substring", "trim", "jsonpatch.escapeKey", "cidr",
+                 "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"})) {
     return traversal(args[0]);
   }
   if (one_of(f, {"replace", "split", "ip.isCanonical"})) return traversal(args[0], 2);

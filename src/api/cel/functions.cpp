@@ -41,9 +41,7 @@ Value type_of(const Value* args, size_t) {
   return ValueAccess::type(std::move(type));
 }
 
-bool adds(const Value& v) {
-  return (is_comparable(v) && v.kind() != Kind::kBool) || v.kind() == Kind::kList;
-}
+bool adds(const Value& v) { return (is_comparable(v) && v.kind() != Kind::kBool) || v.kind() == Kind::kList; }
 bool calculates(const Value& v) {
   return v.kind() == Kind::kInt || v.kind() == Kind::kUint || v.kind() == Kind::kDouble;
 }
@@ -153,9 +151,9 @@ FunctionTable::FunctionTable() {
     function.any = code.at(sorting);
     function.accepts = is_list;
   }
-  for (const auto& [name, overload] : {std::pair("contains", "contains_string"),
-                                       std::pair("startsWith", "starts_with_string"),
-                                       std::pair("endsWith", "ends_with_string")}) {
+  for (const auto& [name, overload] :
+       {std::pair("contains", "contains_string"), std::pair("startsWith", "starts_with_string"),
+        std::pair("endsWith", "ends_with_string")}) {
     functions_[name].any = code.at(overload);
   }
   Function& matches = functions_["matches"];

@@ -36,7 +36,8 @@ const QuantityRep& quantity_of(const Value& v) { return *static_cast<const Quant
 int scale_of(std::string_view text) {
   const size_t dot = text.find('.');
   size_t suffix = 0;
-  while (suffix < text.size() && std::string_view("+-.0123456789").find(text[suffix]) != std::string_view::npos) {
+  while (suffix < text.size() &&
+         std::string_view("+-.0123456789").find(text[suffix]) != std::string_view::npos) {
     ++suffix;
   }
   int scale = dot == std::string_view::npos ? 0 : -static_cast<int>(suffix - dot - 1);
@@ -419,12 +420,13 @@ struct Format {
 
 constexpr Format kFormats[] = {
     {"dns1123Label", "DNS1123Label", [](std::string_view s) { return check_name_is_label(s, false); }, 30},
-    {"dns1123Subdomain", "DNS1123Subdomain", [](std::string_view s) { return check_name_is_subdomain(s, false); },
-     60},
-    {"dns1035Label", "DNS1035Label", [](std::string_view s) { return check_name_is_dns1035_label(s, false); }, 30},
-    {"qualifiedName", "QualifiedName", check_qualified_name, 60},
-    {"dns1123LabelPrefix", "DNS1123LabelPrefix", [](std::string_view s) { return check_name_is_label(s, true); },
+    {"dns1123Subdomain", "DNS1123Subdomain",
+     [](std::string_view s) { return check_name_is_subdomain(s, false); }, 60},
+    {"dns1035Label", "DNS1035Label", [](std::string_view s) { return check_name_is_dns1035_label(s, false); },
      30},
+    {"qualifiedName", "QualifiedName", check_qualified_name, 60},
+    {"dns1123LabelPrefix", "DNS1123LabelPrefix",
+     [](std::string_view s) { return check_name_is_label(s, true); }, 30},
     {"dns1123SubdomainPrefix", "DNS1123SubdomainPrefix",
      [](std::string_view s) { return check_name_is_subdomain(s, true); }, 60},
     {"dns1035LabelPrefix", "DNS1035LabelPrefix",

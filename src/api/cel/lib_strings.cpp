@@ -70,7 +70,8 @@ Value upper(const Value* a, size_t) { return change_case(a[0], 'a', 'z', -32); }
 /// Length in bytes of the character at a place.
 size_t rune_length(const std::string& text, size_t at) {
   size_t length = 1;
-  while (at + length < text.size() && (static_cast<unsigned char>(text[at + length]) & 0xC0) == 0x80) ++length;
+  while (at + length < text.size() && (static_cast<unsigned char>(text[at + length]) & 0xC0) == 0x80)
+    ++length;
   return length;
 }
 

@@ -19,9 +19,8 @@ constexpr Mask bits(Tokens... t) {
 
 constexpr Mask kLiteralStart = bits(Token::kMinus, Token::kTrue, Token::kFalse, Token::kNull, Token::kFloat,
                                     Token::kInt, Token::kUint, Token::kString, Token::kBytes);
-constexpr Mask kUnaryStart =
-    kLiteralStart | bits(Token::kLeftBracket, Token::kLeftBrace, Token::kLeftParen, Token::kDot, Token::kNot,
-                         Token::kIdent);
+constexpr Mask kUnaryStart = kLiteralStart | bits(Token::kLeftBracket, Token::kLeftBrace, Token::kLeftParen,
+                                                  Token::kDot, Token::kNot, Token::kIdent);
 constexpr Mask kRelationOps = bits(Token::kEquals, Token::kNotEquals, Token::kIn, Token::kLess,
                                    Token::kLessEquals, Token::kGreaterEquals, Token::kGreater);
 constexpr Mask kProductOps = bits(Token::kStar, Token::kSlash, Token::kPercent);
@@ -36,16 +35,14 @@ constexpr size_t kMaxSyntaxErrors = 100;
 
 bool reserved(std::string_view name) {
   for (std::string_view word :
-       {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let",
-        "loop", "package", "namespace", "null", "return", "true", "var", "void", "while"}) {
+       {"as",  "break", "const",   "continue",  "else", "false",  "for",  "function", "if",   "import", "in",
+        "let", "loop",  "package", "namespace", "null", "return", "true", "var",      "void", "while"}) {
     if (name == word) return true;
   }
   return false;
 }
 
-std::string operator_name(const Lexeme& op) {
-  return op.token == Token::kIn ? "@in" : "_" + op.text + "_";
-}
+std::string operator_name(const Lexeme& op) { return op.token == Token::kIn ? "@in" : "_" + op.text + "_"; }
 
 std::string expected_text(Mask expected) {
   std::string out;
@@ -108,9 +105,7 @@ class Parser {
   }
 
  private:
-  const Lexeme& look(size_t ahead = 0) const {
-    return tokens_[std::min(at_ + ahead, tokens_.size() - 1)];
-  }
+  const Lexeme& look(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
   Token token(size_t ahead = 0) const { return look(ahead).token; }
   bool is(Mask set) const { return (set >> static_cast<unsigned>(token()) & 1) != 0; }
   void advance() {
@@ -147,10 +142,11 @@ class Parser {
     while (!is(set) && token() != Token::kEof) ++at_;
   }
 
-  Expr* fail(const std::string& message) {
+  /// `offset`: where the broken expression starts.
+  Expr* fail(const std::string& message, int32_t offset = -1) {
     report(message);
     recover();
-    return ast_.add(ast_.new_id(-1), ExprKind::kUnspecified);
+    return ast_.add(ast_.new_id(offset), ExprKind::kUnspecified);
   }
 
   /// Before a choice: true if it can be made, perhaps after leaving one token out.
@@ -191,10 +187,10 @@ class Parser {
     return false;
   }
 
-  /// What may come after an operand here.
+  /// What may come after the bracket that closes the innermost rule.
   Mask after_operand() const {
     Mask set = kOperators | bits(Token::kDot, Token::kLeftBracket);
-    for (Mask m : follow_) set |= m;
+    for (size_t i = 0; i + 1 < follow_.size(); ++i) set |= follow_[i];
     return set;
   }
 
@@ -202,11 +198,11 @@ class Parser {
 
   Expr* deeper(Expr* e, std::initializer_list<Expr*> below) {
     for (const Expr* b : below) e->depth = std::max(e->depth, b->depth + 1);
-    if (e->depth >= kMaxDepth) too_deep();
+    if (e->depth >= kMaxDepth) too_deep("max recursion depth exceeded");
     return e;
   }
-  void too_deep() {
-    if (!stopped_) ast_.report_at(-1, "expression recursion limit exceeded: 250");
+  void too_deep(const char* message) {
+    if (!stopped_) ast_.report_at(-1, message);
     stopped_ = true;
     at_ = tokens_.size() - 1;
   }
@@ -239,7 +235,7 @@ class Parser {
   };
 
   Expr* expr() {
-    if (++nesting_ > kMaxDepth) too_deep();
+    if (++nesting_ > kMaxDepth) too_deep("expression recursion limit exceeded: 250");
     Expr* result = conditional();
     --nesting_;
     return result;
@@ -256,7 +252,7 @@ class Parser {
       yes = logical(Token::kOr);
     }
     const int64_t id = ast_.new_id(offset);
-    if (!match(Token::kColon)) return ast_.add(id, ExprKind::kUnspecified);
+    if (!match(Token::kColon, kUnaryStart)) return ast_.add(id, ExprKind::kUnspecified);
     Expr* no = expr();
     return deeper(call(id, "_?_:_", {condition, yes, no}), {condition, yes, no});
   }
@@ -287,7 +283,9 @@ class Parser {
     return e;
   }
 
-  Expr* relation() { return chain(kRelationOps, [this] { return sum(); }); }
+  Expr* relation() {
+    return chain(kRelationOps, [this] { return sum(); });
+  }
   Expr* sum() {
     return chain(kSumOps, [this] { return chain(kProductOps, [this] { return unary(); }); });
   }
@@ -305,7 +303,8 @@ class Parser {
   }
 
   bool signed_number(size_t ahead = 0) const {
-    return token(ahead) == Token::kMinus && (token(ahead + 1) == Token::kInt || token(ahead + 1) == Token::kFloat);
+    return token(ahead) == Token::kMinus &&
+           (token(ahead + 1) == Token::kInt || token(ahead + 1) == Token::kFloat);
   }
 
   Expr* unary() {
@@ -317,7 +316,9 @@ class Parser {
     while (token() == op) {
       if (op == Token::kMinus && token(1) == Token::kEof) {
         ++at_;
-        return fail("no viable alternative at input '-'");
+        report("no viable alternative at input '-'");
+        recovering_ = false;
+        return fail(mismatch(kUnaryStart));
       }
       advance();
       ++count;
@@ -355,13 +356,21 @@ class Parser {
     const size_t name_at = optional ? 2 : 1;
     const Token next = token(name_at);
     if (next != Token::kIdent && next != Token::kEscapedIdent) {
+      const int32_t start = ast_.offset(operand->id);
       ++at_;
-      std::string text = optional ? ".?" : ".";
+      if (optional) {
+        ++at_;
+        report(mismatch(bits(Token::kIdent, Token::kEscapedIdent)));
+        bad(look().offset, "unsupported ident kind");
+        recover();
+        return ast_.add(ast_.new_id(start), ExprKind::kUnspecified);
+      }
+      std::string text = ".";
       if (next != Token::kEof) text += look(name_at - 1).text;
       if (next == Token::kTrue || next == Token::kFalse || next == Token::kNull) {
-        return fail("mismatched input '" + look(name_at - 1).text + "' expecting IDENTIFIER");
+        return fail("mismatched input '" + look(name_at - 1).text + "' expecting IDENTIFIER", start);
       }
-      return fail("no viable alternative at input '" + text + "'");
+      return fail("no viable alternative at input '" + text + "'", start);
     }
     advance();
     if (optional) advance();
@@ -492,7 +501,7 @@ class Parser {
         entry.key = expr();
       }
       entry.id = ast_.new_id(look().offset);
-      if (!match(Token::kColon)) return e;
+      if (!match(Token::kColon, kUnaryStart)) return e;
       entry.value = expr();
       deeper(e, {entry.key, entry.value});
       e->entries.push_back(std::move(entry));
@@ -562,7 +571,7 @@ class Parser {
       if (field.token == Token::kEscapedIdent) bad(field.offset, "unsupported syntax: '`'");
       entry.field = field.text;
       entry.id = ast_.new_id(look().offset);
-      if (!match(Token::kColon)) return e;
+      if (!match(Token::kColon, kUnaryStart)) return e;
       entry.value = expr();
       deeper(e, {entry.value});
       e->entries.push_back(std::move(entry));
@@ -667,8 +676,8 @@ class Parser {
 void parse(Ast& ast) {
   const size_t size = ast.source.runes().size();
   if (size > kMaxCodePoints) {
-    ast.report_at(-1, "expression code point size exceeds limit: size: " + std::to_string(size) +
-                          ", limit 100000");
+    ast.report_at(
+        -1, "expression code point size exceeds limit: size: " + std::to_string(size) + ", limit 100000");
     return;
   }
   Parser(ast).run();

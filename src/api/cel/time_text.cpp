@@ -239,13 +239,13 @@ std::optional<int64_t> parse_go_duration(std::string_view text) {
       ++length;
     }
     const std::string_view unit = in.rest().substr(0, length);
-    const uint64_t factor = unit == "ns"                                      ? 1
+    const uint64_t factor = unit == "ns"                                   ? 1
                             : unit == "us" || unit == "µs" || unit == "μs" ? 1'000
-                            : unit == "ms"                                    ? 1'000'000
-                            : unit == "s"                                     ? 1'000'000'000
-                            : unit == "m"                                     ? 60'000'000'000
-                            : unit == "h"                                     ? 3'600'000'000'000
-                                                                              : 0;
+                            : unit == "ms"                                 ? 1'000'000
+                            : unit == "s"                                  ? 1'000'000'000
+                            : unit == "m"                                  ? 60'000'000'000
+                            : unit == "h"                                  ? 3'600'000'000'000
+                                                                           : 0;
     if (factor == 0 || whole > kLimit / factor) return std::nullopt;
     uint64_t value = whole * factor;
     if (!part.empty()) {

@@ -1,5 +1,6 @@
 // What a Type is made of. Types are immutable and compared by structure; the parts that come from a schema
-// (fields, limits) do not count in comparisons, as in Kubernetes, where they are looked up by the type's name.
+// (fields, limits) do not count in comparisons, as in Kubernetes, where they are looked up by the type's
+// name.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
-// What a Value is made of, and the operations of CEL's standard library on values: size, equality, order, look
-// up, iteration, conversion, text. Operations that fail return an error value with cel-go's message.
+// What a Value is made of, and the operations of CEL's standard library on values: size, equality, order,
+// look up, iteration, conversion, text. Operations that fail return an error value with cel-go's message.
 #pragma once
 
 #include <map>
@@ -153,7 +153,8 @@ Value convert(const Value& value, const TypeNode& to);
 
 /// How Go's %v prints a value in messages.
 std::string plain_text(const Value& value);
-/// Shortest text of a double that reads back the same, with an exponent below 10^-4 and from 10^6 on: Go's %g.
+/// Shortest text of a double that reads back the same, with an exponent below 10^-4 and from 10^6 on: Go's
+/// %g.
 std::string format_double_g(double value);
 /// Without exponent.
 std::string format_double_f(double value);

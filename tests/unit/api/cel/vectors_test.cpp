@@ -1,5 +1,5 @@
-// What Kubernetes' own CEL environment says to the expressions in cases/ (tools/celvectors wrote it down) is what
-// ours says: compile errors, types, values, run-time errors, costs and estimates.
+// What Kubernetes' own CEL environment says to the expressions in cases/ (tools/celvectors wrote it down) is
+// what ours says: compile errors, types, values, run-time errors, costs and estimates.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -20,10 +20,10 @@ constexpr const char* kFolder = "tests/unit/api/cel/";
 
 struct FakeAuthorizer final : Authorizer {
   Decision authorize(const Query& q) const override {
-    const std::string user = q.service_account_name.empty()
-                                 ? "alice"
-                                 : "system:serviceaccount:" + q.service_account_namespace + ":" +
-                                       q.service_account_name;
+    const std::string user =
+        q.service_account_name.empty()
+            ? "alice"
+            : "system:serviceaccount:" + q.service_account_namespace + ":" + q.service_account_name;
     Decision out;
     out.reason = "user=" + user + " verb=" + q.verb + " path=" + q.path + " group=" + q.group +
                  " version=" + q.version + " resource=" + q.resource + " subresource=" + q.subresource +
