@@ -32,6 +32,7 @@
 #include "server/controllers/loop.h"
 #include "server/join.h"
 #include "server/lookup.h"
+#include "server/registry/custom_resources.h"
 #include "server/registry/local_client.h"
 #include "server/registry/registry.h"
 #include "server/registry/service_allocator.h"
@@ -74,6 +75,7 @@ class ServerImpl final : public Server {
 
   ~ServerImpl() override {
     if (api_) api_->set_ready(false);
+    if (customs_) customs_->stop();
     events_.reset();
     gc_.reset();
     // Clients still write: what the informers' handlers reach into ends after the last of them has run.
@@ -207,7 +209,10 @@ class ServerImpl final : public Server {
     add_default_plugins(admission_, std::move(parts));
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
-    return {};
+    CustomResourcesOptions customs;
+    customs.user = component("system:apiserver");
+    customs_ = std::make_unique<CustomResources>(*registry_, timers_, std::move(customs));
+    return customs_->start().with_context("custom resources");
   }
 
   PkiOptions pki_options() const {
@@ -324,6 +329,7 @@ class ServerImpl final : public Server {
     };
     o.timers = &timers_;
     o.metrics = &metrics_;
+    o.settle = [this] { customs_->settle(); };
     o.kubelet = [this] {
       std::lock_guard lock(kubelet_mutex_);
       return kubelet_access_;
@@ -383,13 +389,14 @@ class ServerImpl final : public Server {
       o.sign_secret_token = [this](const api::Object& account, std::string_view secret) {
         return issuer_->secret_token(account, secret);
       };
-      std::vector<client::ResourceRef> every;
-      const auto rows = table_->all();
-      for (const auto& r : *rows) {
-        if (!r->stored || !r->storage_version || !r->has_verb("delete")) continue;
-        every.push_back({r->group, r->version, r->plural});
-        if (r->namespaced) o.namespaced.push_back(every.back());
-      }
+      o.namespaced = [this] {
+        std::vector<client::ResourceRef> kinds;
+        for (const auto& r : *table_->all()) {
+          if (r->stored && r->storage_version && r->namespaced && r->has_verb("delete"))
+            kinds.push_back({r->group, r->version, r->plural});
+        }
+        return kinds;
+      };
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       all_controllers(o, clock_));
       gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
@@ -407,7 +414,18 @@ class ServerImpl final : public Server {
       return Status(Code::kInternal, "informers did not fill up in time");
     synced_ = true;
     if (controllers_) controllers_->start();
-    if (gc_) ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
+    if (gc_) {
+      ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
+      const auto ref = [](const api::Resource& row) {
+        return client::ResourceRef{row.group, row.version, row.plural};
+      };
+      customs_->set_listeners(
+          [this, ref](const api::Resource& row) {
+            if (Status s = gc_->follow(ref(row)); !s.ok())
+              base::log_warning("gc", "a kind cannot be followed", {{"kind", row.kind}, {"error", s.message()}});
+          },
+          [this, ref](const api::Resource& row) { gc_->unfollow(ref(row)); });
+    }
     if (scheduler_) scheduler_->start();
     if (events_) events_->start();
     return {};
@@ -443,6 +461,7 @@ class ServerImpl final : public Server {
   AdmissionChain admission_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<CacheLookup> lookup_;
+  std::unique_ptr<CustomResources> customs_;
   std::unique_ptr<ServiceAllocator> services_;
   std::string dns_ip_;
   ClusterPki pki_;

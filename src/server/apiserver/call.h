@@ -45,10 +45,17 @@ struct DecodedBody {
 base::Result<DecodedBody> decode_body(const http::Request& request, FieldValidation validation,
                                       const api::Schema& schema, const api::Type* type, std::string_view kind,
                                       std::string_view api_version, std::vector<std::string>& warnings);
+/// The same for an object of this row, which may be a custom resource's.
+base::Result<DecodedBody> decode_body(const http::Request& request, FieldValidation validation,
+                                      const api::Schema& schema, const api::Resource& row,
+                                      std::vector<std::string>& warnings);
 
 /// Makes a tree an object of its type, which may be null: then anything is right. What strict decoding finds,
 /// or the bare text of why not.
 base::Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Type* type,
+                                                   Json& tree);
+/// Makes a tree an object of the row.
+base::Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Resource& row,
                                                    Json& tree);
 /// Why an object of another kind or version is none of `kind` in `group`.
 std::string other_kind(const api::Schema& schema, Json tree, std::string_view group, std::string_view kind);

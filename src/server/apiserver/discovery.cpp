@@ -1,6 +1,7 @@
 // Discovery documents (APIVersions, APIGroupList, APIGroup, APIResourceList, APIGroupDiscoveryList).
 #include <algorithm>
 
+#include "api/resources/custom_resource.h"
 #include "base/json.h"
 #include "pki/pki.h"
 #include "server/apiserver/documents.h"
@@ -16,10 +17,29 @@ struct GroupVersions {
   std::vector<std::string> versions;  // preferred first
 };
 
-/// v2 before v1, GA before beta before alpha.
-int version_rank(const std::string& v) {
-  int stability = v.find("alpha") != std::string::npos ? 0 : v.find("beta") != std::string::npos ? 1 : 2;
-  return stability * 1000 + std::atoi(v.c_str() + 1);
+bool is_served(const api::Resource& r, std::string_view group, std::string_view version) {
+  return r.served && r.group == group && r.version == version;
+}
+
+/// What clients may do; while a definition is on its way out, its objects only go.
+std::vector<std::string> verbs_of(const api::Resource& r) {
+  if (!r.custom || !r.custom->terminating) return r.verbs;
+  return {"delete", "deletecollection", "get", "list", "watch"};
+}
+
+/// Of a custom resource: the first eight bytes of the SHA-256 of what it is stored as.
+std::string storage_hash(const Rows& rows, const api::Resource& r) {
+  if (!r.custom) return r.storage_hash;
+  for (const auto& row : rows) {
+    if (row->group != r.group || row->plural != r.plural || !row->storage_version) continue;
+    const std::string hex = pki::sha256_hex(base::cat(row->group, "/", row->version, "/", row->kind));
+    std::string bytes;
+    constexpr size_t kDigits = 16;
+    for (size_t i = 0; i < kDigits; i += 2)
+      bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+    return pki::base64_encode(bytes);
+  }
+  return {};
 }
 
 /// Groups in the order clients list them: the built-in ones by their priority, then those of custom resources
@@ -32,13 +52,13 @@ std::vector<GroupVersions> groups_of(const api::ResourceTable& table, const Rows
   };
   for (const auto& known : table.group_versions()) {
     const bool served = std::any_of(rows.begin(), rows.end(), [&](const auto& r) {
-      return r->group == known.group && r->version == known.version;
+      return is_served(*r, known.group, known.version);
     });
     if (served && !known.group.empty()) group_of(known.group)->versions.push_back(known.version);
   }
   const auto builtin = static_cast<std::ptrdiff_t>(out.size());
   for (const auto& r : rows) {
-    if (r->group.empty()) continue;
+    if (r->group.empty() || !r->served) continue;
     auto& versions = group_of(r->group)->versions;
     if (std::find(versions.begin(), versions.end(), r->version) == versions.end())
       versions.push_back(r->version);
@@ -46,7 +66,7 @@ std::vector<GroupVersions> groups_of(const api::ResourceTable& table, const Rows
   std::sort(out.begin() + builtin, out.end(), [](const auto& a, const auto& b) { return a.group < b.group; });
   for (auto g = out.begin() + builtin; g != out.end(); ++g) {
     std::stable_sort(g->versions.begin(), g->versions.end(),
-                     [](const auto& a, const auto& b) { return version_rank(a) > version_rank(b); });
+                     [](const auto& a, const auto& b) { return api::version_before(a, b); });
   }
   return out;
 }
@@ -57,15 +77,15 @@ Json group_json(const GroupVersions& g) {
   return {{"name", g.group}, {"versions", versions}, {"preferredVersion", versions[0]}};
 }
 
-Json resource_json(const api::Resource& r) {
+Json resource_json(const Rows& rows, const api::Resource& r) {
   Json j = {{"name", r.plural},
             {"singularName", r.singular},
             {"namespaced", r.namespaced},
             {"kind", r.kind},
-            {"verbs", r.verbs}};
+            {"verbs", verbs_of(r)}};
   if (!r.short_names.empty()) j["shortNames"] = r.short_names;
   if (!r.categories.empty()) j["categories"] = r.categories;
-  if (!r.storage_hash.empty()) j["storageVersionHash"] = r.storage_hash;
+  if (std::string hash = storage_hash(rows, r); !hash.empty()) j["storageVersionHash"] = std::move(hash);
   return j;
 }
 
@@ -85,8 +105,8 @@ Json subresource_json(const api::Resource& r, const api::Subresource& s) {
 Json resource_list(const Rows& rows, const std::string& group, const std::string& version) {
   Json list = Json::array();
   for (const auto& r : rows) {
-    if (r->group != group || r->version != version) continue;
-    list.push_back(resource_json(*r));
+    if (!is_served(*r, group, version)) continue;
+    list.push_back(resource_json(rows, *r));
     for (const auto& s : r->subresources) list.push_back(subresource_json(*r, s));
   }
   if (list.empty()) return nullptr;
@@ -107,12 +127,12 @@ Json kind_json(const api::Resource& r, const std::string& group, const std::stri
 Json version_discovery(const Rows& rows, const std::string& group, const std::string& version) {
   Json resources = Json::array();
   for (const auto& r : rows) {
-    if (r->group != group || r->version != version) continue;
+    if (!is_served(*r, group, version)) continue;
     Json j = {{"resource", r->plural},
               {"responseKind", kind_json(*r, r->group, r->version, r->kind)},
               {"scope", r->namespaced ? "Namespaced" : "Cluster"},
               {"singularResource", r->singular},
-              {"verbs", r->verbs}};
+              {"verbs", verbs_of(*r)}};
     if (!r->short_names.empty()) j["shortNames"] = r->short_names;
     if (!r->categories.empty()) j["categories"] = r->categories;
     for (const auto& s : r->subresources) {
@@ -139,7 +159,7 @@ void ApiServer::DocumentCache::refresh() {
 
 bool serves_group(const api::ResourceTable& table, std::string_view group) {
   const auto rows = table.all();
-  return std::any_of(rows->begin(), rows->end(), [&](const auto& r) { return r->group == group; });
+  return std::any_of(rows->begin(), rows->end(), [&](const auto& r) { return r->served && r->group == group; });
 }
 
 DocumentPtr ApiServer::DocumentCache::keep(const std::string& key, std::string bytes) {
