@@ -176,7 +176,8 @@ bool fits(const TypeNode& type, const Value& value) {
   if (type.kind == TypeKind::kTypeParam || is_dyn_kind(type)) return true;
   if (type.name != value_type_name(value)) return false;
   if (type.kind == TypeKind::kList && *size_of(value) > 0) return fits(*type.params[0], list_item(value, 0));
-  if (type.kind == TypeKind::kMap) {
+  auto takes_any = [](const Type& t) { return t->kind == TypeKind::kTypeParam || is_dyn_kind(*t); };
+  if (type.kind == TypeKind::kMap && !(takes_any(type.params[0]) && takes_any(type.params[1]))) {
     const std::vector<Value> keys = map_keys(value);
     if (keys.empty()) return true;
     const std::optional<Value> first = map_find(value, keys[0]);

@@ -156,7 +156,7 @@ Value sort_by_keys(const Value* a, size_t) {
 }
 
 Value range(const Value* a, size_t) {
-  constexpr int64_t kMost = 10'000'000;  // costs more than any limit allows
+  constexpr int64_t kMost = kPerCallLimit;  // as many cost more than is allowed
   std::vector<Value> out;
   for (int64_t i = 0; i < std::min(A::integer(a[0]), kMost); ++i) out.push_back(Value::of(i));
   return Value::list(std::move(out));

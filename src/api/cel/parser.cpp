@@ -1,8 +1,5 @@
 // A recursive-descent parser. Its syntax errors are those of the ANTLR parser Kubernetes uses: which token is
 // unwanted, missing or unexpected, what had been expected, and where parsing goes on after it.
-#include <charconv>
-#include <cmath>
-
 #include "api/cel/lexer.h"
 
 namespace orch::api::cel {
@@ -53,45 +50,6 @@ std::string expected_text(Mask expected) {
     out += token_name(static_cast<Token>(t));
   }
   return count == 1 ? out : "{" + out + "}";
-}
-
-/// Escapes of a literal without its quotes; nothing and `error` set if one is bad.
-std::optional<std::string> unescape(std::string_view text, bool bytes, std::string& error) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {
-    if (text[i] != '\\') {
-      out += text[i++];
-      continue;
-    }
-    const char c = text[i + 1];
-    i += 2;
-    static constexpr std::string_view kNames = "abfnrtv\\'\"`?";
-    static constexpr std::string_view kValues = "\a\b\f\n\r\t\v\\'\"`?";
-    const size_t simple = kNames.find(c);
-    if (simple != std::string_view::npos) {
-      out += kValues[simple];
-      continue;
-    }
-    const bool octal = c >= '0' && c <= '3';
-    const size_t digits = octal ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 2;
-    if (bytes && (c == 'u' || c == 'U')) {
-      error = "unable to unescape string";
-      return std::nullopt;
-    }
-    uint32_t rune = 0;
-    std::from_chars(text.data() + i, text.data() + i + digits, rune, octal ? 8 : 16);
-    if (octal) rune += static_cast<uint32_t>(c - '0') * 64;
-    i += digits;
-    if (bytes) {
-      out += static_cast<char>(rune);
-    } else if (rune > 0x10FFFF || (rune >= 0xD800 && rune < 0xE000)) {
-      error = "invalid unicode code point";
-      return std::nullopt;
-    } else {
-      out += utf8_of(std::u32string(1, static_cast<char32_t>(rune)));
-    }
-  }
-  return out;
 }
 
 class Parser {
@@ -599,66 +557,12 @@ class Parser {
         return literal(offset, Value::of(false));
       case Token::kNull:
         return literal(offset, Value());
-      case Token::kInt:
-      case Token::kUint:
-      case Token::kFloat:
-        return number(offset, t, minus);
-      default:
-        return text(offset, t);
-    }
-  }
-
-  Expr* number(int32_t offset, const Lexeme& t, bool minus) {
-    std::string digits = t.text;
-    const bool hexadecimal = digits.starts_with("0x");
-    if (hexadecimal) digits.erase(0, 2);
-    const std::string sign = minus ? "-" : "";
-    const char* begin = nullptr;
-    if (t.token == Token::kFloat) {
-      digits = sign + digits;
-      if (digits.starts_with('.')) digits.insert(0, "0");
-      double value = 0;
-      const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      const bool tiny = result.ec == std::errc::result_out_of_range && digits.find("e-") != std::string::npos;
-      if (result.ec != std::errc() && !tiny) return bad(offset, "invalid double literal");
-      return literal(offset, Value::of(tiny ? 0.0 : value));
-    }
-    if (t.token == Token::kUint) digits.pop_back();
-    digits = sign + digits;
-    begin = digits.data();
-    const char* end = begin + digits.size();
-    if (t.token == Token::kUint) {
-      uint64_t value = 0;
-      const auto result = std::from_chars(begin, end, value, hexadecimal ? 16 : 10);
-      if (result.ec != std::errc()) return bad(offset, "invalid uint literal");
-      return literal(offset, Value::of(value));
-    }
-    int64_t value = 0;
-    const auto result = std::from_chars(begin, end, value, hexadecimal ? 16 : 10);
-    if (result.ec != std::errc()) return bad(offset, "invalid int literal");
-    return literal(offset, Value::of(value));
-  }
-
-  Expr* text(int32_t offset, const Lexeme& t) {
-    std::string_view body = t.text;
-    const bool bytes = t.token == Token::kBytes;
-    if (bytes) body.remove_prefix(1);
-    const bool raw = body[0] == 'r' || body[0] == 'R';
-    if (raw) body.remove_prefix(1);
-    const size_t quotes = body.size() >= 6 && body[1] == body[0] && body[2] == body[0] ? 3 : 1;
-    body = body.substr(quotes, body.size() - 2 * quotes);
-    std::string clean;
-    for (size_t i = 0; i < body.size(); ++i) {  // line ends are \n
-      if (body[i] != '\r') {
-        clean += body[i];
-      } else if (i + 1 >= body.size() || body[i + 1] != '\n') {
-        clean += '\n';
+      default: {
+        std::string error;
+        std::optional<Value> value = read_literal(t, minus, error);
+        return value ? literal(offset, std::move(*value)) : bad(offset, error);
       }
     }
-    std::string error;
-    std::optional<std::string> value = raw ? clean : unescape(clean, bytes, error);
-    if (!value) return bad(offset, error);
-    return literal(offset, bytes ? ValueAccess::bytes(std::move(*value)) : Value::of(std::move(*value)));
   }
 
   Ast& ast_;

@@ -210,6 +210,16 @@ Value CallNode::eval(EvalContext& context) const {
       return std::move(values[0]);
     }
   }
+  if (count == 3 && name == "cel.@mapInsert") {
+    if (MapRep* mine = A::unshared_map(values[0])) {
+      context.charge(call_cost(name, overload_id, values, count, Value()));
+      if (mine->index.contains(map_key(values[1]))) {
+        return Value::error("insert failed: key " + plain_text(values[1]) + " already exists");
+      }
+      map_set(*mine, std::move(values[1]), std::move(values[2]));
+      return std::move(values[0]);
+    }
+  }
   Value result = call(values, count);
   context.charge(call_cost(name, overload_id, values, count, result));
   return result;
