@@ -4,9 +4,14 @@ namespace orch::api::cel {
 
 namespace {
 
+/// Made with fields, be it none, and not just a name: the least such an object takes is "{}".
+bool has_fields(const TypeNode& type) {
+  return type.kind == TypeKind::kStruct && (!type.fields.empty() || type.min_size >= 2);
+}
+
 /// Object types within a type, by name.
 void collect(const Type& type, std::map<std::string, Type, std::less<>>& out) {
-  if (type->kind == TypeKind::kStruct && !type->fields.empty()) {
+  if (has_fields(*type)) {
     if (!out.emplace(type->name, type).second) return;
     for (const auto& [name, field] : type->fields) collect(field, out);
   }

@@ -79,18 +79,28 @@ Type namespace_type() {
 
 using Fields = std::vector<std::pair<std::string, Type>>;
 
-Environment policy_environment(bool params, bool authorizer, const Fields& variables) {
-  std::vector<Environment::Variable> out = {{"object", dyn_type()},
-                                            {"oldObject", dyn_type()},
+/// Which variables there are, and of what types where they are known.
+struct Declared {
+  bool params = false, authorizer = true;
+  Type object = dyn_type(), params_type = dyn_type();
+};
+
+Environment::Options policy_options(const Declared& declared, const Fields& variables) {
+  std::vector<Environment::Variable> out = {{"object", declared.object},
+                                            {"oldObject", declared.object},
                                             {"request", request_type()},
                                             {"namespaceObject", namespace_type()},
                                             {"variables", object_type("kubernetes.variables", variables)}};
-  if (params) out.push_back({"params", dyn_type()});
-  if (authorizer) {
+  if (declared.params) out.push_back({"params", declared.params_type});
+  if (declared.authorizer) {
     out.push_back({"authorizer", authorizer_type()});
     out.push_back({"authorizer.requestResource", resource_check_type()});
   }
-  return Environment({.variables = std::move(out)});
+  return {.variables = std::move(out)};
+}
+
+Environment policy_environment(const Declared& declared, const Fields& variables) {
+  return Environment(policy_options(declared, variables));
 }
 
 /// What an expression must give.
@@ -237,13 +247,13 @@ class Compiled final : public PolicyExpressions {
     each(spec, "variables", [&](const Json& item, size_t i) {
       Expression e = read(item, "variables", i, "expression");
       e.name = base::string_at(item, {"name"});
-      if (!e.empty()) prepare(e, policy_environment(params, true, fields), Wanted::kAny);
+      if (!e.empty()) prepare(e, policy_environment({.params = params}, fields), Wanted::kAny);
       fields.emplace_back(e.name, e.program ? e.program->output_type() : dyn_type());
       variables_.push_back(std::move(e));
     });
-    const Environment full = policy_environment(params, true, fields);
-    const Environment plain = policy_environment(params, true, {});
-    const Environment messages = policy_environment(params, false, fields);
+    const Environment full = policy_environment({.params = params}, fields);
+    const Environment plain = policy_environment({.params = params}, {});
+    const Environment messages = policy_environment({.params = params, .authorizer = false}, fields);
     each(spec, "matchConditions", [&](const Json& item, size_t i) {
       Expression e = read(item, "matchConditions", i, "expression");
       e.text = trimmed(e.text);
@@ -420,6 +430,60 @@ class Compiled final : public PolicyExpressions {
 
 std::shared_ptr<const PolicyExpressions> PolicyExpressions::compile(const Json& spec) {
   return std::make_shared<Compiled>(spec);
+}
+
+namespace {
+
+/// What an expression says when it is compiled for each kind; "" if nothing.
+std::string type_problems(const std::string& expression, const std::vector<PolicyKind>& kinds,
+                          const std::vector<std::unique_ptr<Environment>>& environments) {
+  std::string out;
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    Expression e;
+    e.text = expression;
+    prepare(e, *environments[i], Wanted::kAny);
+    if (e.error.empty()) continue;
+    const PolicyKind& k = kinds[i];
+    const std::string group_version = k.group.empty() ? k.version : k.group + "/" + k.version;
+    if (!out.empty()) out += '\n';
+    out += group_version + ", Kind=" + k.kind + ": " + (e.internal_error ? "type checking error: " : "") +
+           e.error + '\n';
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<ExpressionWarning> check_policy_types(const Json& spec, const std::vector<PolicyKind>& kinds,
+                                                  const Type& params) {
+  std::vector<std::unique_ptr<Environment>> environments;
+  for (const PolicyKind& kind : kinds) {
+    Declared declared;
+    declared.object = named(kind.type, kind.kind + "Type");
+    declared.params = params != nullptr;
+    if (params) declared.params_type = named(params, "paramsType");
+    Fields fields;
+    for (const Json& variable : base::array_at(spec, {"variables"})) {
+      Expression e;
+      e.text = base::string_at(variable, {"expression"});
+      prepare(e, policy_environment(declared, fields), Wanted::kAny);
+      fields.emplace_back(base::string_at(variable, {"name"}),
+                          e.program ? e.program->output_type() : dyn_type());
+    }
+    environments.push_back(std::make_unique<Environment>(policy_options(declared, fields)));
+  }
+  std::vector<ExpressionWarning> out;
+  size_t i = 0;
+  for (const Json& validation : base::array_at(spec, {"validations"})) {
+    const FieldPath path = FieldPath("spec").child("validations").index(i++);
+    for (const char* field : {"expression", "messageExpression"}) {
+      const std::string text(base::string_at(validation, {field}));
+      if (text.empty()) continue;
+      std::string problems = type_problems(text, kinds, environments);
+      if (!problems.empty()) out.push_back({path.child(field).text(), std::move(problems)});
+    }
+  }
+  return out;
 }
 
 }  // namespace orch::api::cel

@@ -67,4 +67,21 @@ class PolicyExpressions {
   virtual PolicyOutcome evaluate(const PolicySubject& subject) const = 0;
 };
 
+/// A kind that a policy's matchConstraints name, for type checking.
+struct PolicyKind {
+  std::string group, version, kind;
+  /// builtin_type() or openapi_type(), not yet named().
+  Type type;
+};
+
+/// An item of status.typeChecking.expressionWarnings.
+struct ExpressionWarning {
+  std::string field_ref, warning;
+};
+
+/// What is wrong with the validations of a policy's spec and their message expressions when `object` and
+/// `oldObject` are of these kinds, and `params` of that type (null: unknown): at run time they would fail.
+std::vector<ExpressionWarning> check_policy_types(const Json& spec, const std::vector<PolicyKind>& kinds,
+                                                  const Type& params);
+
 }  // namespace orch::api::cel

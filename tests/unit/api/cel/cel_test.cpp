@@ -71,7 +71,7 @@ TEST_CASE("values are trees again") {
     CHECK(result.ok());
     return result.value.to_json(out) ? out : Json("no JSON form");
   };
-  CHECK(json("{'a': [1, 2.5, 'x', null, true], 'b': {}}") ==
+  CHECK(json("dyn({'a': dyn([dyn(1), dyn(2.5), dyn('x'), dyn(null), dyn(true)]), 'b': dyn({})})") ==
         Json::parse(R"({"a":[1,2.5,"x",null,true],"b":{}})"));
   CHECK(json("Object{spec: Object.spec{replicas: 3}}") == Json::parse(R"({"spec":{"replicas":3}})"));
   CHECK(json("[JSONPatch{op: 'add', path: '/a', value: quantity('1Gi')}]") ==
