@@ -110,7 +110,7 @@ Verdict Filters::run(const NodeInfo& node, Reasons& reasons) {
 }
 
 Verdict Filters::check(const NodeInfo& node, const Nominated& nominated, Reasons& reasons) {
-  if (auto it = nominated.find(node.name); it != nominated.end()) {
+  if (auto it = nominated.empty() ? nominated.end() : nominated.find(node.name); it != nominated.end()) {
     std::optional<NodeInfo> with;
     Filters trial;
     for (const PodPtr& other : it->second) {

@@ -60,7 +60,7 @@ uint32_t own_events(const PodInfo& before, const PodInfo& after) {
 }
 
 uint32_t kind_event(Kind kind, bool gone) {
-  if (kind == Kind::kAttachment) return gone ? kAttachmentGone : 0;
+  if (kind == Kind::kAttachment) return gone ? uint32_t{kAttachmentGone} : 0U;
   if (gone) return 0;
   switch (kind) {
     case Kind::kClaim:

@@ -44,7 +44,9 @@ std::string class_of(const Json& tree) {
   return text_at(tree, {"spec", "storageClassName"});
 }
 
-Claim claim_from(const api::Object& object) {
+}  // namespace
+
+Claim read_claim(const api::Object& object) {
   const Json tree = object.tree();
   const Json& annotations = base::object_at(tree, {"metadata", "annotations"});
   Claim c;
@@ -69,7 +71,7 @@ Claim claim_from(const api::Object& object) {
   return c;
 }
 
-Volume volume_from(const api::Object& object) {
+Volume read_volume(const api::Object& object) {
   const Json tree = object.tree();
   const Json& spec = base::object_at(tree, {"spec"});
   Volume v;
@@ -110,7 +112,7 @@ Volume volume_from(const api::Object& object) {
   return v;
 }
 
-StorageClass class_from(const api::Object& object) {
+StorageClass read_storage_class(const api::Object& object) {
   const Json tree = object.tree();
   StorageClass c;
   c.name = object.name();
@@ -123,6 +125,8 @@ StorageClass class_from(const api::Object& object) {
   }
   return c;
 }
+
+namespace {
 
 CsiNode csi_node_from(const api::Object& object) {
   const Json tree = object.tree();
@@ -155,6 +159,33 @@ bool contains(const std::vector<std::string>& list, std::string_view value) {
 
 }  // namespace
 
+std::shared_ptr<const Volume> find_matching_volume(const Claim& claim,
+                                                   const std::vector<std::shared_ptr<const Volume>>& volumes,
+                                                   const NodeInfo* node, const std::set<std::string>& taken,
+                                                   bool only_own) {
+  std::shared_ptr<const Volume> smallest;
+  for (const auto& v : volumes) {
+    if (taken.count(v->name) != 0 || v->storage_class != claim.storage_class) continue;
+    const bool own = v->is_for(claim);
+    if (v->claimed && !own) continue;
+    if (v->capacity < claim.requested.value_or(0) || v->mode != claim.mode ||
+        v->attributes_class != claim.attributes_class || v->deleting)
+      continue;
+    const bool reachable = node == nullptr || v->reachable_from(*node);
+    if (own) return reachable ? v : nullptr;
+    if (only_own || v->phase != "Available" || !reachable) continue;
+    if (claim.selector) {
+      Json labels = Json::object();
+      for (const auto& [key, value] : v->labels) labels[key] = value;
+      if (!claim.selector->matches(labels)) continue;
+    }
+    const bool modes = std::all_of(claim.access_modes.begin(), claim.access_modes.end(),
+                                   [&](const std::string& m) { return contains(v->access_modes, m); });
+    if (modes && (smallest == nullptr || smallest->capacity > v->capacity)) smallest = v;
+  }
+  return smallest;
+}
+
 bool Claim::once_per_pod() const { return contains(access_modes, "ReadWriteOncePod"); }
 
 bool Volume::is_for(const Claim& claim) const {
@@ -180,9 +211,9 @@ bool CsiNode::has_migrated(std::string_view plugin) const { return contains(migr
 
 Storage::Storage(const Objects& objects)
     : objects_(objects),
-      claims_(claim_from),
-      volumes_(volume_from),
-      classes_(class_from),
+      claims_(read_claim),
+      volumes_(read_volume),
+      classes_(read_storage_class),
       csi_nodes_(csi_node_from),
       capacities_(capacity_from) {}
 

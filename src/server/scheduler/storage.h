@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -77,6 +78,18 @@ struct CsiCapacity {
   std::optional<int64_t> limit;  // of one volume
   std::optional<api::LabelSelector> topology;
 };
+
+Claim read_claim(const api::Object& object);
+Volume read_volume(const api::Object& object);
+StorageClass read_storage_class(const api::Object& object);
+
+/// The smallest volume that does for the claim, on the node if there is one; one that was made for it goes
+/// before any other. Those in `taken` do not count. Null: none does. Without a node and with `only_own`, those
+/// that wait for any claim do not count either: where the pod runs decides.
+std::shared_ptr<const Volume> find_matching_volume(const Claim& claim,
+                                                   const std::vector<std::shared_ptr<const Volume>>& volumes,
+                                                   const NodeInfo* node, const std::set<std::string>& taken,
+                                                   bool only_own);
 
 /// Not thread-safe.
 class Storage {

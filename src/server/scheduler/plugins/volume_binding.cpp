@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "server/scheduler/plugins/plugins.h"
 
@@ -16,37 +17,6 @@ using ClaimPtr = std::shared_ptr<const Claim>;
 using VolumePtr = std::shared_ptr<const Volume>;
 
 constexpr std::string_view kNoProvisioner = "kubernetes.io/no-provisioner";
-
-bool holds(const std::vector<std::string>& list, std::string_view value) {
-  return std::find(list.begin(), list.end(), value) != list.end();
-}
-
-/// The smallest volume that does for the claim on this node; one that was made for it before any other. Null:
-/// none does.
-VolumePtr match(const Claim& claim, const std::vector<VolumePtr>& volumes, const NodeInfo& node,
-                const std::set<std::string>& taken) {
-  VolumePtr smallest;
-  for (const VolumePtr& v : volumes) {
-    if (taken.count(v->name) != 0 || v->storage_class != claim.storage_class) continue;
-    const bool own = v->is_for(claim);
-    if (v->claimed && !own) continue;
-    if (v->capacity < claim.requested.value_or(0) || v->mode != claim.mode ||
-        v->attributes_class != claim.attributes_class || v->deleting)
-      continue;
-    const bool reachable = v->reachable_from(node);
-    if (own) return reachable ? v : nullptr;
-    if (v->phase != "Available" || !reachable) continue;
-    if (claim.selector) {
-      Json labels = Json::object();
-      for (const auto& [key, value] : v->labels) labels[key] = value;
-      if (!claim.selector->matches(labels)) continue;
-    }
-    const bool modes = std::all_of(claim.access_modes.begin(), claim.access_modes.end(),
-                                   [&](const std::string& m) { return holds(v->access_modes, m); });
-    if (modes && (smallest == nullptr || smallest->capacity > v->capacity)) smallest = v;
-  }
-  return smallest;
-}
 
 /// The claims of a pod, sorted by what is to be done for them.
 struct Claims {
@@ -84,7 +54,7 @@ class Filter final : public NodeFilter {
     });
     std::set<std::string> taken;
     for (const ClaimPtr& claim : to_match) {
-      if (const VolumePtr v = match(*claim, claims_.volumes, node, taken)) {
+      if (const VolumePtr v = find_matching_volume(*claim, claims_.volumes, &node, taken, false)) {
         taken.insert(v->name);
         out.matches.push_back({v->name, claim->ns, claim->name});
       } else {
