@@ -79,7 +79,8 @@ void read_affinity(const Json& spec, PodInfo& pod) {
       pod.required.push_back(read_node_term(term));
   }
   for (const auto& p : base::array_at(affinity, {"preferredDuringSchedulingIgnoredDuringExecution"})) {
-    pod.preferred.emplace_back(base::int_at(p, {"weight"}), read_node_term(base::object_at(p, {"preference"})));
+    pod.preferred.emplace_back(base::int_at(p, {"weight"}),
+                               read_node_term(base::object_at(p, {"preference"})));
   }
 }
 

@@ -41,7 +41,8 @@ void read_terms(const Json& tree, std::string_view ns, std::vector<PodTerm>& req
                 std::vector<WeightedPodTerm>& preferred) {
   for (const auto& t : base::array_at(tree, {kRequired})) required.push_back(read_term(t, ns));
   for (const auto& t : base::array_at(tree, {kPreferred})) {
-    preferred.emplace_back(base::int_at(t, {"weight"}), read_term(base::object_at(t, {"podAffinityTerm"}), ns));
+    preferred.emplace_back(base::int_at(t, {"weight"}),
+                           read_term(base::object_at(t, {"podAffinityTerm"}), ns));
   }
 }
 
@@ -57,10 +58,12 @@ struct InTreeDisk {
 constexpr InTreeDisk kInTree[] = {
     {"gcePersistentDisk", "pdName", PodVolume::Kind::kGcePd, "kubernetes.io/gce-pd", "pd.csi.storage.gke.io",
      "projects/UNSPECIFIED/zones/UNSPECIFIED/disks/"},
-    {"awsElasticBlockStore", "volumeID", PodVolume::Kind::kAwsEbs, "kubernetes.io/aws-ebs", "ebs.csi.aws.com", ""},
+    {"awsElasticBlockStore", "volumeID", PodVolume::Kind::kAwsEbs, "kubernetes.io/aws-ebs", "ebs.csi.aws.com",
+     ""},
     {"azureDisk", "diskURI", PodVolume::Kind::kInTree, "kubernetes.io/azure-disk", "disk.csi.azure.com", ""},
     {"cinder", "volumeID", PodVolume::Kind::kInTree, "kubernetes.io/cinder", "cinder.csi.openstack.org", ""},
-    {"azureFile", "shareName", PodVolume::Kind::kInTree, "kubernetes.io/azure-file", "file.csi.azure.com", ""},
+    {"azureFile", "shareName", PodVolume::Kind::kInTree, "kubernetes.io/azure-file", "file.csi.azure.com",
+     ""},
     {"vsphereVolume", "volumePath", PodVolume::Kind::kInTree, "kubernetes.io/vsphere-volume",
      "csi.vsphere.vmware.com", ""},
     {"portworxVolume", "volumeID", PodVolume::Kind::kInTree, "kubernetes.io/portworx-volume",

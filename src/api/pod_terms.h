@@ -1,5 +1,5 @@
-// What a pod's spec says about other pods and about volumes: affinity to pods, spreading over topology domains,
-// claims and disks. Read once from the object; plain values.
+// What a pod's spec says about other pods and about volumes: affinity to pods, spreading over topology
+// domains, claims and disks. Read once from the object; plain values.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ using WeightedPodTerm = std::pair<int64_t, PodTerm>;
 
 /// spec.affinity.podAffinity and podAntiAffinity.
 struct PodTerms {
-  std::vector<PodTerm> near, apart;               // required: affinity, anti-affinity
+  std::vector<PodTerm> near, apart;                // required: affinity, anti-affinity
   std::vector<WeightedPodTerm> prefers, dislikes;  // preferred: affinity, anti-affinity
   /// Equal for pods whose terms are the same.
   std::string key;

@@ -122,9 +122,10 @@ const char* mismatch(const Claim& claim, const Volume& v) {
   if (v.storage_class != claim.storage_class) return "storageClassName does not match";
   if (v.attributes_class != claim.attributes_class) return "VolumeAttributesClassName does not match";
   if (v.mode != claim.mode) return "incompatible volumeMode";
-  const bool modes = std::all_of(claim.access_modes.begin(), claim.access_modes.end(), [&](const std::string& m) {
-    return std::find(v.access_modes.begin(), v.access_modes.end(), m) != v.access_modes.end();
-  });
+  const bool modes =
+      std::all_of(claim.access_modes.begin(), claim.access_modes.end(), [&](const std::string& m) {
+        return std::find(v.access_modes.begin(), v.access_modes.end(), m) != v.access_modes.end();
+      });
   return modes ? "" : "incompatible accessMode";
 }
 
@@ -179,9 +180,10 @@ void ask_provisioner(ClaimSync& s, const StorageClass& cls) {
     return;
   }
   s.note("Normal", "ExternalProvisioning",
-         base::cat("Waiting for a volume to be created either by the external provisioner '", cls.provisioner,
-                   "' or manually by the system administrator. If volume creation is delayed, please verify that "
-                   "the provisioner is running and correctly registered."));
+         base::cat(
+             "Waiting for a volume to be created either by the external provisioner '", cls.provisioner,
+             "' or manually by the system administrator. If volume creation is delayed, please verify that "
+             "the provisioner is running and correctly registered."));
   s.wait();
 }
 

@@ -1,6 +1,6 @@
-// The persistent volume controller: brings claims and volumes together and keeps their phases. Volumes are made
-// and removed by provisioners (CSI drivers); for those that no provisioner made, what becomes of them after
-// their claim is up to their reclaim policy.
+// The persistent volume controller: brings claims and volumes together and keeps their phases. Volumes are
+// made and removed by provisioners (CSI drivers); for those that no provisioner made, what becomes of them
+// after their claim is up to their reclaim policy.
 #pragma once
 
 #include "server/controllers/controller.h"

@@ -14,7 +14,8 @@ using base::Status;
 
 class HttpExtender final : public Extender {
  public:
-  HttpExtender(ExtenderConfig config, ExtenderPost post) : config_(std::move(config)), post_(std::move(post)) {}
+  HttpExtender(ExtenderConfig config, ExtenderPost post)
+      : config_(std::move(config)), post_(std::move(post)) {}
 
   std::string_view name() const override { return config_.url; }
   bool ignorable() const override { return config_.ignorable; }
@@ -31,7 +32,8 @@ class HttpExtender final : public Extender {
       for (const auto& c : base::array_at(tree, {"spec", list})) {
         for (const char* amounts : {"requests", "limits"}) {
           const Json& of = base::object_at(c, {"resources", amounts});
-          if (std::any_of(managed.begin(), managed.end(), [&](const auto& name) { return of.contains(name); }))
+          if (std::any_of(managed.begin(), managed.end(),
+                          [&](const auto& name) { return of.contains(name); }))
             return true;
         }
       }
@@ -72,7 +74,8 @@ class HttpExtender final : public Extender {
     return error.empty() ? Status() : Status(Code::kInternal, std::string(error));
   }
 
-  Status preempt(const PodInfo& pod, const Snapshot& nodes, std::map<std::string, Victims>& victims) override {
+  Status preempt(const PodInfo& pod, const Snapshot& nodes,
+                 std::map<std::string, Victims>& victims) override {
     auto answer = ask(config_.preempt_verb, preemption_arguments(pod, victims));
     if (!answer.ok()) return answer.error();
     std::map<std::string, Victims> out;
@@ -140,10 +143,9 @@ class HttpExtender final : public Extender {
     if (config_.node_cache_capable && names != nullptr && names->is_array()) {
       for (const auto& name : *names) {
         if (name.is_string() && add(name.get_ref<const std::string&>())) continue;
-        return {Code::kInternal,
-                base::cat("extender \"", config_.url, "\" claims a filtered node \"",
-                          name.is_string() ? name.get<std::string>() : "",
-                          "\" which is not found in the input node list")};
+        return {Code::kInternal, base::cat("extender \"", config_.url, "\" claims a filtered node \"",
+                                           name.is_string() ? name.get<std::string>() : "",
+                                           "\" which is not found in the input node list")};
       }
     } else {
       for (const auto& node : base::array_at(answer, {"nodes", "items"}))

@@ -28,9 +28,10 @@ struct ExtenderConfig {
   std::string cert_file, key_file, ca_file, cert_data, key_data, ca_data;  // data: base64
 };
 
-/// Sends a request body to the verb of an extender and gives its answer's body; an error is worded for people.
-using ExtenderPost =
-    std::function<base::Result<std::string>(const ExtenderConfig& config, const std::string& verb, std::string body)>;
+/// Sends a request body to the verb of an extender and gives its answer's body; an error is worded for
+/// people.
+using ExtenderPost = std::function<base::Result<std::string>(const ExtenderConfig& config,
+                                                             const std::string& verb, std::string body)>;
 /// By libcurl. Blocks for the extender's timeout at most; thread-safe.
 ExtenderPost post_over_http();
 

@@ -29,7 +29,8 @@ size_t append(char* data, size_t size, size_t n, void* to) {
 
 /// Certificates and keys come in files, or as base64 in the configuration; the latter goes first.
 void set_tls(CURL* handle, const ExtenderConfig& c) {
-  auto set = [&](CURLoption blob_option, CURLoption file_option, const std::string& data, const std::string& file) {
+  auto set = [&](CURLoption blob_option, CURLoption file_option, const std::string& data,
+                 const std::string& file) {
     if (!data.empty()) {
       auto text = pki::base64_decode(data);
       if (!text.ok()) return;
@@ -49,7 +50,8 @@ void set_tls(CURL* handle, const ExtenderConfig& c) {
   }
 }
 
-base::Result<std::string> post(const ExtenderConfig& config, const std::string& verb, const std::string& body) {
+base::Result<std::string> post(const ExtenderConfig& config, const std::string& verb,
+                               const std::string& body) {
   std::string url = config.url;
   while (!url.empty() && url.back() == '/') url.pop_back();
   url += "/" + verb;
@@ -68,7 +70,8 @@ base::Result<std::string> post(const ExtenderConfig& config, const std::string& 
   curl_easy_setopt(h, CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(h, CURLOPT_POSTFIELDS, body.data());
   curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
-  curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, static_cast<long>(duration_cast<milliseconds>(config.timeout).count()));
+  curl_easy_setopt(h, CURLOPT_TIMEOUT_MS,
+                   static_cast<long>(duration_cast<milliseconds>(config.timeout).count()));
   curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, append);
   curl_easy_setopt(h, CURLOPT_WRITEDATA, &answer);
   curl_easy_setopt(h, CURLOPT_ERRORBUFFER, detail);
@@ -80,7 +83,8 @@ base::Result<std::string> post(const ExtenderConfig& config, const std::string& 
   long status = 0;
   curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
   if (status != 200) {
-    return Status(Code::kInternal, base::cat("failed ", verb, " with extender at URL ", url, ", code ", status));
+    return Status(Code::kInternal,
+                  base::cat("failed ", verb, " with extender at URL ", url, ", code ", status));
   }
   return answer;
 }

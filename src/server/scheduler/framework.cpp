@@ -76,9 +76,9 @@ Filters::Filters(const Profile& profile, const PodInfo& pod, const Cluster& clus
       rejectors_ |= uint64_t{1} << i;
       if (only_->empty()) {
         verdict_ = Verdict::kUnsuitable;
-        message_ = restricting_.size() == 1
-                       ? base::cat("node(s) didn't satisfy plugin ", restricting_[0])
-                       : base::cat("node(s) didn't satisfy plugin(s) [", joined(restricting_), "] simultaneously");
+        message_ = restricting_.size() == 1 ? base::cat("node(s) didn't satisfy plugin ", restricting_[0])
+                                            : base::cat("node(s) didn't satisfy plugin(s) [",
+                                                        joined(restricting_), "] simultaneously");
         return;
       }
     }
@@ -172,7 +172,8 @@ const NodeInfo* best_of(const Profile& profile, const Extenders& extenders, cons
   }
   for (const auto& extender : extenders) {
     // One that does not answer has no say.
-    if (extender->interested(pod) && extender->prioritizes()) (void)extender->prioritize(pod, feasible, total);
+    if (extender->interested(pod) && extender->prioritizes())
+      (void)extender->prioritize(pod, feasible, total);
   }
   // The rotating start makes equal nodes take turns.
   return feasible[static_cast<size_t>(std::max_element(total.begin(), total.end()) - total.begin())];
@@ -225,9 +226,8 @@ Outcome decide(const Profile& profile, const Extenders& extenders, const PodInfo
   if (filters.refused() != Verdict::kFits) {
     out.failed = filters.refused() == Verdict::kFailed;
     out.rejectors = filters.rejectors();
-    out.message = out.failed
-                      ? filters.message()
-                      : base::cat("0/", all.size(), " nodes are available: ", filters.message(), ".");
+    out.message = out.failed ? filters.message()
+                             : base::cat("0/", all.size(), " nodes are available: ", filters.message(), ".");
     return out;
   }
   Snapshot some;

@@ -141,7 +141,8 @@ class Extender {
   /// Leaves those that do in `nodes`.
   virtual base::Status filter(const PodInfo& pod, Snapshot& nodes, std::vector<Refused>& refused) = 0;
   /// Adds its scores, times their weight, to those of the nodes.
-  virtual base::Status prioritize(const PodInfo& pod, const Snapshot& nodes, std::vector<int64_t>& scores) = 0;
+  virtual base::Status prioritize(const PodInfo& pod, const Snapshot& nodes,
+                                  std::vector<int64_t>& scores) = 0;
   virtual base::Status bind(const PodInfo& pod, const std::string& node) = 0;
   struct Victims {
     std::vector<PodPtr> pods;
@@ -181,8 +182,8 @@ class Filters {
   /// A copy that pods can be added to and removed from.
   Filters clone() const;
 
-  Verdict refused() const { return verdict_; }                // before any node: not kFits
-  const std::string& message() const { return message_; }    // and why
+  Verdict refused() const { return verdict_; }             // before any node: not kFits
+  const std::string& message() const { return message_; }  // and why
   const std::optional<std::vector<std::string>>& only_nodes() const { return only_; }
   const std::vector<std::string>& restricting() const { return restricting_; }  // names of plugins
 

@@ -14,7 +14,8 @@ std::shared_ptr<const Json> read_selector(const api::Object& object) {
 bool selects(const Json& labels, const api::Object& pod) {
   for (const auto& [key, value] : labels.items()) {
     const std::string_view has = pod.label(key);
-    if (has.data() == nullptr || !value.is_string() || has != value.get_ref<const std::string&>()) return false;
+    if (has.data() == nullptr || !value.is_string() || has != value.get_ref<const std::string&>())
+      return false;
   }
   return !labels.empty();
 }

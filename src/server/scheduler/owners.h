@@ -14,8 +14,8 @@ namespace orch::server::scheduler {
 class Owners {
  public:
   explicit Owners(const Objects& objects);
-  /// What the services that select the pod, and the ReplicationController, ReplicaSet or StatefulSet that owns
-  /// it, select together; nothing when it belongs to none.
+  /// What the services that select the pod, and the ReplicationController, ReplicaSet or StatefulSet that
+  /// owns it, select together; nothing when it belongs to none.
   std::optional<api::LabelSelector> selector_of(const PodInfo& pod) const;
 
  private:

@@ -115,7 +115,8 @@ base::Status ask_extenders(const PreemptionInput& in, const std::vector<std::uni
     auto left = found;
     base::Status s = extender->preempt(in.pod, in.cluster.nodes, left);
     if (s.ok()) {
-      auto empty = std::find_if(left.begin(), left.end(), [](const auto& e) { return e.second.pods.empty(); });
+      auto empty =
+          std::find_if(left.begin(), left.end(), [](const auto& e) { return e.second.pods.empty(); });
       if (empty != left.end() && !extender->ignorable()) {
         s = base::Status(base::Code::kInternal,
                          base::cat("expected at least one victim pod on node \"", empty->first, "\""));

@@ -36,7 +36,8 @@ Scheduler::Rep::Rep(client::Client& client, client::InformerFactory& informers, 
       clock(clock),
       options(std::move(options)),
       recorder(client, clock),
-      scheduled(metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "scheduled"}})),
+      scheduled(
+          metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "scheduled"}})),
       unschedulable(
           metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "unschedulable"}})),
       errors(metrics.counter("scheduler_schedule_attempts_total", "Decisions.", {{"result", "error"}})),
@@ -145,8 +146,8 @@ void Scheduler::Rep::refused(const PodPtr& pod, const Profile& profile, Outcome 
     return;
   }
   if (profile.deallocates && outcome.filters.refused() != Verdict::kFits) {
-    // kube-scheduler's plugin for claims of devices, asked before preemption, looks for what it prepared; here
-    // nobody got that far, and "not found" is what it says.
+    // kube-scheduler's plugin for claims of devices, asked before preemption, looks for what it prepared;
+    // here nobody got that far, and "not found" is what it says.
     give_up(" not found", std::nullopt);
     return;
   }
@@ -158,8 +159,9 @@ void Scheduler::Rep::refused(const PodPtr& pod, const Profile& profile, Outcome 
   preemptions.add();
   const auto budgets =
       outcome.occupied.empty() ? std::vector<Budget>() : read_budgets(objects.list(Kind::kBudget, ""));
-  Preemption found = preempt({profile, *pod, cluster(), nominated, outcome.filters, outcome.occupied, budgets, start_at},
-                             options.extenders);
+  Preemption found =
+      preempt({profile, *pod, cluster(), nominated, outcome.filters, outcome.occupied, budgets, start_at},
+              options.extenders);
   if (found.node.empty()) {
     give_up(base::cat(claims, claims.empty() ? "" : ",", " preemption: ", found.message),
             found.keep_nomination ? std::nullopt : std::optional<std::string>(""));

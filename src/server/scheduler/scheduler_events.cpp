@@ -42,7 +42,8 @@ bool same_labels(const api::Object& a, const api::Object& b) {
 
 /// Whether `b` is less than `a` in anything.
 bool shrank(const Resources& a, const Resources& b) {
-  if (b.milli_cpu < a.milli_cpu || b.memory < a.memory || b.ephemeral_storage < a.ephemeral_storage) return true;
+  if (b.milli_cpu < a.milli_cpu || b.memory < a.memory || b.ephemeral_storage < a.ephemeral_storage)
+    return true;
   return std::any_of(a.scalars.begin(), a.scalars.end(), [&](const auto& entry) {
     auto it = b.scalars.find(entry.first);
     return (it == b.scalars.end() ? 0 : it->second) < entry.second;
@@ -94,7 +95,8 @@ std::optional<Waiting> Scheduler::Rep::judge(const Event& event, const PodInfo& 
     worth = worth || ((plugin.helped_by() & event.kinds) != 0 && plugin.helps(event, pod, cluster()));
   }
   if (!worth) return Waiting{};
-  // Whom all who refused the pod looked at nodes one by one, this node will tell: only there anything changed.
+  // Whom all who refused the pod looked at nodes one by one, this node will tell: only there anything
+  // changed.
   if (!local || event.node == nullptr || event.node->object == nullptr || (event.kinds & kOwnChange) != 0)
     return std::nullopt;
   Reasons ignored;
@@ -308,7 +310,8 @@ void Scheduler::Rep::take_unbound(const Change& change) {
   }
   if (!change.error.empty()) {
     errors.add();
-    writers.post([this, pod = change.pod, error = change.error] { report(pod, "SchedulerError", error, ""); });
+    writers.post(
+        [this, pod = change.pod, error = change.error] { report(pod, "SchedulerError", error, ""); });
   }
   auto held = node_of.find(uid);
   if (held == node_of.end()) return;

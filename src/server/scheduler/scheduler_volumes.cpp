@@ -30,8 +30,8 @@ void Scheduler::Rep::check_volumes(const std::string& uid) {
   auto look_at = [&](const std::string& name, bool provisioned) {
     const auto claim = storage.claim(wait.pod->ns, name);
     if (claim == nullptr) {
-      error = base::cat("failed to check binding: could not find v1.PersistentVolumeClaim \"", wait.pod->ns, "/",
-                        name, "\"");
+      error = base::cat("failed to check binding: could not find v1.PersistentVolumeClaim \"", wait.pod->ns,
+                        "/", name, "\"");
     } else if (provisioned && !claim->bound() && claim->selected_node != wait.node) {
       // The provisioner could not make one there and gives the choice back.
       error = base::cat("provisioning failed for PVC \"", name, "\"");

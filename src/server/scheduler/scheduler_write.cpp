@@ -70,26 +70,25 @@ Status Scheduler::Rep::give_volume(const VolumePlan::Match& match) {
   if (!volume.ok()) return volume.error();
   Json tree = (*volume)->tree();
   Json& ref = tree["spec"]["claimRef"];
-  const bool own = base::string_at(ref, {"name"}) == match.claim &&
-                   base::string_at(ref, {"namespace"}) == match.claim_ns &&
-                   (base::string_at(ref, {"uid"}).empty() || base::string_at(ref, {"uid"}) == (*claim)->uid());
+  const bool own =
+      base::string_at(ref, {"name"}) == match.claim &&
+      base::string_at(ref, {"namespace"}) == match.claim_ns &&
+      (base::string_at(ref, {"uid"}).empty() || base::string_at(ref, {"uid"}) == (*claim)->uid());
   if (ref.is_object() && !own) {
     return {Code::kConflict, base::cat("volume \"", match.volume, "\" is already bound to another claim")};
   }
   if (!own) tree["metadata"]["annotations"][kBoundByController] = "yes";
-  ref = {{"kind", "PersistentVolumeClaim"},
-         {"apiVersion", "v1"},
-         {"namespace", match.claim_ns},
-         {"name", match.claim},
-         {"uid", (*claim)->uid()},
-         {"resourceVersion", std::to_string((*claim)->revision())}};
+  ref = {{"kind", "PersistentVolumeClaim"}, {"apiVersion", "v1"},
+         {"namespace", match.claim_ns},     {"name", match.claim},
+         {"uid", (*claim)->uid()},          {"resourceVersion", std::to_string((*claim)->revision())}};
   return client.update(kVolumes, "", tree).status();
 }
 
 void Scheduler::Rep::write_volumes(const PodPtr& pod, const std::string& node, const VolumePlan& plan) {
   // Others see where it will be while its volumes are made.
   (void)client.patch(kPods, pod->ns, pod->name, client::PatchType::kStrategic,
-                     {{"metadata", {{"uid", pod->uid}}}, {"status", {{"nominatedNodeName", node}}}}, "status");
+                     {{"metadata", {{"uid", pod->uid}}}, {"status", {{"nominatedNodeName", node}}}},
+                     "status");
   Status status;
   for (const auto& match : plan.matches) {
     if (status.ok()) status = give_volume(match);
@@ -111,8 +110,9 @@ void Scheduler::Rep::write_volumes(const PodPtr& pod, const std::string& node, c
   push(std::move(change));
 }
 
-void Scheduler::Rep::evict_for(const PodPtr& pod, const Preemption& found, const std::vector<PodPtr>& displaced,
-                               const std::string& message, const Waiting& waiting) {
+void Scheduler::Rep::evict_for(const PodPtr& pod, const Preemption& found,
+                               const std::vector<PodPtr>& displaced, const std::string& message,
+                               const Waiting& waiting) {
   for (const PodPtr& other : displaced) {
     // Should this fail, its next report does it.
     (void)client.patch(kPods, other->ns, other->name, client::PatchType::kStrategic,

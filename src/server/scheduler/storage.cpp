@@ -30,7 +30,8 @@ std::optional<int64_t> amount_at(const Json& tree, std::initializer_list<std::st
   return api::Quantity::of(value).value();
 }
 
-std::optional<api::LabelSelector> selector_at(const Json& tree, std::initializer_list<std::string_view> path) {
+std::optional<api::LabelSelector> selector_at(const Json& tree,
+                                              std::initializer_list<std::string_view> path) {
   const Json* value = base::find_path(tree, path);
   if (value == nullptr || value->is_null()) return std::nullopt;
   auto read = api::LabelSelector::from_tree(*value);

@@ -46,8 +46,8 @@ struct Volume {
   bool has_affinity = false;
   std::vector<NodeTerm> affinity;  // or-ed
   std::vector<std::pair<std::string, std::string>> labels;
-  std::string driver, handle;          // of CSI
-  std::string plugin, plugin_driver;   // of a disk that a CSI driver took over
+  std::string driver, handle;         // of CSI
+  std::string plugin, plugin_driver;  // of a disk that a CSI driver took over
   std::string plugin_handle;
 
   bool is_for(const Claim& claim) const;
@@ -84,8 +84,8 @@ Volume read_volume(const api::Object& object);
 StorageClass read_storage_class(const api::Object& object);
 
 /// The smallest volume that does for the claim, on the node if there is one; one that was made for it goes
-/// before any other. Those in `taken` do not count. Null: none does. Without a node and with `only_own`, those
-/// that wait for any claim do not count either: where the pod runs decides.
+/// before any other. Those in `taken` do not count. Null: none does. Without a node and with `only_own`,
+/// those that wait for any claim do not count either: where the pod runs decides.
 std::shared_ptr<const Volume> find_matching_volume(const Claim& claim,
                                                    const std::vector<std::shared_ptr<const Volume>>& volumes,
                                                    const NodeInfo* node, const std::set<std::string>& taken,

@@ -20,8 +20,7 @@ class Scorer final : public NodeScorer {
     for (size_t i = 0; i < resources_.size(); ++i) {
       const Use u = use_of(resources_[i], requests_[i], node, true);
       if (u.capacity == 0) continue;
-      const double share =
-          std::fmin(1.0, static_cast<double>(u.requested) / static_cast<double>(u.capacity));
+      const double share = std::fmin(1.0, static_cast<double>(u.requested) / static_cast<double>(u.capacity));
       (n == 0 ? first : second) = share;
       sum += share;
       ++n;

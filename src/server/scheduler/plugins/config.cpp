@@ -40,10 +40,18 @@ struct PointName {
   const char* name;
   Point point;
 };
-constexpr PointName kPoints[] = {
-    {"preEnqueue", kPreEnqueue}, {"queueSort", kQueueSort}, {"preFilter", kPreFilter}, {"filter", kFilter},
-    {"postFilter", kPostFilter}, {"preScore", kPreScore},   {"score", kScore},         {"reserve", kReserve},
-    {"permit", kPermit},         {"preBind", kPreBind},     {"bind", kBind},           {"postBind", kPostBind}};
+constexpr PointName kPoints[] = {{"preEnqueue", kPreEnqueue},
+                                 {"queueSort", kQueueSort},
+                                 {"preFilter", kPreFilter},
+                                 {"filter", kFilter},
+                                 {"postFilter", kPostFilter},
+                                 {"preScore", kPreScore},
+                                 {"score", kScore},
+                                 {"reserve", kReserve},
+                                 {"permit", kPermit},
+                                 {"preBind", kPreBind},
+                                 {"bind", kBind},
+                                 {"postBind", kPostBind}};
 
 /// Kubernetes' plugins, in the order of the default profile, and where each of them takes part.
 struct Known {
@@ -75,7 +83,8 @@ constexpr Known kKnown[] = {
 };
 
 const Known* find_known(std::string_view name) {
-  auto it = std::find_if(std::begin(kKnown), std::end(kKnown), [&](const Known& k) { return k.name == name; });
+  auto it =
+      std::find_if(std::begin(kKnown), std::end(kKnown), [&](const Known& k) { return k.name == name; });
   return it == std::end(kKnown) ? nullptr : it;
 }
 
@@ -132,8 +141,8 @@ std::vector<Enabled> merged(const PluginSet& custom) {
   return out;
 }
 
-/// Names of the plugins that take part at one point: first those whose place the profile changed, then those of
-/// multiPoint, then what is enabled at this point alone.
+/// Names of the plugins that take part at one point: first those whose place the profile changed, then those
+/// of multiPoint, then what is enabled at this point alone.
 std::vector<std::string> expand(Point point, const PluginSet& own, const std::vector<Enabled>& multi) {
   std::vector<std::string> first, second, third;
   auto takes_part = [&](const std::string& name) {
@@ -142,7 +151,8 @@ std::vector<std::string> expand(Point point, const PluginSet& own, const std::ve
   };
   const bool all_off = own.disabled.count("*") != 0;
   for (const Enabled& e : own.enabled) {
-    const bool in_multi = std::any_of(multi.begin(), multi.end(), [&](const Enabled& m) { return m.name == e.name; });
+    const bool in_multi =
+        std::any_of(multi.begin(), multi.end(), [&](const Enabled& m) { return m.name == e.name; });
     const bool override_it = !all_off && in_multi && own.disabled.count(e.name) == 0;
     (override_it ? first : third).push_back(e.name);
   }
@@ -197,7 +207,8 @@ class Builder {
       if (!seen.insert(name).second) errors.duplicate(path.index(i), name);
       const Json& args = base::object_at(list[i], {"args"});
       const std::string kind = name + "Args";
-      if (base::string_at(args, {"kind"}, kind) != kind || base::string_at(args, {"apiVersion"}, kVersion) != kVersion) {
+      if (base::string_at(args, {"kind"}, kind) != kind ||
+          base::string_at(args, {"apiVersion"}, kVersion) != kVersion) {
         failures.push_back(base::cat("decoding .profiles[].pluginConfig[", i, "]: args for plugin ", name,
                                      " were not of type ", kind, ".kubescheduler.config.k8s.io"));
         continue;
@@ -209,8 +220,8 @@ class Builder {
 
   void add_plugins(const Json& plugins, const FieldPath& path, const PluginArgs& args, Profile& out) {
     strict.check(plugins, path,
-                 {"multiPoint", "preEnqueue", "queueSort", "preFilter", "filter", "postFilter", "preScore", "score",
-                  "reserve", "permit", "preBind", "bind", "postBind"});
+                 {"multiPoint", "preEnqueue", "queueSort", "preFilter", "filter", "postFilter", "preScore",
+                  "score", "reserve", "permit", "preBind", "bind", "postBind"});
     const std::vector<Enabled> multi = merged(read_set(plugins, "multiPoint", path, strict));
     std::map<Point, PluginSet> sets;
     std::map<Point, std::vector<std::string>> names;
@@ -235,7 +246,8 @@ class Builder {
 
   void check_exist(const std::vector<Enabled>& enabled) {
     for (const Enabled& e : enabled) {
-      if (find_known(e.name) == nullptr) failures.push_back(base::cat("plugin \"", e.name, "\" does not exist"));
+      if (find_known(e.name) == nullptr)
+        failures.push_back(base::cat("plugin \"", e.name, "\" does not exist"));
     }
   }
 
@@ -278,9 +290,10 @@ std::vector<ExtenderConfig> read_extenders(const Json& list, StrictReader& stric
     const Json& e = list[i];
     const FieldPath p = path.index(i);
     auto text = [&](const char* key) { return std::string(base::string_at(e, {key})); };
-    strict.check(e, p,
-                 {"urlPrefix", "filterVerb", "preemptVerb", "prioritizeVerb", "weight", "bindVerb", "enableHTTPS",
-                  "tlsConfig", "httpTimeout", "nodeCacheCapable", "managedResources", "ignorable"});
+    strict.check(
+        e, p,
+        {"urlPrefix", "filterVerb", "preemptVerb", "prioritizeVerb", "weight", "bindVerb", "enableHTTPS",
+         "tlsConfig", "httpTimeout", "nodeCacheCapable", "managedResources", "ignorable"});
     ExtenderConfig c;
     c.url = text("urlPrefix");
     c.filter_verb = text("filterVerb");
@@ -294,8 +307,9 @@ std::vector<ExtenderConfig> read_extenders(const Json& list, StrictReader& stric
     if (auto timeout = api::parse_duration(text("httpTimeout")); timeout.ok() && timeout->count() > 0)
       c.timeout = *timeout;
     const Json& tls = base::object_at(e, {"tlsConfig"});
-    strict.check(tls, p.child("tlsConfig"),
-                 {"insecure", "serverName", "certFile", "keyFile", "caFile", "certData", "keyData", "caData"});
+    strict.check(
+        tls, p.child("tlsConfig"),
+        {"insecure", "serverName", "certFile", "keyFile", "caFile", "certData", "keyData", "caData"});
     c.insecure = base::bool_at(tls, {"insecure"});
     c.cert_file = base::string_at(tls, {"certFile"});
     c.key_file = base::string_at(tls, {"keyFile"});
@@ -311,7 +325,8 @@ std::vector<ExtenderConfig> read_extenders(const Json& list, StrictReader& stric
       const FieldPath r = p.child("managedResources").index(j);
       strict.check(resources[j], r, {"name", "ignoredByScheduler"});
       const std::string name(base::string_at(resources[j], {"name"}));
-      for (const auto& problem : api::check_qualified_name(name)) errors.invalid(r.child("name"), name, problem);
+      for (const auto& problem : api::check_qualified_name(name))
+        errors.invalid(r.child("name"), name, problem);
       if (!managed.insert(name).second)
         errors.invalid(r.child("name"), name, "duplicate extender managed resource name");
       c.managed_resources.push_back(name);
@@ -364,15 +379,17 @@ base::Result<SchedulerConfig> read_config(std::string_view text) {
   auto parsed = api::parse_yaml(text);
   if (!parsed.ok()) return parsed.error();
   const Json& tree = *parsed;
-  const std::string_view version = base::string_at(tree, {"apiVersion"}), kind = base::string_at(tree, {"kind"});
+  const std::string_view version = base::string_at(tree, {"apiVersion"}),
+                         kind = base::string_at(tree, {"kind"});
   if (version != kVersion || kind != "KubeSchedulerConfiguration") {
     return bad(base::cat("no kind \"", kind, "\" is registered for version \"", version, "\" in scheme"));
   }
   Builder b;
-  b.strict.check(tree, FieldPath(),
-                 {"apiVersion", "kind", "parallelism", "leaderElection", "clientConnection", "enableProfiling",
-                  "enableContentionProfiling", "percentageOfNodesToScore", "podInitialBackoffSeconds",
-                  "podMaxBackoffSeconds", "profiles", "extenders", "delayCacheUntilActive"});
+  b.strict.check(
+      tree, FieldPath(),
+      {"apiVersion", "kind", "parallelism", "leaderElection", "clientConnection", "enableProfiling",
+       "enableContentionProfiling", "percentageOfNodesToScore", "podInitialBackoffSeconds",
+       "podMaxBackoffSeconds", "profiles", "extenders", "delayCacheUntilActive"});
   SchedulerConfig out;
   out.extenders = read_extenders(base::array_at(tree, {"extenders"}), b.strict, b.errors);
   if (const int64_t n = base::int_at(tree, {"parallelism"}, 16); n <= 0)
@@ -386,7 +403,8 @@ base::Result<SchedulerConfig> read_config(std::string_view text) {
     Profile p = b.profile(with_ignored(profiles[i], out.extenders), path.index(i), profiles.size() == 1);
     if (p.percentage_of_nodes == -1) p.percentage_of_nodes = percentage;
     if (auto [it, fresh] = seen.try_emplace(p.scheduler_name, i); !fresh)
-      b.errors.duplicate(path.index(i).child("schedulerName"), path.index(it->second).child("schedulerName").text());
+      b.errors.duplicate(path.index(i).child("schedulerName"),
+                         path.index(it->second).child("schedulerName").text());
     out.profiles.push_back(std::move(p));
   }
   b.check_percentage(percentage, FieldPath());

@@ -14,7 +14,9 @@ namespace {
 using api::FieldErrors;
 using api::FieldPath;
 
-std::string text_at(const Json& tree, std::string_view key) { return std::string(base::string_at(tree, {key})); }
+std::string text_at(const Json& tree, std::string_view key) {
+  return std::string(base::string_at(tree, {key}));
+}
 
 std::vector<std::string> texts_at(const Json& tree, std::string_view key) {
   std::vector<std::string> out;
@@ -76,7 +78,8 @@ void read_strategy(const Json& s, const FieldPath& path, FitArgs& out, StrictRea
   } else if (type == "RequestedToCapacityRatio") {
     out.strategy = FitArgs::Strategy::kRequestedToCapacityRatio;
   } else if (type != "LeastAllocated") {
-    errors.not_supported(path.child("type"), type, {"LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"});
+    errors.not_supported(path.child("type"), type,
+                         {"LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"});
   }
   auto resources = read_resources(base::array_at(s, {"resources"}), path.child("resources"), strict);
   if (!resources.empty()) out.resources = std::move(resources);
@@ -129,7 +132,8 @@ void read_balanced(const Json& args, const FieldPath& path, BalancedArgs& out, S
   }
 }
 
-void read_node_affinity(const Json& args, const FieldPath& path, NodeAffinityArgs& out, StrictReader& strict) {
+void read_node_affinity(const Json& args, const FieldPath& path, NodeAffinityArgs& out,
+                        StrictReader& strict) {
   strict.check(args, path, {"apiVersion", "kind", "addedAffinity"});
   const Json& added = base::object_at(args, {"addedAffinity"});
   constexpr const char* kRequired = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -197,7 +201,8 @@ void read_spread_args(const Json& args, const FieldPath& path, SpreadArgs& out, 
 
 void read_preemption(const Json& args, const FieldPath& path, ProfileArgs& out, StrictReader& strict,
                      FieldErrors& errors) {
-  strict.check(args, path, {"apiVersion", "kind", "minCandidateNodesPercentage", "minCandidateNodesAbsolute"});
+  strict.check(args, path,
+               {"apiVersion", "kind", "minCandidateNodesPercentage", "minCandidateNodesAbsolute"});
   const FieldPath percent = path.child("minCandidateNodesPercentage"),
                   absolute = path.child("minCandidateNodesAbsolute");
   out.candidates_percent = base::int_at(args, {"minCandidateNodesPercentage"}, out.candidates_percent);
@@ -233,7 +238,8 @@ void StrictReader::check(const Json& tree, const FieldPath& path,
   if (!tree.is_object()) return;
   for (const auto& [key, value] : tree.items()) {
     if (std::find(known.begin(), known.end(), key) == known.end())
-      problems_.push_back(base::cat("unknown field \"", path.text().empty() ? key : path.child(key).text(), "\""));
+      problems_.push_back(
+          base::cat("unknown field \"", path.text().empty() ? key : path.child(key).text(), "\""));
   }
 }
 
@@ -246,7 +252,8 @@ void read_plugin_args(std::string_view name, const Json& args, const FieldPath& 
   } else if (name == "NodeAffinity") {
     read_node_affinity(args, path, out.plugins.node_affinity, strict);
   } else if (name == "InterPodAffinity") {
-    strict.check(args, path, {"apiVersion", "kind", "hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"});
+    strict.check(args, path,
+                 {"apiVersion", "kind", "hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"});
     auto& a = out.plugins.inter_pod_affinity;
     a.hard_weight = base::int_at(args, {"hardPodAffinityWeight"}, a.hard_weight);
     a.ignore_preferred_of_others = base::bool_at(args, {"ignorePreferredTermsOfExistingPods"});

@@ -1,5 +1,5 @@
-// ImageLocality: prefers nodes that have the pod's images already, those more that are spread over many nodes:
-// else pods would heap up on the few that have a rare one.
+// ImageLocality: prefers nodes that have the pod's images already, those more that are spread over many
+// nodes: else pods would heap up on the few that have a rare one.
 #include <algorithm>
 
 #include "server/scheduler/plugins/plugins.h"

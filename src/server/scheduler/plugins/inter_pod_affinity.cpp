@@ -36,9 +36,8 @@ bool matches(const PodTerm& term, std::string_view ns, const api::Object& pod, c
 
 bool matches_all(const std::vector<PodTerm>& terms, std::string_view ns, const api::Object& pod,
                  const Objects& objects) {
-  return !terms.empty() && std::all_of(terms.begin(), terms.end(), [&](const PodTerm& t) {
-    return matches(t, ns, pod, objects);
-  });
+  return !terms.empty() && std::all_of(terms.begin(), terms.end(),
+                                       [&](const PodTerm& t) { return matches(t, ns, pod, objects); });
 }
 
 const std::vector<PodTerm>& near_of(const PodInfo& pod) {
@@ -84,7 +83,8 @@ class Filter final : public NodeFilter {
 
   bool anything_to_say() const {
     return !near_of(seen_.pod).empty() || !apart_of(seen_.pod).empty() ||
-           std::any_of(repelled_.begin(), repelled_.end(), [](const auto& t) { return t.second.total() != 0; });
+           std::any_of(repelled_.begin(), repelled_.end(),
+                       [](const auto& t) { return t.second.total() != 0; });
   }
 
   Verdict filter(const NodeInfo& node, Reasons& reasons) override {
@@ -129,7 +129,8 @@ class Filter final : public NodeFilter {
 
   void adjust(const PodInfo& other, const NodeInfo& node, int64_t by) {
     auto change = [&](Tallies& tallies, const PodTerm& t) {
-      if (const std::string* value = label_of(node, t.topology_key)) tallies[t.topology_key].adjust(*value, by);
+      if (const std::string* value = label_of(node, t.topology_key))
+        tallies[t.topology_key].adjust(*value, by);
     };
     for (const PodTerm& t : apart_of(other)) {
       if (seen_.matches(t)) change(repelled_, t);
@@ -221,7 +222,8 @@ class InterPodAffinity final : public Plugin {
     (void)feasible;
     const bool prefers =
         pod.terms != nullptr && (!pod.terms->prefers.empty() || !pod.terms->dislikes.empty());
-    if (!prefers && (args_.ignore_preferred_of_others || cluster.census.term_groups().empty())) return nullptr;
+    if (!prefers && (args_.ignore_preferred_of_others || cluster.census.term_groups().empty()))
+      return nullptr;
     auto out = std::make_unique<Scorer>(pod, cluster, args_);
     return out->anything_to_say() ? std::move(out) : nullptr;
   }

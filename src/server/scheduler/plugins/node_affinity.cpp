@@ -1,5 +1,5 @@
-// NodeAffinity: spec.nodeSelector and spec.affinity.nodeAffinity, required and preferred, and the affinity that
-// the profile adds to all pods.
+// NodeAffinity: spec.nodeSelector and spec.affinity.nodeAffinity, required and preferred, and the affinity
+// that the profile adds to all pods.
 #include <algorithm>
 #include <set>
 
@@ -115,6 +115,8 @@ class NodeAffinity final : public Plugin {
 
 }  // namespace
 
-PluginPtr make_node_affinity(NodeAffinityArgs args) { return std::make_unique<NodeAffinity>(std::move(args)); }
+PluginPtr make_node_affinity(NodeAffinityArgs args) {
+  return std::make_unique<NodeAffinity>(std::move(args));
+}
 
 }  // namespace orch::server::scheduler

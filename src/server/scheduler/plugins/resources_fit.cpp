@@ -1,6 +1,6 @@
-// NodeResourcesFit: requests fit into what is allocatable; prefers nodes by a strategy: those with the most left
-// over (LeastAllocated), the least (MostAllocated: bin packing), or by any function of how full they would be
-// (RequestedToCapacityRatio).
+// NodeResourcesFit: requests fit into what is allocatable; prefers nodes by a strategy: those with the most
+// left over (LeastAllocated), the least (MostAllocated: bin packing), or by any function of how full they
+// would be (RequestedToCapacityRatio).
 #include <algorithm>
 #include <cmath>
 
@@ -89,7 +89,7 @@ class Scorer final : public NodeScorer {
     for (size_t i = 0; i < resources_.size(); ++i) {
       const Use u = use_of(resources_[i].resource, requests_[i], node, false);
       if (u.capacity == 0) continue;
-      const int64_t s = ratio ? by_shape(args_.shape, u)
+      const int64_t s = ratio                                                 ? by_shape(args_.shape, u)
                         : args_.strategy == FitArgs::Strategy::kMostAllocated ? most_requested(u)
                                                                               : least_requested(u);
       if (ratio && s <= 0) continue;

@@ -1,5 +1,5 @@
-// PodTopologySpread: spec.topologySpreadConstraints, or the profile's default ones for pods that are part of a
-// service or a controller: pods that match a selector lie evenly over the values of a node label.
+// PodTopologySpread: spec.topologySpreadConstraints, or the profile's default ones for pods that are part of
+// a service or a controller: pods that match a selector lie evenly over the values of a node label.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -20,9 +20,8 @@ const std::string* label_of(const NodeInfo& node, const std::string& key) {
 }
 
 bool has_all_keys(const NodeInfo& node, const Constraints& constraints) {
-  return std::all_of(constraints.begin(), constraints.end(), [&](const SpreadConstraint& c) {
-    return label_of(node, c.topology_key) != nullptr;
-  });
+  return std::all_of(constraints.begin(), constraints.end(),
+                     [&](const SpreadConstraint& c) { return label_of(node, c.topology_key) != nullptr; });
 }
 
 /// Whether pods of this node count, and its domain does.
@@ -263,8 +262,8 @@ class TopologySpread final : public Plugin {
   }
 
   uint32_t helped_by() const override {
-    return kNodeAdded | kNodeGone | kNodeLabels | kNodeTaints | kPodAdded | kPodLabels | kPodGone | kOwnLabels |
-           kOwnTolerations;
+    return kNodeAdded | kNodeGone | kNodeLabels | kNodeTaints | kPodAdded | kPodLabels | kPodGone |
+           kOwnLabels | kOwnTolerations;
   }
   bool helps(const Event& event, const PodInfo& waiting, const Cluster& cluster) const override {
     const Constraints hard = constraints_of(waiting, args_, cluster.owners, true);
@@ -272,7 +271,8 @@ class TopologySpread final : public Plugin {
     if ((event.kinds & kOwnTolerations) != 0) {
       return std::any_of(hard.begin(), hard.end(), [](const SpreadConstraint& c) { return c.honor_taints; });
     }
-    if ((event.kinds & (kNodeAdded | kNodeGone | kNodeLabels | kNodeTaints)) != 0) return node_helps(event, hard);
+    if ((event.kinds & (kNodeAdded | kNodeGone | kNodeLabels | kNodeTaints)) != 0)
+      return node_helps(event, hard);
     return std::any_of(hard.begin(), hard.end(), [&](const SpreadConstraint& c) {
       auto involved = [&](const PodInfo* p) {
         return p != nullptr && p->ns == waiting.ns && c.selector.matches(*p->object);

@@ -1,6 +1,6 @@
-// VolumeBinding: a pod's claims are bound to volumes its node can reach; those whose class waits for the first
-// pod (WaitForFirstConsumer) get one there: one of the volumes that wait for a claim, or a new one, for which
-// the claim is told the node (volume.kubernetes.io/selected-node).
+// VolumeBinding: a pod's claims are bound to volumes its node can reach; those whose class waits for the
+// first pod (WaitForFirstConsumer) get one there: one of the volumes that wait for a claim, or a new one, for
+// which the claim is told the node (volume.kubernetes.io/selected-node).
 #include <algorithm>
 #include <map>
 #include <set>
@@ -126,9 +126,10 @@ bool uses(const PodInfo& pod, const api::Object& claim) {
 std::string unusable(const PodInfo& pod, const PodVolume& v, const Claim* claim) {
   const bool ephemeral = v.kind == PodVolume::Kind::kEphemeral;
   if (claim == nullptr) {
-    return ephemeral ? base::cat("waiting for ephemeral volume controller to create the persistentvolumeclaim \"",
-                                 v.source, "\"")
-                     : base::cat("persistentvolumeclaim \"", v.source, "\" not found");
+    return ephemeral
+               ? base::cat("waiting for ephemeral volume controller to create the persistentvolumeclaim \"",
+                           v.source, "\"")
+               : base::cat("persistentvolumeclaim \"", v.source, "\" not found");
   }
   if (claim->phase == "Lost") {
     return base::cat("persistentvolumeclaim \"", v.source, "\" bound to non-existent persistentvolume \"",
@@ -219,8 +220,7 @@ class VolumeBinding final : public Plugin {
         immediate = true;
       }
     }
-    if (immediate)
-      return stop(Verdict::kUnsuitable, "pod has unbound immediate PersistentVolumeClaims");
+    if (immediate) return stop(Verdict::kUnsuitable, "pod has unbound immediate PersistentVolumeClaims");
     if (!claims.waiting.empty()) claims.volumes = cluster.storage.volumes();
     return std::make_unique<Filter>(std::move(claims), cluster);
   }

@@ -33,8 +33,7 @@ const char* driver_of(std::string_view plugin) {
 /// Whether a CSI driver serves the plugin's disks on the node.
 bool migrated(const CsiNode* node, std::string_view plugin) {
   if (node == nullptr || plugin.empty()) return false;
-  return always_migrated(plugin) ||
-         (plugin == "kubernetes.io/portworx-volume" && node->has_migrated(plugin));
+  return always_migrated(plugin) || (plugin == "kubernetes.io/portworx-volume" && node->has_migrated(plugin));
 }
 
 class Filter final : public NodeFilter {
@@ -69,7 +68,8 @@ class Filter final : public NodeFilter {
   }
 
  private:
-  Verdict collect(const PodInfo& pod, const CsiNode* node, bool asking, VolumeIds& out, Reasons& reasons) const {
+  Verdict collect(const PodInfo& pod, const CsiNode* node, bool asking, VolumeIds& out,
+                  Reasons& reasons) const {
     auto add = [&](const std::string& driver, const std::string& handle) {
       if (!driver.empty() && !handle.empty()) out[base::cat(driver, "/", handle)] = driver;
     };
@@ -86,8 +86,8 @@ class Filter final : public NodeFilter {
         return Verdict::kUnsuitable;
       }
       if (v.kind == PodVolume::Kind::kEphemeral && claim->owner_uid != pod.uid) {
-        reasons.push_back(base::cat("PVC ", claim->ns, "/", claim->name, " was not created for pod ", pod.ns, "/",
-                                    pod.name, " (pod is not owner)"));
+        reasons.push_back(base::cat("PVC ", claim->ns, "/", claim->name, " was not created for pod ", pod.ns,
+                                    "/", pod.name, " (pod is not owner)"));
         return Verdict::kFailed;
       }
       const auto [driver, handle] = volume_of(*claim, node);
@@ -125,9 +125,8 @@ class VolumeLimits final : public Plugin {
 
   Prepared prepare(const PodInfo& pod, const Cluster& cluster) const override {
     Prepared out;
-    const bool any = std::any_of(pod.volumes.begin(), pod.volumes.end(), [](const PodVolume& v) {
-      return v.is_claim() || !v.plugin.empty();
-    });
+    const bool any = std::any_of(pod.volumes.begin(), pod.volumes.end(),
+                                 [](const PodVolume& v) { return v.is_claim() || !v.plugin.empty(); });
     if (any) out.filter = std::make_unique<Filter>(pod, cluster);
     return out;
   }
@@ -140,9 +139,8 @@ class VolumeLimits final : public Plugin {
       return event.pod_before == nullptr || !event.pod_before->volumes.empty();
     if ((event.kinds & kClaimChanged) != 0) {
       return event.before == nullptr && event.after->ns() == waiting.ns &&
-             std::any_of(waiting.volumes.begin(), waiting.volumes.end(), [&](const PodVolume& v) {
-               return v.is_claim() && v.source == event.after->name();
-             });
+             std::any_of(waiting.volumes.begin(), waiting.volumes.end(),
+                         [&](const PodVolume& v) { return v.is_claim() && v.source == event.after->name(); });
     }
     if ((event.kinds & kCsiNodeChanged) != 0 && event.before != nullptr) return limit_grew(event, cluster);
     return true;

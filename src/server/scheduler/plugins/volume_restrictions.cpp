@@ -46,12 +46,15 @@ class Filter final : public NodeFilter {
     }
     if (uses_ <= 0) return Verdict::kFits;
     reasons.emplace_back(
-        "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by "
+        "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use "
+        "by "
         "another pod");
     return Verdict::kOccupied;
   }
   void add_pod(const PodInfo& other, const NodeInfo& node) override { (void)node, uses_ += uses_of(other); }
-  void remove_pod(const PodInfo& other, const NodeInfo& node) override { (void)node, uses_ -= uses_of(other); }
+  void remove_pod(const PodInfo& other, const NodeInfo& node) override {
+    (void)node, uses_ -= uses_of(other);
+  }
   std::unique_ptr<NodeFilter> clone() const override { return std::make_unique<Filter>(*this); }
 
  private:

@@ -62,7 +62,8 @@ class Filter final : public NodeFilter {
     for (const Zones& z : zones_) {
       auto it = label(z.label->key);
       if (it == node.labels.end()) it = label(z.label->today);
-      if (it != node.labels.end() && std::find(z.values.begin(), z.values.end(), it->second) != z.values.end())
+      if (it != node.labels.end() &&
+          std::find(z.values.begin(), z.values.end(), it->second) != z.values.end())
         continue;
       reasons.emplace_back("node(s) had no available volume zone");
       return Verdict::kUnsuitable;
@@ -96,8 +97,7 @@ class VolumeZone final : public Plugin {
           return refuse("PersistentVolumeClaim had no pv name and storageClass name");
         const auto cls = cluster.storage.storage_class(claim->storage_class);
         if (cls == nullptr) {
-          return refuse(
-              base::cat("storageclass.storage.k8s.io \"", claim->storage_class, "\" not found"));
+          return refuse(base::cat("storageclass.storage.k8s.io \"", claim->storage_class, "\" not found"));
         }
         if (!cls->binding_mode)
           return refuse(base::cat("VolumeBindingMode not set for StorageClass \"", cls->name, "\""));

@@ -60,11 +60,13 @@ struct Cluster {
     const auto c = view.get(kClaims, "ns", "c");
     if (c == nullptr) return "gone";
     const Json tree = c->tree();
-    return base::cat(base::string_at(tree, {"status", "phase"}), " ", base::string_at(tree, {"spec", "volumeName"}));
+    return base::cat(base::string_at(tree, {"status", "phase"}), " ",
+                     base::string_at(tree, {"spec", "volumeName"}));
   }
   std::string volume_state(const char* name) const {
     const Json tree = view.get(kVolumes, "", name)->tree();
-    return base::cat(base::string_at(tree, {"status", "phase"}), " ", base::string_at(tree, {"spec", "claimRef", "name"}));
+    return base::cat(base::string_at(tree, {"status", "phase"}), " ",
+                     base::string_at(tree, {"spec", "claimRef", "name"}));
   }
 };
 
@@ -100,7 +102,8 @@ TEST_CASE("a claim that waits") {
     CHECK(c.claim_state() == "Pending ");
     CHECK(c.notes == std::vector<std::string>{"WaitForFirstConsumer"});
     // The scheduler chose.
-    c.volume("v", R"({"spec":{"storageClassName":"sc","claimRef":{"namespace":"ns","name":"c","uid":"uid-c"}}})");
+    c.volume("v",
+             R"({"spec":{"storageClassName":"sc","claimRef":{"namespace":"ns","name":"c","uid":"uid-c"}}})");
     c.settle();
     CHECK(c.claim_state() == "Bound v");
     CHECK(c.volume_state("v") == "Bound c");
@@ -113,7 +116,8 @@ TEST_CASE("a claim that waits") {
     CHECK(base::string_at(c.view.get(kClaims, "ns", "c")->tree(),
                           {"metadata", "annotations", "volume.kubernetes.io/storage-provisioner"}) ==
           "csi.example.com");
-    c.volume("made", R"({"spec":{"storageClassName":"sc","claimRef":{"namespace":"ns","name":"c","uid":"uid-c"}}})");
+    c.volume("made",
+             R"({"spec":{"storageClassName":"sc","claimRef":{"namespace":"ns","name":"c","uid":"uid-c"}}})");
     c.settle();
     CHECK(c.claim_state() == "Bound made");
   }

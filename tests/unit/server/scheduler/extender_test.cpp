@@ -14,11 +14,12 @@ struct Fake {
   std::string answer;
   std::unique_ptr<Extender> make(ExtenderConfig config) {
     config.url = "http://x";
-    return make_extender(std::move(config), [this](const ExtenderConfig&, const std::string& v, std::string body) {
-      verb = v;
-      asked = json(body);
-      return base::Result<std::string>(answer);
-    });
+    return make_extender(std::move(config),
+                         [this](const ExtenderConfig&, const std::string& v, std::string body) {
+                           verb = v;
+                           asked = json(body);
+                           return base::Result<std::string>(answer);
+                         });
   }
 };
 
@@ -34,8 +35,8 @@ TEST_CASE("extenders filter by names or by nodes") {
   };
   const std::vector<Case> cases = {
       {"names", true, R"({"nodenames":["b"],"failedNodes":{"a":"no"}})", "b", ""},
-      {"nodes", false, R"({"nodes":{"items":[{"metadata":{"name":"a"}}]},"failedAndUnresolvableNodes":{"b":"no"}})",
-       "a", ""},
+      {"nodes", false,
+       R"({"nodes":{"items":[{"metadata":{"name":"a"}}]},"failedAndUnresolvableNodes":{"b":"no"}})", "a", ""},
       {"none", true, R"({"nodenames":[],"failedNodes":{"a":"no","b":"no"}})", "", ""},
       {"an error", true, R"({"error":"broken"})", "", "broken"},
       {"a node it was not asked about", true, R"({"nodenames":["c"]})", "",
@@ -85,9 +86,9 @@ TEST_CASE("extenders bind, and are asked about pods that want their resources on
   config.managed_resources = {"example.com/a"};
   auto extender = fake.make(config);
   CHECK_FALSE(extender->interested(*pod("p", "1")));
-  const PodPtr p = pod(
-      "p", "",
-      json(R"({"spec":{"containers":[{"name":"c","resources":{"limits":{"example.com/a":"1"}}}]}})"));
+  const PodPtr p =
+      pod("p", "",
+          json(R"({"spec":{"containers":[{"name":"c","resources":{"limits":{"example.com/a":"1"}}}]}})"));
   CHECK(extender->interested(*p));
   CHECK(extender->bind(*p, "a").message() == "not today");
   CHECK(fake.asked == Json{{"podName", "p"}, {"podNamespace", "ns"}, {"podUID", "uid-p"}, {"node", "a"}});

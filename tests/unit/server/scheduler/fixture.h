@@ -86,8 +86,8 @@ class FakeObjects final : public server::scheduler::Objects {
   std::map<Kind, std::vector<api::ObjectPtr>> by_kind_;
 };
 
-/// Nodes with their pods and whatever else there is, as decisions see them. Nodes are in order of their names;
-/// what is changed after construction is not counted.
+/// Nodes with their pods and whatever else there is, as decisions see them. Nodes are in order of their
+/// names; what is changed after construction is not counted.
 class World {
  public:
   explicit World(std::vector<NodeInfo> nodes, FakeObjects objects = {})

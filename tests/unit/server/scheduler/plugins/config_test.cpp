@@ -19,7 +19,8 @@ std::string filters(const Profile& p) {
 
 std::string scorers(const Profile& p) {
   std::string out;
-  for (const auto& [plugin, weight] : p.scorers) out += base::cat(out.empty() ? "" : " ", plugin->name(), "=", weight);
+  for (const auto& [plugin, weight] : p.scorers)
+    out += base::cat(out.empty() ? "" : " ", plugin->name(), "=", weight);
   return out;
 }
 
@@ -64,8 +65,8 @@ TEST_CASE("profiles change the default plugins") {
       {"another weight goes first", "{score: {enabled: [{name: ImageLocality, weight: 9}]}}", kFilters,
        "ImageLocality=9 TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 PodTopologySpread=2 "
        "InterPodAffinity=2 NodeResourcesBalancedAllocation=1"},
-      {"another weight everywhere stays in its place", "{multiPoint: {enabled: [{name: NodeAffinity, weight: 9}]}}",
-       kFilters,
+      {"another weight everywhere stays in its place",
+       "{multiPoint: {enabled: [{name: NodeAffinity, weight: 9}]}}", kFilters,
        "TaintToleration=3 NodeAffinity=9 NodeResourcesFit=1 PodTopologySpread=2 InterPodAffinity=2 "
        "NodeResourcesBalancedAllocation=1 ImageLocality=1"},
   };
@@ -117,7 +118,8 @@ TEST_CASE("files that are refused") {
     const char* why;
   };
   const std::vector<Case> cases = {
-      {"another kind", "apiVersion: v1\nkind: Pod\n", "no kind \"Pod\" is registered for version \"v1\" in scheme"},
+      {"another kind", "apiVersion: v1\nkind: Pod\n",
+       "no kind \"Pod\" is registered for version \"v1\" in scheme"},
       {"a member nobody knows", file("profiles: [{name: x}]"),
        "strict decoding error: unknown field \"profiles[0].name\""},
       {"two of one name", file("profiles: [{schedulerName: a}, {schedulerName: a}]"),
@@ -127,16 +129,20 @@ TEST_CASE("files that are refused") {
       {"no binder", file("profiles: [{plugins: {multiPoint: {disabled: [{name: DefaultBinder}]}}}]"),
        "initializing profiles: at least one bind plugin is needed for profile with scheduler name "
        "\"default-scheduler\""},
-      {"a weight", file("profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]"),
-       "profiles[0].pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]"},
+      {"a weight",
+       file("profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]"),
+       "profiles[0].pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, "
+       "100]"},
       {"a strategy",
        file("profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: Best}}}]}]"),
-       "profiles[0].pluginConfig[0].args.scoringStrategy.type: Unsupported value: \"Best\": supported values: "
+       "profiles[0].pluginConfig[0].args.scoringStrategy.type: Unsupported value: \"Best\": supported "
+       "values: "
        "\"LeastAllocated\", \"MostAllocated\", \"RequestedToCapacityRatio\""},
       {"constraints beside the system's",
        file("profiles: [{pluginConfig: [{name: PodTopologySpread, args: {defaultConstraints: [{maxSkew: 1, "
             "topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}]}]"),
-       "profiles[0].pluginConfig[0].args.defaultingType: Invalid value: \"System\": when .defaultConstraints are "
+       "profiles[0].pluginConfig[0].args.defaultingType: Invalid value: \"System\": when .defaultConstraints "
+       "are "
        "not empty"},
       {"back-off", file("podInitialBackoffSeconds: 5\npodMaxBackoffSeconds: 2"),
        "podMaxBackoffSeconds: Invalid value: 2: must be greater than or equal to PodInitialBackoffSeconds"},

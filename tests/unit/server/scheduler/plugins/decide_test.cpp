@@ -147,7 +147,8 @@ TEST_CASE("where a pod goes") {
       {"by name", pod("p", "", required_name({"b"})), {node("a"), node("b")}, "b"},
       {"where its image is",
        pod("p"),
-       {node("a"), node("b", json(R"({"status":{"images":[{"names":["i:latest"],"sizeBytes":900000000}]}})"))},
+       {node("a"),
+        node("b", json(R"({"status":{"images":[{"names":["i:latest"],"sizeBytes":900000000}]}})"))},
        "b"},
   };
   for (const auto& c : cases) {
@@ -222,7 +223,8 @@ TEST_CASE("who refuses a pod, and whether its pods could go") {
       {"taken CPU", pod("p", "2"), node("a", Json::object(), {pod("q", "3")}), "NodeResourcesFit", true},
       {"more CPU than there is", pod("p", "5"), node("a"), "NodeResourcesFit", false},
       {"a taint", pod("p"), node("a", taint("k", "NoSchedule")), "TaintToleration", false},
-      {"a label", pod("p", "", {{"spec", {{"nodeSelector", {{"x", "y"}}}}}}), node("a"), "NodeAffinity", false},
+      {"a label", pod("p", "", {{"spec", {{"nodeSelector", {{"x", "y"}}}}}}), node("a"), "NodeAffinity",
+       false},
   };
   for (const auto& c : cases) {
     INFO(c.what);

@@ -25,13 +25,15 @@ TEST_CASE("events that could help, and those that could not") {
   const Json port = json(R"({"spec":{"containers":[{"name":"c","ports":[{"hostPort":80}]}]}})");
   const Json other_port = json(R"({"spec":{"containers":[{"name":"c","ports":[{"hostPort":81}]}]}})");
   const Json ssd = {{"metadata", {{"labels", {{"disk", "ssd"}}}}}};
-  const Json zone1 = {{"metadata", {{"labels", {{"zone", "1"}}}}}}, zone2 = {{"metadata", {{"labels", {{"zone", "2"}}}}}};
+  const Json zone1 = {{"metadata", {{"labels", {{"zone", "1"}}}}}},
+             zone2 = {{"metadata", {{"labels", {{"zone", "2"}}}}}};
   const Json app = {{"metadata", {{"labels", {{"app", "x"}}}}}};
   const Json spreads = json(
       R"({"spec":{"topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule",
           "labelSelector":{"matchLabels":{"app":"x"}}}]}})");
   const NodeInfo plain = node("a"), large = node("a", {{"status", {{"allocatable", {{"cpu", "8"}}}}}}),
-                 small = node("a", {{"status", {{"allocatable", {{"cpu", "1"}}}}}}), with_ssd = node("a", ssd),
+                 small = node("a", {{"status", {{"allocatable", {{"cpu", "1"}}}}}}),
+                 with_ssd = node("a", ssd),
                  tainted = node("a", json(R"({"spec":{"taints":[{"key":"k","effect":"NoSchedule"}]}})")),
                  cordoned = node("a", {{"spec", {{"unschedulable", true}}}}), first = node("a", zone1),
                  second = node("a", zone2);
@@ -43,9 +45,12 @@ TEST_CASE("events that could help, and those that could not") {
     Event event;
     bool helps;
   };
-  const PodPtr three = pod("p", "3"), wants_ssd = pod("p", "", {{"spec", {{"nodeSelector", {{"disk", "ssd"}}}}}});
-  const PodPtr big = pod("q", "2"), less = pod("q", "1"), at80 = pod("q", "", port), at81 = pod("q", "", other_port);
-  const PodPtr wants80 = pod("p", "", port), spread = pod("p", "", spreads), x = pod("q", "", app), y = pod("q");
+  const PodPtr three = pod("p", "3"),
+               wants_ssd = pod("p", "", {{"spec", {{"nodeSelector", {{"disk", "ssd"}}}}}});
+  const PodPtr big = pod("q", "2"), less = pod("q", "1"), at80 = pod("q", "", port),
+               at81 = pod("q", "", other_port);
+  const PodPtr wants80 = pod("p", "", port), spread = pod("p", "", spreads), x = pod("q", "", app),
+               y = pod("q");
   const std::vector<Case> cases = {
       {"NodeResourcesFit", "a node it fits on", three, of_node(kNodeAdded, nullptr, &plain), true},
       {"NodeResourcesFit", "one it never will", three, of_node(kNodeAdded, nullptr, &small), false},
@@ -62,7 +67,8 @@ TEST_CASE("events that could help, and those that could not") {
       {"TaintToleration", "it tolerates more", tolerant, of_pod(kOwnTolerations, pod("p"), tolerant), true},
       {"NodeUnschedulable", "a node is uncordoned", pod("p"), of_node(kNodeTaints, &cordoned, &plain), true},
       {"NodeUnschedulable", "it was not cordoned", pod("p"), of_node(kNodeTaints, &tainted, &plain), false},
-      {"NodeUnschedulable", "it tolerates that now", tolerant, of_pod(kOwnTolerations, pod("p"), tolerant), true},
+      {"NodeUnschedulable", "it tolerates that now", tolerant, of_pod(kOwnTolerations, pod("p"), tolerant),
+       true},
       {"NodeAffinity", "the label it wants", wants_ssd, of_node(kNodeLabels, &plain, &with_ssd), true},
       {"NodeAffinity", "it had that", wants_ssd, of_node(kNodeLabels, &with_ssd, &with_ssd), false},
       {"NodeAffinity", "another node without", wants_ssd, of_node(kNodeAdded, nullptr, &plain), false},
@@ -74,7 +80,8 @@ TEST_CASE("events that could help, and those that could not") {
       {"PodTopologySpread", "one without", spread, of_node(kNodeAdded, nullptr, &plain), false},
       {"PodTopologySpread", "a domain goes", spread, of_node(kNodeGone, &first, nullptr), true},
       {"PodTopologySpread", "a node moves", spread, of_node(kNodeLabels, &first, &second), true},
-      {"PodTopologySpread", "tolerations do not matter", spread, of_pod(kOwnTolerations, spread, spread), false},
+      {"PodTopologySpread", "tolerations do not matter", spread, of_pod(kOwnTolerations, spread, spread),
+       false},
   };
   const World world({});
   for (const auto& c : cases) {

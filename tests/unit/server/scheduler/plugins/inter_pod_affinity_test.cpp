@@ -8,7 +8,8 @@ using namespace server::scheduler;
 
 Json labels(const char* app) { return {{"metadata", {{"labels", {{"app", app}}}}}}; }
 
-/// "near", "apart", "prefers" or "dislikes" pods of this app in the same zone; `more` is merged into the term.
+/// "near", "apart", "prefers" or "dislikes" pods of this app in the same zone; `more` is merged into the
+/// term.
 Json wants(const char* what, const char* app, const Json& more = Json::object()) {
   Json term = {{"topologyKey", "zone"}, {"labelSelector", {{"matchLabels", {{"app", app}}}}}};
   term.merge_patch(more);
@@ -150,7 +151,10 @@ TEST_CASE("what pods would rather be near to") {
       {"nothing", pod("p"), {web}, {}},
       {"near", pod("p", "", wants("prefers", "web")), {web}, {100, 100, 0, 0}},
       {"away", pod("p", "", wants("dislikes", "web")), {web}, {0, 0, 100, 100}},
-      {"liked by who is there", pod("p", "", labels("db")), {pod("q", "", wants("prefers", "db"))}, {100, 100, 0, 0}},
+      {"liked by who is there",
+       pod("p", "", labels("db")),
+       {pod("q", "", wants("prefers", "db"))},
+       {100, 100, 0, 0}},
       {"disliked", pod("p", "", labels("db")), {pod("q", "", wants("dislikes", "db"))}, {0, 0, 100, 100}},
       {"who needed one like this would like another",
        pod("p", "", labels("db")),

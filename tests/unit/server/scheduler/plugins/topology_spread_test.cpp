@@ -53,7 +53,10 @@ TEST_CASE("where a pod does not tilt the balance") {
   const std::vector<Case> cases = {
       {"the emptier zone", spreads(), {in_zone("a", "1", 1), in_zone("b", "2", 0)}, "b"},
       {"as many", spreads(), {in_zone("a", "1", 1), in_zone("b", "2", 1)}, "ab"},
-      {"zones, not nodes", spreads(), {in_zone("a", "1", 0), in_zone("b", "1", 1), in_zone("c", "2", 0)}, "c"},
+      {"zones, not nodes",
+       spreads(),
+       {in_zone("a", "1", 0), in_zone("b", "1", 1), in_zone("c", "2", 0)},
+       "c"},
       {"a larger skew", spreads({{"maxSkew", 2}}), {in_zone("a", "1", 1), in_zone("b", "2", 0)}, "ab"},
       {"a node without the label", spreads(), {in_zone("a", "1", 0), in_zone("b", nullptr, 0)}, "a"},
       {"one that is not counted itself",
@@ -64,7 +67,10 @@ TEST_CASE("where a pod does not tilt the balance") {
        spreads({{"minDomains", 3}}),
        {in_zone("a", "1", 1), in_zone("b", "2", 0)},
        "b"},
-      {"as many as asked for", spreads({{"minDomains", 2}}), {in_zone("a", "1", 1), in_zone("b", "2", 1)}, "ab"},
+      {"as many as asked for",
+       spreads({{"minDomains", 2}}),
+       {in_zone("a", "1", 1), in_zone("b", "2", 1)},
+       "ab"},
       {"nodes it cannot go to do not count",
        spreads(Json::object(), on_ssd),
        {in_zone("a", "1", 1, ssd), in_zone("b", "2", 0)},
@@ -103,14 +109,15 @@ TEST_CASE("the lowest domain is right after pods went and came on trial") {
   Reasons why;
   const NodeInfo& c = *world.nodes()[2];
   for (const auto& [uid, there] : c.pods) trial->remove_pod(*there, c);
-  CHECK(trial->filter(c, why) == Verdict::kFits);                     // 0 + 1 - 0
+  CHECK(trial->filter(c, why) == Verdict::kFits);                      // 0 + 1 - 0
   CHECK(trial->filter(*world.nodes()[0], why) == Verdict::kOccupied);  // 1 + 1 - 0
   for (const auto& [uid, there] : c.pods) trial->add_pod(*there, c);
   CHECK(trial->filter(c, why) == Verdict::kOccupied);
   CHECK(trial->filter(*world.nodes()[0], why) == Verdict::kFits);
 }
 
-std::vector<int64_t> scores(const PodPtr& p, const World& world, SpreadArgs args = SpreadArgs::system_defaults()) {
+std::vector<int64_t> scores(const PodPtr& p, const World& world,
+                            SpreadArgs args = SpreadArgs::system_defaults()) {
   const auto plugin = make_topology_spread(std::move(args));
   auto scorer = plugin->scorer(*p, world.cluster(), world.nodes());
   std::vector<int64_t> out;
@@ -128,12 +135,12 @@ TEST_CASE("soft constraints prefer emptier domains, and nodes that have one") {
 
 TEST_CASE("pods of a service or a controller are spread without being told") {
   FakeObjects objects;
-  objects.add(Kind::kService, object("Service", "s",
-                                     {{"metadata", {{"namespace", "ns"}}}, {"spec", {{"selector", {{"app", "x"}}}}}}));
-  objects.add(Kind::kReplicaSet,
-              object("ReplicaSet", "rs",
-                     {{"metadata", {{"namespace", "ns"}}},
-                      {"spec", {{"selector", {{"matchLabels", {{"app", "y"}}}}}}}}));
+  objects.add(Kind::kService,
+              object("Service", "s",
+                     {{"metadata", {{"namespace", "ns"}}}, {"spec", {{"selector", {{"app", "x"}}}}}}));
+  objects.add(Kind::kReplicaSet, object("ReplicaSet", "rs",
+                                        {{"metadata", {{"namespace", "ns"}}},
+                                         {"spec", {{"selector", {{"matchLabels", {{"app", "y"}}}}}}}}));
   World world({in_zone("a", "1", 4), in_zone("b", "2", 0)}, objects);
   const auto by_service = scores(pod("p", "", labels("x")), world);
   REQUIRE(by_service.size() == 2);

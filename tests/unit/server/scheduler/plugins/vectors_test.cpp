@@ -1,5 +1,5 @@
-// What the plugins of kube-scheduler v1.35.4 answered about pods of random clusters (tools/schedulervectors), and
-// what Orch's do: feasible nodes, who refuses the others and why, scores by plugin, messages, victims.
+// What the plugins of kube-scheduler v1.35.4 answered about pods of random clusters (tools/schedulervectors),
+// and what Orch's do: feasible nodes, who refuses the others and why, scores by plugin, messages, victims.
 #include <algorithm>
 #include <fstream>
 #include <map>
@@ -48,8 +48,10 @@ struct Case {
 void add_budget(const Json& tree, std::vector<Budget>& out) {
   auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
   if (!tree["spec"].contains("selector") || !selector.ok() || selector->empty()) return;
-  out.push_back({std::string(base::string_at(tree, {"metadata", "namespace"})), *selector,
-                 base::int_at(tree, {"status", "disruptionsAllowed"}), {}});
+  out.push_back({std::string(base::string_at(tree, {"metadata", "namespace"})),
+                 *selector,
+                 base::int_at(tree, {"status", "disruptionsAllowed"}),
+                 {}});
 }
 
 Case read_case(const Json& vector) {
@@ -84,7 +86,9 @@ Case read_case(const Json& vector) {
 }
 
 std::string text(Verdict v) {
-  return v == Verdict::kOccupied ? "Unschedulable" : v == Verdict::kUnsuitable ? "UnschedulableAndUnresolvable" : "Error";
+  return v == Verdict::kOccupied     ? "Unschedulable"
+         : v == Verdict::kUnsuitable ? "UnschedulableAndUnresolvable"
+                                     : "Error";
 }
 
 /// The same as the tool writes for one pod.
@@ -125,7 +129,8 @@ Json answer_of(const Profile& profile, const World& world, const Case& c, const 
   if (!feasible.empty()) {
     if (feasible.size() < 2) return out;
     for (const auto& [plugin, scores] : score_nodes(profile, *pod, cluster, feasible)) {
-      for (size_t i = 0; i < scores.size(); ++i) out["scores"][std::string(plugin)][feasible[i]->name] = scores[i];
+      for (size_t i = 0; i < scores.size(); ++i)
+        out["scores"][std::string(plugin)][feasible[i]->name] = scores[i];
     }
     return out;
   }
@@ -133,7 +138,8 @@ Json answer_of(const Profile& profile, const World& world, const Case& c, const 
   Outcome outcome = decide(profile, none, *pod, cluster, c.nominated, 0);
   out["message"] = outcome.message;
   CHECK(outcome.occupied == occupied);
-  const PreemptionInput in{profile, *pod, cluster, c.nominated, outcome.filters, outcome.occupied, c.budgets, 0};
+  const PreemptionInput in{profile,          *pod,      cluster, c.nominated, outcome.filters,
+                           outcome.occupied, c.budgets, 0};
   Preemption found = preempt(in, none);
   if (found.node.empty()) {
     out["preempt"] = found.message;
@@ -155,7 +161,8 @@ bool all_zero(const Json& scores) {
 /// another order.
 Json comparable(Json answer) {
   answer.erase("pod");
-  if (answer.contains("refused") && (answer["refused"].empty() || answer.contains("error"))) answer.erase("refused");
+  if (answer.contains("refused") && (answer["refused"].empty() || answer.contains("error")))
+    answer.erase("refused");
   if (answer.contains("feasible") && answer["feasible"].size() < 2) answer.erase("scores");
   if (answer.contains("scores")) {
     for (auto it = answer["scores"].begin(); it != answer["scores"].end();)
@@ -189,7 +196,8 @@ TEST_CASE("the plugins decide as kube-scheduler's") {
       if (got == want) continue;
       // A few are enough to see what is wrong.
       if (++differ <= 20) {
-        INFO("seed " << vector["seed"] << " pod " << pod->name << "\ngot  " << got.dump() << "\nwant " << want.dump());
+        INFO("seed " << vector["seed"] << " pod " << pod->name << "\ngot  " << got.dump() << "\nwant "
+                     << want.dump());
         CHECK(false);
       }
     }

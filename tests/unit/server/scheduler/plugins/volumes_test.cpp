@@ -79,7 +79,8 @@ TEST_CASE("claims that are bound, and their volumes") {
        "0/2 nodes are available: 2 node(s) didn't match PersistentVolume's node affinity."},
       {"one that is gone", kBound, "", "0/2 nodes are available: persistentvolume \"v\" not found."},
       {"a zone", kBound, R"({"metadata":{"labels":{"topology.kubernetes.io/zone":"2"}}})", "b"},
-      {"a zone nobody is in", kBound, R"({"metadata":{"labels":{"failure-domain.beta.kubernetes.io/zone":"3"}}})",
+      {"a zone nobody is in", kBound,
+       R"({"metadata":{"labels":{"failure-domain.beta.kubernetes.io/zone":"3"}}})",
        "0/2 nodes are available: 2 node(s) had no available volume zone."},
       {"several zones", kBound, R"({"metadata":{"labels":{"topology.kubernetes.io/zone":"3__2"}}})", "b"},
       {"no claim", "", "", "0/2 nodes are available: persistentvolumeclaim \"c\" not found."},
@@ -144,10 +145,12 @@ TEST_CASE("claims that wait for their pod") {
   SECTION("where there is room") {
     s.cls(kLate);
     s.add(Kind::kCsiDriver, "CSIDriver", "csi.example.com", R"({"spec":{"storageCapacity":true}})");
-    s.add(Kind::kCsiCapacity, "CSIStorageCapacity", "k1",
-          R"({"storageClassName":"sc","capacity":"1Gi","nodeTopology":{"matchLabels":{"kubernetes.io/hostname":"a"}}})");
-    s.add(Kind::kCsiCapacity, "CSIStorageCapacity", "k2",
-          R"({"storageClassName":"sc","capacity":"5Gi","nodeTopology":{"matchLabels":{"kubernetes.io/hostname":"b"}}})");
+    s.add(
+        Kind::kCsiCapacity, "CSIStorageCapacity", "k1",
+        R"({"storageClassName":"sc","capacity":"1Gi","nodeTopology":{"matchLabels":{"kubernetes.io/hostname":"a"}}})");
+    s.add(
+        Kind::kCsiCapacity, "CSIStorageCapacity", "k2",
+        R"({"storageClassName":"sc","capacity":"5Gi","nodeTopology":{"matchLabels":{"kubernetes.io/hostname":"b"}}})");
     CHECK(place(p, s.objects) == "b");
   }
 }
@@ -198,7 +201,8 @@ TEST_CASE("disks that cannot be in two pods, and claims for one pod") {
   s.claim(claim.dump());
   s.volume("v", "{}");
   CHECK(place(with("p", {kClaim}), s.objects, {with("q", {kClaim})}) ==
-        "0/2 nodes are available: 2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access "
+        "0/2 nodes are available: 2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod "
+        "access "
         "mode already in-use by another pod.");
 }
 
