@@ -1,6 +1,7 @@
 // What happened in the cluster, taken in by the scheduler's thread.
 #include <algorithm>
 
+#include "server/scheduler/pod_reader.h"
 #include "server/scheduler/scheduler_rep.h"
 
 namespace orch::server::scheduler {
@@ -221,6 +222,15 @@ void Scheduler::Rep::take_assigned(const PodPtr& pod) {
   happened(event);
 }
 
+PodPtr Scheduler::Rep::known(const std::string& uid) const {
+  if (auto held = node_of.find(uid); held != node_of.end()) {
+    if (auto node = nodes.find(held->second); node != nodes.end()) {
+      if (auto pod = node->second.pods.find(uid); pod != node->second.pods.end()) return pod->second;
+    }
+  }
+  return queue.find(uid);
+}
+
 /// The pod is deleted or has finished.
 void Scheduler::Rep::take_gone(const std::string& uid, const api::ObjectPtr& last) {
   const PodPtr waiting = queue.find(uid);
@@ -285,7 +295,7 @@ void Scheduler::Rep::take_pod(const api::ObjectPtr& before, const api::ObjectPtr
   }
   // Another pod of the same name: the one before went unseen.
   if (before && before->uid() != after->uid()) take_gone(std::string(before->uid()), before);
-  const PodPtr pod = read_pod(after);
+  const PodPtr pod = reread_pod(known(std::string(after->uid())), after);
   if (pod->finished) {
     take_gone(pod->uid, after);
   } else if (!pod->node_name.empty()) {

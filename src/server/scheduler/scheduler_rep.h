@@ -59,6 +59,8 @@ struct Scheduler::Rep {
   void put_on(const PodPtr& pod, const std::string& node);
   /// The pod as it counted there.
   PodPtr take_off(const std::string& uid, const std::string& node);
+  /// The pod as it was seen last, on a node or waiting; null: never.
+  PodPtr known(const std::string& uid) const;
   /// Wakes the pods whose refusal this may change.
   void happened(const Event& event);
   std::optional<Waiting> judge(const Event& event, const PodInfo& pod, uint64_t rejectors);
