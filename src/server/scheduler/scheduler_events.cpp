@@ -318,11 +318,6 @@ void Scheduler::Rep::take_unbound(const Change& change) {
     unreserve(it->second);
     volume_waits.erase(it);
   }
-  if (!change.error.empty()) {
-    errors.add();
-    writers.post(
-        [this, pod = change.pod, error = change.error] { report(pod, "SchedulerError", error, ""); });
-  }
   auto held = node_of.find(uid);
   if (held == node_of.end()) return;
   const std::string node = held->second;
@@ -331,6 +326,11 @@ void Scheduler::Rep::take_unbound(const Change& change) {
     // Bound after all.
     if (pod != nullptr) put_on(pod, node);
     return;
+  }
+  if (!change.error.empty()) {
+    errors.add();
+    writers.post(
+        [this, pod = change.pod, error = change.error] { report(pod, "SchedulerError", error, ""); });
   }
   queue.unplaced(change.pod, clock.mono());
   auto it = nodes.find(node);
