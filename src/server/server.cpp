@@ -36,6 +36,8 @@
 #include "server/registry/local_client.h"
 #include "server/registry/registry.h"
 #include "server/registry/service_allocator.h"
+#include "server/scheduler/plugins/all.h"
+#include "server/scheduler/plugins/config.h"
 #include "server/scheduler/scheduler.h"
 
 namespace orch::server {
@@ -403,11 +405,10 @@ class ServerImpl final : public Server {
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_);
     }
     if (!config_.disable_scheduler) {
-      const auto strategy = config_.scheduler_strategy == "MostAllocated"
-                                ? scheduler::FitStrategy::kMostAllocated
-                                : scheduler::FitStrategy::kLeastAllocated;
+      auto options = scheduler_options();
+      if (!options.ok()) return options.error();
       scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *informers_, clock_, metrics_,
-                                                          scheduler::default_plugins(strategy));
+                                                          std::move(*options));
     }
     informers_->start();
     if (!informers_->wait_synced(kSyncTimeout))
@@ -430,6 +431,26 @@ class ServerImpl final : public Server {
     if (scheduler_) scheduler_->start();
     if (events_) events_->start();
     return {};
+  }
+
+  Result<scheduler::SchedulerOptions> scheduler_options() const {
+    scheduler::SchedulerOptions options;
+    if (config_.scheduler_config.empty()) {
+      scheduler::PluginArgs args;
+      if (config_.scheduler_strategy == "MostAllocated")
+        args.fit.strategy = scheduler::FitArgs::Strategy::kMostAllocated;
+      options.profiles.push_back(scheduler::default_profile(args));
+      return options;
+    }
+    auto config = scheduler::read_config(config_.scheduler_config);
+    if (!config.ok()) return Status(config.error()).with_context("scheduler configuration");
+    options.profiles = std::move(config->profiles);
+    options.first_backoff = config->first_backoff;
+    options.last_backoff = config->last_backoff;
+    options.bind_timeout = config->bind_timeout;
+    for (auto& e : config->extenders)
+      options.extenders.push_back(scheduler::make_extender(std::move(e), scheduler::post_over_http()));
+    return options;
   }
 
   Status write_admin_kubeconfig(const pki::KeyPair& admin) {
