@@ -1,5 +1,4 @@
-// One rule of x-kubernetes-validations, compiled; shared by the validation of definitions and that of
-// objects.
+// One rule of x-kubernetes-validations, compiled; shared by the validation of definitions and that of objects.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Request bodies: parsed, decoded and checked as kube-apiserver's serializers do, in their words.
 #include <algorithm>
 
+#include "api/appearance.h"
 #include "api/go_json.h"
 #include "api/go_text.h"
 #include "api/resources/custom_resource.h"
@@ -155,8 +156,7 @@ Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const ap
   return api::schema::decode(schema, *type, tree);
 }
 
-Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Resource& row,
-                                             Json& tree) {
+Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Resource& row, Json& tree) {
   if (!row.custom) return decode_tree(schema, row.type, tree);
   auto unknown = api::decode_custom(row, tree);
   if (!unknown.ok()) return unknown.error();
@@ -205,6 +205,8 @@ Result<DecodedBody> decode_body(const http::Request& request, FieldValidation va
   if (!unknown.ok()) return refused(unknown.error().message());
   for (auto& p : *unknown) problems.push_back(std::move(p));
   if (problems.empty() || validation == FieldValidation::kIgnore) return body;
+  if (*media == "application/json" && type != nullptr && !type->structural)
+    api::sort_by_appearance(request.body, problems);
   if (validation == FieldValidation::kStrict) return refused(strict_error(problems));
   for (auto& p : problems) warnings.push_back(std::move(p));
   return body;
@@ -223,8 +225,7 @@ Result<DecodedBody> decode_body(const http::Request& request, FieldValidation va
   if (!body.ok()) return unrecognized(row.kind, body.error().message(), request.body);
   DecodedBody& out = *body;
   if (out.kind.empty()) {
-    return unrecognized(row.kind, base::cat("Object 'Kind' is missing in '", request.body, "'"),
-                        request.body);
+    return unrecognized(row.kind, base::cat("Object 'Kind' is missing in '", request.body, "'"), request.body);
   }
   if (out.api_version != row.api_version()) {
     return Status(Code::kBadRequest,
