@@ -28,6 +28,8 @@ struct ApiServer::Call {
   FieldValidation validation = FieldValidation::kWarn;
   std::string manager = {};  // fieldManager
   bool force = false;        // an apply takes what others own
+  Json options = {};         // CreateOptions, UpdateOptions or DeleteOptions, for admission
+  VerbatimStatus verbatim = nullptr;  // the answer, when a webhook refuses
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();
@@ -80,6 +82,8 @@ http::Response method_not_allowed();
 /// The answer to a path that leads to no resource, and to one that leads nowhere at all.
 http::Response no_such_resource();
 http::Response no_such_page();
+/// autoscaling/v1 Scale, as admission is to see the scale subresource.
+ObjectPart scale_part();
 /// The metav1.Status that answers a created subresource (binding, eviction).
 Json created_status();
 

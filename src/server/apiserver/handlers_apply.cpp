@@ -119,6 +119,8 @@ http::Response ApiServer::do_apply(Call& call) {
   }
   WriteContext context = call.write_context();
   context.applied = context.with_owners = true;
+  const ObjectPart part = scale_part();
+  if (scale) context.part = &part;
   const auto change = [&](const Json& stored) -> Result<Json> {
     auto next = registry_.apply(*call.storage, context, info.subresource, &stored, *patch, call.force);
     if (!next.ok()) return next;

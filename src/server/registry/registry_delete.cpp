@@ -89,7 +89,12 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
   ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
   const Json old = current->tree();
   const std::string_view owners = api::raw_value(current->bytes(), {"metadata", "managedFields"});
-  ORCH_RETURN_IF_ERROR(admit(r, "", AdmissionRequest::Operation::kDelete, ns, name, nullptr, &old, context));
+  AdmissionRequest request =
+      admission_request({r, "", AdmissionRequest::Operation::kDelete, ns, name}, context);
+  request.old_object = &old;
+  request.old_owners = owners;
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  ORCH_RETURN_IF_ERROR(validate(request, context));
 
   Json next = old;
   Json& meta = next["metadata"];
