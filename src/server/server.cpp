@@ -168,7 +168,7 @@ class ServerImpl final : public Server {
 
   std::vector<std::unique_ptr<AdmissionPlugin>> webhooks() {
     const auto parts = [this](const WebhookSource& source) {
-      return WebhookParts{source, *lookup_, *table_, hook_client_, clock_, metrics_, [this] { return loopback(); }};
+      return WebhookParts{source, *lookup_, *table_, authorizer_, hook_client_, clock_, metrics_, [this] { return loopback(); }};
     };
     std::vector<std::unique_ptr<AdmissionPlugin>> out;
     out.push_back(make_mutating_webhooks(parts(mutating_hooks_)));

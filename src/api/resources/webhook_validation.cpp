@@ -52,7 +52,11 @@ std::string host_problem(std::string_view host) {
     return base::cat("invalid port ", go_quote(host.substr(colon)), " after host");
   const auto bad = std::find_if_not(host.begin(), host.end(), host_character);
   if (bad != host.end()) return base::cat("invalid character ", go_quote(std::string_view(&*bad, 1)), " in host name");
-  const std::string escape = bad_escape(host);
+  std::string escape = bad_escape(host);
+  // Of a host only what is no ASCII may be escaped.
+  for (size_t at = host.find('%'); escape.empty() && at != std::string_view::npos; at = host.find('%', at + 1)) {
+    if (host[at + 1] < '8' && host.substr(at, 3) != "%25") escape = host.substr(at, 3);
+  }
   return escape.empty() ? std::string() : base::cat("invalid URL escape ", go_quote(escape));
 }
 

@@ -10,14 +10,21 @@
 
 namespace orch::server {
 
+/// What conditions look at besides the request. Objects are as the webhook sees them.
+struct MatchSubject {
+  const api::Resource& row;
+  const Json& object;
+  const Json& old_object;
+  Authorizer& authorizer;
+};
+
 /// Immutable, thread-safe.
 class MatchConditions {
  public:
   virtual ~MatchConditions() = default;
   /// False as soon as one condition is false. Otherwise what could not be evaluated is kUnknown with the texts
-  /// of all errors: the caller's failure policy decides. `object` and `old_object` are as the webhook sees them.
-  virtual base::Result<bool> match(const AdmissionRequest& request, const Json& object,
-                                   const Json& old_object) const = 0;
+  /// of all errors: the caller's failure policy decides.
+  virtual base::Result<bool> match(const AdmissionRequest& request, const MatchSubject& subject) const = 0;
 };
 
 /// Null when there are none.

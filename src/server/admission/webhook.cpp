@@ -32,20 +32,6 @@ HookRule parse_rule(const Json& tree) {
           strings(tree, "resources"), std::string(base::string_at(tree, {"scope"}, "*"))};
 }
 
-HookTarget parse_target(const Json& client) {
-  HookTarget target;
-  target.url = base::string_at(client, {"url"});
-  if (const Json* service = base::find_path(client, {"service"}); service != nullptr && service->is_object()) {
-    target.service_ns = base::string_at(*service, {"namespace"});
-    target.service_name = base::string_at(*service, {"name"});
-    target.service_path = base::string_at(*service, {"path"});
-    target.service_port = base::int_at(*service, {"port"}, target.service_port);
-  }
-  auto ca = pki::base64_decode(base::string_at(client, {"caBundle"}));
-  if (ca.ok()) target.ca_pem = std::move(*ca);
-  return target;
-}
-
 Result<api::LabelSelector> parse_selector(const Json& hook, const char* key) {
   const Json* selector = base::find_path(hook, {key});
   if (selector == nullptr || selector->is_null()) return api::LabelSelector();
@@ -88,6 +74,20 @@ std::string clean_path(std::string_view path) {
 
 }  // namespace
 
+HookTarget parse_hook_target(const Json& client) {
+  HookTarget target;
+  target.url = base::string_at(client, {"url"});
+  if (const Json* service = base::find_path(client, {"service"}); service != nullptr && service->is_object()) {
+    target.service_ns = base::string_at(*service, {"namespace"});
+    target.service_name = base::string_at(*service, {"name"});
+    target.service_path = base::string_at(*service, {"path"});
+    target.service_port = base::int_at(*service, {"port"}, target.service_port);
+  }
+  auto ca = pki::base64_decode(base::string_at(client, {"caBundle"}));
+  if (ca.ok()) target.ca_pem = std::move(*ca);
+  return target;
+}
+
 std::string HookTarget::request_url(int64_t timeout_seconds) const {
   std::string out;
   if (is_service()) {
@@ -111,7 +111,7 @@ std::vector<Hook> parse_hooks(const api::Object& configuration) {
     hook.name = base::string_at(one, {"name"});
     hook.uid = base::cat(name, "/", hook.name, "/", seen[hook.name]++);
     for (const auto& rule : base::array_at(one, {"rules"})) hook.rules.push_back(parse_rule(rule));
-    hook.target = parse_target(base::object_at(one, {"clientConfig"}));
+    hook.target = parse_hook_target(base::object_at(one, {"clientConfig"}));
     hook.ignore_failures = base::string_at(one, {"failurePolicy"}) == "Ignore";
     hook.equivalent = base::string_at(one, {"matchPolicy"}) == "Equivalent";
     hook.reinvoke = base::string_at(one, {"reinvocationPolicy"}) == "IfNeeded";
@@ -221,18 +221,14 @@ Json options_json(const AdmissionRequest& request) {
 
 }  // namespace
 
-std::string make_review(const AdmissionRequest& request, const ReviewSubject& subject,
-                        std::string_view version, std::string_view uid) {
+Json request_json(const AdmissionRequest& request, const api::Resource& row) {
   const api::Resource& asked = request.requested();
-  Json body = {{"uid", uid},
-               {"kind", kind_json(kind_of_request(request, subject.row))},
-               {"resource", resource_json(subject.row)},
+  Json body = {{"kind", kind_json(kind_of_request(request, row))},
+               {"resource", resource_json(row)},
                {"requestKind", kind_json(kind_of_request(request, asked))},
                {"requestResource", resource_json(asked)},
                {"operation", operation_name(request.operation)},
                {"userInfo", request.user != nullptr ? user_to_json(*request.user) : Json::object()},
-               {"object", subject.object},
-               {"oldObject", subject.old_object},
                {"dryRun", request.dry_run},
                {"options", options_json(request)}};
   const auto set = [&body](const char* key, std::string_view value) {
@@ -242,6 +238,15 @@ std::string make_review(const AdmissionRequest& request, const ReviewSubject& su
   set("requestSubResource", request.subresource);
   set("name", request.name);
   set("namespace", request_namespace(request));
+  return body;
+}
+
+std::string make_review(const AdmissionRequest& request, const ReviewSubject& subject,
+                        std::string_view version, std::string_view uid) {
+  Json body = request_json(request, subject.row);
+  body["uid"] = uid;
+  body["object"] = subject.object;
+  body["oldObject"] = subject.old_object;
   return base::dump_json({{"kind", "AdmissionReview"},
                           {"apiVersion", base::cat("admission.k8s.io/", version)},
                           {"request", std::move(body)}});

@@ -36,6 +36,9 @@ struct HookTarget {
   bool is_service() const { return !service_name.empty(); }
 };
 
+/// From a WebhookClientConfig, which admission and conversion have alike.
+HookTarget parse_hook_target(const Json& client);
+
 /// One webhook of a configuration.
 struct Hook {
   std::string configuration, name;
@@ -86,6 +89,9 @@ struct ObjectKind {
 };
 /// Kind of what a request for `row` carries.
 ObjectKind kind_of_request(const AdmissionRequest& request, const api::Resource& row);
+
+/// The request of an AdmissionReview without its uid and objects.
+Json request_json(const AdmissionRequest& request, const api::Resource& row);
 
 /// What a review is made from besides the request.
 struct ReviewSubject {

@@ -112,7 +112,7 @@ class WebhookPlugin : public AdmissionPlugin {
     if (hook.conditions == nullptr) return invocation;
     auto shown = show(request, row_of(*invocation, request));
     if (!shown.ok()) return internal_error(shown.error().message());
-    auto match = hook.conditions->match(request, shown->object, shown->old_object);
+    auto match = hook.conditions->match(request, {*shown->row, shown->object, shown->old_object, parts_.authorizer});
     if (match.ok() && *match) return invocation;
     if (match.ok()) count_exclusion(hook, request);
     if (match.ok() || hook.ignore_failures) return std::optional<Invocation>();

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <shared_mutex>
 #include <string>
-#include <map>
 #include <vector>
 
 #include "base/clock.h"
@@ -41,6 +41,7 @@ struct WebhookParts {
   const WebhookSource& source;
   const Lookup& lookup;
   const api::ResourceTable& table;
+  Authorizer& authorizer;
   client::HookClient& client;
   const base::Clock& clock;
   base::Metrics& metrics;
