@@ -60,7 +60,8 @@ class ExtensionServer {
     }
     std::lock_guard lock(mutex_);
     last_ = request;
-    return http::Response::json(R"({"kind":"FlunderList","apiVersion":"wardle.example.com/v1alpha1","items":[]})");
+    return http::Response::json(
+        R"({"kind":"FlunderList","apiVersion":"wardle.example.com/v1alpha1","items":[]})");
   }
 
   std::mutex mutex_;
@@ -104,7 +105,8 @@ TEST_CASE("what this server serves is registered as local APIServices") {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   REQUIRE(apps.is_object());
-  CHECK(apps["spec"] == Json{{"group", "apps"}, {"version", "v1"}, {"groupPriorityMinimum", 17800}, {"versionPriority", 15}});
+  CHECK(apps["spec"] ==
+        Json{{"group", "apps"}, {"version", "v1"}, {"groupPriorityMinimum", 17800}, {"versionPriority", 15}});
   CHECK(apps["metadata"]["labels"] == Json{{"kube-aggregator.kubernetes.io/automanaged", "onstart"}});
   CHECK(apps["status"]["conditions"][0]["reason"] == "Local");
   CHECK(c.get(kApiServices + "/v1.").status == 200);
@@ -118,9 +120,12 @@ TEST_CASE("APIServices are checked as in Kubernetes") {
   bad["spec"]["insecureSkipTLSVerify"] = true;
   bad["spec"]["caBundle"] = "Y2E=";
   const Answer answer = c.post(kApiServices, bad);
-  check_error(answer, 422, "Invalid", "must be `spec.version+\".\"+spec.group`: \"v1alpha1.wardle.example.com\"");
-  check_error(answer, 422, "Invalid", "spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than 20000");
-  check_error(answer, 422, "Invalid", "spec.insecureSkipTLSVerify: Invalid value: true: may not be true if caBundle is present");
+  check_error(answer, 422, "Invalid",
+              "must be `spec.version+\".\"+spec.group`: \"v1alpha1.wardle.example.com\"");
+  check_error(answer, 422, "Invalid",
+              "spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than 20000");
+  check_error(answer, 422, "Invalid",
+              "spec.insecureSkipTLSVerify: Invalid value: true: may not be true if caBundle is present");
 }
 
 TEST_CASE("requests for a group version are passed on to the server behind it") {
@@ -139,7 +144,8 @@ TEST_CASE("requests for a group version are passed on to the server behind it") 
   REQUIRE(wait_for(c, "Passed"));
   CHECK(condition(c)["message"] == "all checks passed");
 
-  answer = c.send("GET", kVersion + "/namespaces/default/flunders?limit=5", {}, {{}, {"X-Remote-User: mallory"}});
+  answer =
+      c.send("GET", kVersion + "/namespaces/default/flunders?limit=5", {}, {{}, {"X-Remote-User: mallory"}});
   INFO(answer.body);
   REQUIRE(answer.status == 200);
   CHECK(answer.tree()["kind"] == "FlunderList");
@@ -164,7 +170,8 @@ TEST_CASE("requests for a group version are passed on to the server behind it") 
   Json version;
   for (int i = 0; i < 50 && version.is_null(); ++i) {
     const Json aggregated =
-        c.send("GET", "/apis", {}, {{}, {"Accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}})
+        c.send("GET", "/apis", {},
+               {{}, {"Accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}})
             .tree();
     for (const auto& item : aggregated["items"]) {
       if (item["metadata"]["name"] == "wardle.example.com" && item["versions"][0].contains("resources"))
@@ -194,7 +201,8 @@ TEST_CASE("requests for a group version are passed on to the server behind it") 
   CHECK(answer.status == 503);
   CHECK_THAT(answer.body, contains("error trying to reach service: dial tcp"));
   // The slice goes, and with it the service.
-  CHECK(c.send("DELETE", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/flunders-1").status == 200);
+  CHECK(c.send("DELETE", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/flunders-1").status ==
+        200);
   CHECK(wait_for(c, "EndpointsNotFound"));
   CHECK(c.send("DELETE", kApiServices + "/" + kName).status == 200);
   CHECK(c.get(kVersion + "/flunders").status == 404);

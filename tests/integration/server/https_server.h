@@ -79,12 +79,13 @@ inline void make_service(const Control& c, const std::string& name, uint16_t por
                         {"metadata", {{"name", name}}},
                         {"spec", {{"ports", {{{"name", "https"}, {"port", 443}}}}}}};
   REQUIRE(c.post("/api/v1/namespaces/default/services", service).status == 201);
-  const Json slice = {{"kind", "EndpointSlice"},
-                      {"apiVersion", "discovery.k8s.io/v1"},
-                      {"metadata", {{"name", name + "-1"}, {"labels", {{"kubernetes.io/service-name", name}}}}},
-                      {"addressType", "IPv4"},
-                      {"ports", {{{"name", "https"}, {"port", port}}}},
-                      {"endpoints", {{{"addresses", {own_address()}}}}}};
+  const Json slice = {
+      {"kind", "EndpointSlice"},
+      {"apiVersion", "discovery.k8s.io/v1"},
+      {"metadata", {{"name", name + "-1"}, {"labels", {{"kubernetes.io/service-name", name}}}}},
+      {"addressType", "IPv4"},
+      {"ports", {{{"name", "https"}, {"port", port}}}},
+      {"endpoints", {{{"addresses", {own_address()}}}}}};
   REQUIRE(c.post("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", slice).status == 201);
 }
 

@@ -40,7 +40,10 @@ class HookServer {
             {"admissionReviewVersions", {"v1"}},
             {"timeoutSeconds", 5},
             {"rules",
-             {{{"operations", operations}, {"apiGroups", {"*"}}, {"apiVersions", {"*"}}, {"resources", {resource}}}}}};
+             {{{"operations", operations},
+               {"apiGroups", {"*"}},
+               {"apiVersions", {"*"}},
+               {"resources", {resource}}}}}};
   }
 
  private:
@@ -57,10 +60,11 @@ class HookServer {
     Json response = answer((*review)["request"]);
     if (response.is_string()) return http::Response::json(response.get<std::string>());
     response["uid"] = (*review)["request"]["uid"];
-    return http::Response::json(Json{{"kind", "AdmissionReview"},
-                                     {"apiVersion", (*review)["apiVersion"]},
-                                     {"response", std::move(response)}}
-                                    .dump());
+    return http::Response::json(Json{
+        {"kind", "AdmissionReview"},
+        {"apiVersion", (*review)["apiVersion"]},
+        {"response",
+         std::move(response)}}.dump());
   }
 
   std::mutex mutex_;
@@ -122,17 +126,19 @@ TEST_CASE("a mutating webhook changes what is stored, and defaults follow") {
   CHECK_FALSE(tree.contains("nonsense"));
   const Json seen = hooks.last("/m");
   CHECK(seen["operation"] == "CREATE");
-  CHECK(seen["options"] == Json{{"kind", "CreateOptions"}, {"apiVersion", "meta.k8s.io/v1"}, {"fieldManager", "me"}});
+  CHECK(seen["options"] ==
+        Json{{"kind", "CreateOptions"}, {"apiVersion", "meta.k8s.io/v1"}, {"fieldManager", "me"}});
   CHECK(seen["userInfo"]["username"] == "system:admin");
   CHECK(seen["resource"] == Json{{"group", ""}, {"version", "v1"}, {"resource", "services"}});
   CHECK(seen["namespace"] == "default");
   CHECK_FALSE(seen.contains("name"));
   CHECK(seen["oldObject"].is_null());
   CHECK(seen["object"]["kind"] == "Service");
-  CHECK(seen["object"]["spec"]["type"] == "ClusterIP");           // with defaults
-  CHECK_FALSE(seen["object"]["metadata"].contains("uid"));        // that comes later
+  CHECK(seen["object"]["spec"]["type"] == "ClusterIP");     // with defaults
+  CHECK_FALSE(seen["object"]["metadata"].contains("uid"));  // that comes later
   CHECK(seen["object"]["metadata"].contains("managedFields"));
-  (void)c.send("DELETE", "/api/v1/namespaces/default/services/" + tree["metadata"]["name"].get<std::string>());
+  (void)c.send("DELETE",
+               "/api/v1/namespaces/default/services/" + tree["metadata"]["name"].get<std::string>());
 }
 
 TEST_CASE("a validating webhook refuses in its own words") {
@@ -206,9 +212,11 @@ TEST_CASE("a webhook that fails is a reason to fail, or none") {
 
   Json hook = hooks.hook("f", "/missing", "configmaps");
   CHECK(message(create(hook)) ==
-        "Internal error occurred: failed calling webhook \"f.example.com\": failed to call webhook: an error on "
+        "Internal error occurred: failed calling webhook \"f.example.com\": failed to call webhook: an error "
+        "on "
         "the server (\"no such hook\") has prevented the request from succeeding");
-  CHECK_THAT(message(create(hooks.hook("f", "/nonsense", "configmaps"))), contains("Object 'Kind' is missing"));
+  CHECK_THAT(message(create(hooks.hook("f", "/nonsense", "configmaps"))),
+             contains("Object 'Kind' is missing"));
   hook = hooks.hook("f", "/v", "configmaps");
   hook["clientConfig"]["url"] = "https://127.0.0.1:1/";
   CHECK_THAT(message(create(hook)), contains("dial tcp 127.0.0.1:1: connect: connection refused"));
@@ -228,7 +236,8 @@ TEST_CASE("webhooks are called again when others changed the object after them")
     const bool second = request["object"]["data"].contains("second");
     return second ? patch(R"([{"op":"add","path":"/data/first","value":"saw it"}])") : allow();
   });
-  hooks.on("/second", [](const Json&) { return patch(R"([{"op":"add","path":"/data/second","value":"yes"}])"); });
+  hooks.on("/second",
+           [](const Json&) { return patch(R"([{"op":"add","path":"/data/second","value":"yes"}])"); });
   const auto create = [&](const char* policy) {
     Json first = hooks.hook("first", "/first", "configmaps");
     first["reinvocationPolicy"] = policy;
@@ -269,12 +278,15 @@ TEST_CASE("selectors keep webhooks from what is none of theirs") {
 TEST_CASE("subresources reach webhooks as the objects they are") {
   Control& c = shared();
   HookServer hooks;
-  for (const char* path : {"/bind", "/scale", "/token", "/exec"}) hooks.on(path, [](const Json&) { return allow(); });
-  hooks.on("/scale", [](const Json&) { return patch(R"([{"op":"replace","path":"/spec/replicas","value":7}])"); });
+  for (const char* path : {"/bind", "/scale", "/token", "/exec"})
+    hooks.on(path, [](const Json&) { return allow(); });
+  hooks.on("/scale",
+           [](const Json&) { return patch(R"([{"op":"replace","path":"/spec/replicas","value":7}])"); });
   Configuration configuration(
       c, kMutating, "sub",
       {hooks.hook("bind", "/bind", "pods/binding"), hooks.hook("scale", "/scale", "*/scale"),
-       hooks.hook("token", "/token", "serviceaccounts/token"), hooks.hook("exec", "/exec", "pods/exec", {"CONNECT"})});
+       hooks.hook("token", "/token", "serviceaccounts/token"),
+       hooks.hook("exec", "/exec", "pods/exec", {"CONNECT"})});
   const std::string pods = "/api/v1/namespaces/default/pods";
   const Json pod = {{"kind", "Pod"},
                     {"apiVersion", "v1"},
@@ -306,15 +318,16 @@ TEST_CASE("subresources reach webhooks as the objects they are") {
 
   const std::string sets = "/apis/apps/v1/namespaces/default/replicasets";
   const Json labels = {{"app", "hooked"}};
-  const Json set = {{"kind", "ReplicaSet"},
-                    {"apiVersion", "apps/v1"},
-                    {"metadata", {{"name", "hooked"}}},
-                    {"spec",
-                     {{"replicas", 0},
-                      {"selector", {{"matchLabels", labels}}},
-                      {"template",
-                       {{"metadata", {{"labels", labels}}},
-                        {"spec", {{"schedulerName", "none"}, {"containers", {{{"name", "c"}, {"image", "i"}}}}}}}}}}};
+  const Json set = {
+      {"kind", "ReplicaSet"},
+      {"apiVersion", "apps/v1"},
+      {"metadata", {{"name", "hooked"}}},
+      {"spec",
+       {{"replicas", 0},
+        {"selector", {{"matchLabels", labels}}},
+        {"template",
+         {{"metadata", {{"labels", labels}}},
+          {"spec", {{"schedulerName", "none"}, {"containers", {{{"name", "c"}, {"image", "i"}}}}}}}}}}};
   REQUIRE(c.post(sets, set).status == 201);
   const Answer scaled =
       c.patch(sets + "/hooked/scale?dryRun=All", "merge-patch+json", {{"spec", {{"replicas", 1}}}});
@@ -326,7 +339,8 @@ TEST_CASE("subresources reach webhooks as the objects they are") {
   CHECK(seen["object"]["spec"]["replicas"] == 1);
   CHECK(seen["dryRun"] == true);
   (void)c.send("DELETE", sets + "/hooked");
-  const Json review = {{"kind", "TokenRequest"}, {"apiVersion", "authentication.k8s.io/v1"}, {"spec", Json::object()}};
+  const Json review = {
+      {"kind", "TokenRequest"}, {"apiVersion", "authentication.k8s.io/v1"}, {"spec", Json::object()}};
   CHECK(c.post("/api/v1/namespaces/default/serviceaccounts/default/token", review).status == 201);
   CHECK(hooks.last("/token")["object"]["kind"] == "TokenRequest");
 }
@@ -337,7 +351,8 @@ TEST_CASE("webhooks behind a service and of the old review version are called") 
   HookServer hooks;
   hooks.on("/old/way", [](const Json&) {
     // The old version does not have to say what kind of patch it is.
-    return Json{{"allowed", true}, {"patch", pki::base64_encode(R"([{"op":"add","path":"/data/b","value":"2"}])")}};
+    return Json{{"allowed", true},
+                {"patch", pki::base64_encode(R"([{"op":"add","path":"/data/b","value":"2"}])")}};
   });
   make_service(c, "hook", hooks.server().port());
   Json hook = hooks.hook("old", "/", "configmaps");
@@ -350,8 +365,9 @@ TEST_CASE("webhooks behind a service and of the old review version are called") 
   REQUIRE(made.status == 201);
   CHECK(made.tree()["data"] == Json{{"a", "1"}, {"b", "2"}});
   const std::string metrics = c.get("/metrics").body;
-  CHECK_THAT(metrics, contains("apiserver_admission_webhook_request_total{name=\"old.example.com\",type=\"admit\","
-                               "operation=\"CREATE\",code=\"200\",rejected=\"false\"} 1"));
+  CHECK_THAT(metrics,
+             contains("apiserver_admission_webhook_request_total{name=\"old.example.com\",type=\"admit\","
+                      "operation=\"CREATE\",code=\"200\",rejected=\"false\"} 1"));
   (void)c.send("DELETE", "/api/v1/namespaces/default/services/hook");
 }
 

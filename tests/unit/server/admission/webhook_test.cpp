@@ -16,8 +16,10 @@ using testing::TestRequest;
 using Operation = AdmissionRequest::Operation;
 
 HookRule rule(std::vector<std::string> operations, std::vector<std::string> groups,
-              std::vector<std::string> versions, std::vector<std::string> resources, std::string scope = "*") {
-  return {std::move(operations), std::move(groups), std::move(versions), std::move(resources), std::move(scope)};
+              std::vector<std::string> versions, std::vector<std::string> resources,
+              std::string scope = "*") {
+  return {std::move(operations), std::move(groups), std::move(versions), std::move(resources),
+          std::move(scope)};
 }
 
 TEST_CASE("rules of webhooks match as in Kubernetes") {
@@ -68,12 +70,14 @@ api::ResourcePtr row(const char* group, const char* version, const char* plural,
   r->version = version;
   r->plural = plural;
   r->kind = kind;
-  r->subresources = {{"status", group, version, kind, {"get"}}, {"scale", "autoscaling", "v1", "Scale", {"get"}}};
+  r->subresources = {{"status", group, version, kind, {"get"}},
+                     {"scale", "autoscaling", "v1", "Scale", {"get"}}};
   return r;
 }
 
 TEST_CASE("a webhook is called in a version it knows") {
-  TestRequest request(Operation::kCreate, "apps", "Deployment", "deployments", "ns", json(R"({"metadata":{}})"));
+  TestRequest request(Operation::kCreate, "apps", "Deployment", "deployments", "ns",
+                      json(R"({"metadata":{}})"));
   const std::vector<api::ResourcePtr> others = {row("extensions", "v1beta1", "deployments", "Deployment"),
                                                 row("apps", "v1beta1", "deployments", "Deployment")};
   Hook hook;
@@ -135,8 +139,7 @@ TEST_CASE("a review says what the request is about") {
   const Json object = *request->object, old = *request->old_object;
   const Json options = json(R"({"fieldManager":"kubectl"})");
   request->options = &options;
-  const Json review =
-      json(make_review(*request, {request->requested(), object, old}, "v1", "u").c_str());
+  const Json review = json(make_review(*request, {request->requested(), object, old}, "v1", "u").c_str());
   CHECK(review["apiVersion"] == "admission.k8s.io/v1");
   CHECK(review["kind"] == "AdmissionReview");
   Json expected = json(R"({"uid":"u","kind":{"group":"","version":"v1","kind":"Pod"},
@@ -172,7 +175,8 @@ TEST_CASE("answers of webhooks are checked as kube-apiserver does") {
   constexpr const char* kInvalid = "received invalid webhook response: ";
   CHECK(one(R"({"uid":"u","allowed":true})", true).empty());
   CHECK(one(R"({"uid":"u","allowed":true,"patch":"W10=","patchType":"JSONPatch"})", true).empty());
-  CHECK(one(R"({"uid":"w","allowed":true})", true) == std::string(kInvalid) + R"(expected response.uid="u", got "w")");
+  CHECK(one(R"({"uid":"w","allowed":true})", true) ==
+        std::string(kInvalid) + R"(expected response.uid="u", got "w")");
   CHECK(one("null", true) == std::string(kInvalid) + "webhook response was absent");
   CHECK(one(R"({"uid":"u","allowed":true,"patch":"W10="})", true) ==
         std::string(kInvalid) + "webhook returned response.patch but not response.patchType");
@@ -184,20 +188,24 @@ TEST_CASE("answers of webhooks are checked as kube-apiserver does") {
         std::string(kInvalid) + "validating webhook may not return response.patch");
   CHECK(one(R"({"uid":"u","allowed":true,"patchType":"JSONPatch"})", false) ==
         std::string(kInvalid) + "validating webhook may not return response.patchType");
-  CHECK(problem(R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","response":{"uid":"u"}})", "v1",
-                true) == std::string(kInvalid) +
-                             "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got "
-                             "admission.k8s.io/v1beta1, Kind=AdmissionReview");
+  CHECK(problem(
+            R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","response":{"uid":"u"}})",
+            "v1", true) == std::string(kInvalid) +
+                               "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got "
+                               "admission.k8s.io/v1beta1, Kind=AdmissionReview");
   // The older version checks neither, and knows one kind of patch.
-  CHECK(problem(R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","response":{"patch":"W10="}})",
-                "v1beta1", true)
-            .empty());
+  CHECK(
+      problem(
+          R"({"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1beta1","response":{"patch":"W10="}})",
+          "v1beta1", true)
+          .empty());
   CHECK(problem("{}", "v1", true) == "failed to call webhook: Object 'Kind' is missing in '{}'");
   CHECK_FALSE(problem("<html>", "v1", true).empty());
   CHECK_FALSE(problem("[]", "v1", true).empty());
 
   auto answer = read_review(v1 + R"({"uid":"u","allowed":true,"warnings":["w"],"auditAnnotations":{"k":"v"},
-    "patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2EiLCJ2YWx1ZSI6MX1d"}})", "v1", "u", true);
+    "patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2EiLCJ2YWx1ZSI6MX1d"}})",
+                            "v1", "u", true);
   REQUIRE(answer.ok());
   CHECK(answer->allowed);
   CHECK(answer->warnings == std::vector<std::string>{"w"});
@@ -206,7 +214,8 @@ TEST_CASE("answers of webhooks are checked as kube-apiserver does") {
 }
 
 TEST_CASE("a refusal is answered as the webhook words it") {
-  CHECK(denial("a.b.c", nullptr) == json(R"({"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
+  CHECK(denial("a.b.c", nullptr) ==
+        json(R"({"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
     "message":"admission webhook \"a.b.c\" denied the request without explanation","code":400})"));
   CHECK(denial("a.b.c", json(R"({"message":"no","code":403,"reason":"Forbidden","status":"Success"})")) ==
         json(R"({"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"Forbidden",
@@ -265,18 +274,22 @@ TEST_CASE("conversion reviews are made and read") {
   CHECK(sent["request"] == Json{{"uid", "u"}, {"desiredAPIVersion", "g/v2"}, {"objects", {a}}});
   const auto read = [](Json object, const std::string& converted) {
     const std::string body = R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","response":
-      {"uid":"u","result":{"status":"Success"},"convertedObjects":[)" + converted + "]}}";
+      {"uid":"u","result":{"status":"Success"},"convertedObjects":[)" +
+                             converted + "]}}";
     const auto status = read_conversion_review(body, "g/v2", "v1", "u", {&object});
     return status.ok() ? object.dump() : status.message();
   };
   const Json good = json(read(a, R"({"apiVersion":"g/v2","kind":"Foo","metadata":{"name":"a","namespace":"n",
-    "uid":"1","labels":{"l":"m"},"generation":9},"hosts":["h"]})").c_str());
+    "uid":"1","labels":{"l":"m"},"generation":9},"hosts":["h"]})")
+                             .c_str());
   CHECK(good == json(R"({"apiVersion":"g/v2","kind":"Foo","metadata":{"name":"a","namespace":"n","uid":"1",
     "labels":{"l":"m"}},"hosts":["h"]})"));
   const std::string what = "conversion webhook for g/v1, Kind=Foo ";
   CHECK(read(a, "") == what + "returned 0 objects, expected 1");
   CHECK(read(a, R"({"apiVersion":"g/v3","kind":"Foo","metadata":{}})") ==
-        what + "returned invalid converted object at index 0: invalid groupVersion (expected g/v2, received g/v3)");
+        what +
+            "returned invalid converted object at index 0: invalid groupVersion (expected g/v2, received "
+            "g/v3)");
   CHECK(read(a, R"({"apiVersion":"g/v2","kind":"Bar","metadata":{}})") ==
         what + "returned invalid converted object at index 0: invalid kind (expected Foo, received Bar)");
   CHECK(read(a, R"({"apiVersion":"g/v2","kind":"Foo","metadata":{"name":"b"}})") ==
@@ -284,14 +297,16 @@ TEST_CASE("conversion reviews are made and read") {
   const auto failure = [&](const char* response) {
     Json object = a;
     return read_conversion_review(
-               std::string(R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","response":)") +
+               std::string(
+                   R"({"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","response":)") +
                    response + "}",
                "g/v2", "v1", "u", {&object})
         .message();
   };
   CHECK(failure("null") == what + "failed: no response provided");
   CHECK(failure(R"({"uid":"x"})") == what + R"(failed: expected response.uid="u", got "x")");
-  CHECK(failure(R"({"uid":"u","result":{"status":"Failed","message":"because"}})") == what + "failed: because");
+  CHECK(failure(R"({"uid":"u","result":{"status":"Failed","message":"because"}})") ==
+        what + "failed: because");
   CHECK(failure(R"({"uid":"u","result":{"status":"Failed"}})") ==
         what + "failed: response.result.status was 'Failed', not 'Success'");
 }

@@ -35,12 +35,15 @@ TEST_CASE("availability of an APIService says what is missing first") {
   CHECK(judge(&other, {}) == "False ServicePortError: service/s in \"n\" is not listening on port 443");
   CHECK(judge(&service, {}) == "False EndpointsNotFound: cannot find endpointslices for service/s in \"n\"");
   const std::string missing =
-      "False MissingEndpoints: endpointslices for service/s in \"n\" have no addresses with port name \"web\"";
+      "False MissingEndpoints: endpointslices for service/s in \"n\" have no addresses with port name "
+      "\"web\"";
   CHECK(judge(&service, {R"({"ports":[{"name":"web","port":1}],"endpoints":[]})"}) == missing);
-  CHECK(judge(&service, {R"({"ports":[{"name":"x","port":1}],"endpoints":[{"addresses":["a"]}]})"}) == missing);
+  CHECK(judge(&service, {R"({"ports":[{"name":"x","port":1}],"endpoints":[{"addresses":["a"]}]})"}) ==
+        missing);
   CHECK(judge(&service, {R"({"ports":[{"name":"web","port":1}],
     "endpoints":[{"addresses":["a"],"conditions":{"ready":false}}]})"}) == missing);
-  CHECK(judge(&service, {R"({"ports":[{"name":"web","port":1}],"endpoints":[{"addresses":["a"]}]})"}) == "ask");
+  CHECK(judge(&service, {R"({"ports":[{"name":"web","port":1}],"endpoints":[{"addresses":["a"]}]})"}) ==
+        "ask");
   const Json balanced = json(R"({"spec":{"type":"LoadBalancer"}})");
   CHECK(judge(&balanced, {}) == "ask");
   CHECK(judge_probe("").reason == "Passed");
@@ -51,8 +54,8 @@ TEST_CASE("availability of an APIService says what is missing first") {
 }
 
 TEST_CASE("versions and groups are in the order of discovery") {
-  const std::vector<const char*> order = {"v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1",
-                                          "v12alpha1", "v11alpha2", "foo1", "foo10"};
+  const std::vector<const char*> order = {"v10",     "v2",        "v1",        "v11beta2", "v10beta3",
+                                          "v3beta1", "v12alpha1", "v11alpha2", "foo1",     "foo10"};
   for (size_t i = 0; i + 1 < order.size(); ++i) {
     INFO(order[i]);
     CHECK(version_before(order[i], order[i + 1]));
@@ -71,8 +74,10 @@ TEST_CASE("objects of local group versions are made and kept as kube-aggregator 
   const auto all = local_api_services({{"", "v1", 18000, 1}, {"apps", "v1", 17800, 15}, {"x", "v1", 0, 0}},
                                       {{"c.example.com", "v1beta1"}});
   REQUIRE(all.size() == 3);
-  CHECK(all.at("v1.")["spec"] == json(R"({"version":"v1","groupPriorityMinimum":18000,"versionPriority":1})"));
-  CHECK(all.at("v1beta1.c.example.com") == json(R"({"kind":"APIService","apiVersion":"apiregistration.k8s.io/v1",
+  CHECK(all.at("v1.")["spec"] ==
+        json(R"({"version":"v1","groupPriorityMinimum":18000,"versionPriority":1})"));
+  CHECK(all.at("v1beta1.c.example.com") ==
+        json(R"({"kind":"APIService","apiVersion":"apiregistration.k8s.io/v1",
     "metadata":{"name":"v1beta1.c.example.com","labels":{"kube-aggregator.kubernetes.io/automanaged":"true"}},
     "spec":{"group":"c.example.com","version":"v1beta1","groupPriorityMinimum":1000,"versionPriority":100}})"));
   using Kind = RegistrationStep::Kind;
@@ -89,19 +94,19 @@ TEST_CASE("objects of local group versions are made and kept as kube-aggregator 
     Kind kind;
   };
   const std::vector<Case> cases = {
-      {nullptr, nullptr, false, false, Kind::kNone},        // 2A
-      {&onstart, nullptr, false, false, Kind::kCreate},     // 2B, once
-      {&onstart, nullptr, false, true, Kind::kNone},        // deleted by somebody
-      {&always, nullptr, false, false, Kind::kCreate},      // 2C
+      {nullptr, nullptr, false, false, Kind::kNone},     // 2A
+      {&onstart, nullptr, false, false, Kind::kCreate},  // 2B, once
+      {&onstart, nullptr, false, true, Kind::kNone},     // deleted by somebody
+      {&always, nullptr, false, false, Kind::kCreate},   // 2C
       {&always, nullptr, false, true, Kind::kCreate},
-      {nullptr, &unmanaged, true, false, Kind::kNone},      // 3
+      {nullptr, &unmanaged, true, false, Kind::kNone},  // 3
       {&always, &unmanaged, true, false, Kind::kNone},
-      {nullptr, &onstart, false, false, Kind::kNone},       // 4
-      {nullptr, &onstart, true, false, Kind::kDelete},      // 5A
+      {nullptr, &onstart, false, false, Kind::kNone},   // 4
+      {nullptr, &onstart, true, false, Kind::kDelete},  // 5A
       {nullptr, &onstart, true, true, Kind::kNone},
       {&onstart, &changed_onstart, true, false, Kind::kUpdate},  // 5B
       {&onstart, &changed_onstart, true, true, Kind::kNone},
-      {nullptr, &always, false, true, Kind::kDelete},       // 6A
+      {nullptr, &always, false, true, Kind::kDelete},          // 6A
       {&always, &changed_always, false, true, Kind::kUpdate},  // 6C
       {&always, &always, false, true, Kind::kNone},
   };
@@ -140,7 +145,8 @@ TEST_CASE("paths belong to group versions") {
 }
 
 TEST_CASE("remote discovery is taken from lists of either form") {
-  const Json list = json(R"({"items":[{"metadata":{"name":"g"},"versions":[{"version":"v1","resources":[]}]}]})");
+  const Json list =
+      json(R"({"items":[{"metadata":{"name":"g"},"versions":[{"version":"v1","resources":[]}]}]})");
   CHECK(find_discovery(list, "g", "v1")["version"] == "v1");
   CHECK(find_discovery(list, "g", "v2").is_null());
   CHECK(find_discovery(list, "h", "v1").is_null());
