@@ -20,8 +20,8 @@ struct HookCall {
   std::string certificate_pem, key_pem;  // who asks; may be empty
   bool insecure = false;                 // any server certificate is taken
   std::string user_agent = "kube-apiserver-admission";
-  std::string method = "POST";           // or GET
-  std::vector<std::string> headers;      // "Name: value"
+  std::string method = "POST";       // or GET
+  std::vector<std::string> headers;  // "Name: value"
   std::string body;
   std::chrono::milliseconds timeout{10'000};
 };

@@ -14,6 +14,7 @@
 #include "client/informer.h"
 #include "datastore/sqlite/sqlite_store.h"
 #include "http/server.h"
+#include "server/admission/conversion_webhook.h"
 #include "server/admission/defaults.h"
 #include "server/admission/webhook_plugins.h"
 #include "server/aggregator/aggregator.h"
@@ -34,6 +35,7 @@
 #include "server/controllers/loop.h"
 #include "server/join.h"
 #include "server/lookup.h"
+#include "server/registry/custom_resources.h"
 #include "server/registry/local_client.h"
 #include "server/registry/registry.h"
 #include "server/registry/service_allocator.h"
@@ -76,6 +78,7 @@ class ServerImpl final : public Server {
 
   ~ServerImpl() override {
     if (api_) api_->set_ready(false);
+    if (customs_) customs_->stop();
     events_.reset();
     gc_.reset();
     // Clients still write: what the informers' handlers reach into ends after the last of them has run.
@@ -168,7 +171,8 @@ class ServerImpl final : public Server {
 
   std::vector<std::unique_ptr<AdmissionPlugin>> webhooks() {
     const auto parts = [this](const WebhookSource& source) {
-      return WebhookParts{source, *lookup_, *table_, authorizer_, hook_client_, clock_, metrics_, [this] { return loopback(); }};
+      return WebhookParts{source,       *lookup_, *table_,  authorizer_,
+                          hook_client_, clock_,   metrics_, [this] { return loopback(); }};
     };
     std::vector<std::unique_ptr<AdmissionPlugin>> out;
     out.push_back(make_mutating_webhooks(parts(mutating_hooks_)));
@@ -182,7 +186,8 @@ class ServerImpl final : public Server {
   }
 
   Loopback loopback() const {
-    return {base::cat("127.0.0.1:", port()), pki_.server_ca.certificate_pem, pki_.admin.certificate_pem,
+    const uint16_t own = http_ ? port() : config_.https_listen_port;
+    return {base::cat("127.0.0.1:", own), pki_.server_ca.certificate_pem, pki_.admin.certificate_pem,
             pki_.admin.key_pem};
   }
 
@@ -232,7 +237,12 @@ class ServerImpl final : public Server {
     add_default_plugins(admission_, std::move(parts), webhooks());
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
-    return {};
+    CustomResourcesOptions customs;
+    customs.user = component("system:apiserver");
+    customs.webhook =
+        make_conversion_webhooks({*lookup_, hook_client_, clock_, metrics_, [this] { return loopback(); }});
+    customs_ = std::make_unique<CustomResources>(*registry_, timers_, std::move(customs));
+    return customs_->start().with_context("custom resources");
   }
 
   PkiOptions pki_options() const {
@@ -356,6 +366,7 @@ class ServerImpl final : public Server {
     o.aggregator = aggregator_.get();
     o.timers = &timers_;
     o.metrics = &metrics_;
+    o.settle = [this] { customs_->settle(); };
     o.kubelet = [this] {
       std::lock_guard lock(identity_mutex_);
       return kubelet_access_;
@@ -415,13 +426,14 @@ class ServerImpl final : public Server {
       o.sign_secret_token = [this](const api::Object& account, std::string_view secret) {
         return issuer_->secret_token(account, secret);
       };
-      std::vector<client::ResourceRef> every;
-      const auto rows = table_->all();
-      for (const auto& r : *rows) {
-        if (!r->stored || !r->storage_version || !r->has_verb("delete")) continue;
-        every.push_back({r->group, r->version, r->plural});
-        if (r->namespaced) o.namespaced.push_back(every.back());
-      }
+      o.namespaced = [this] {
+        std::vector<client::ResourceRef> kinds;
+        for (const auto& r : *table_->all()) {
+          if (r->stored && r->storage_version && r->namespaced && r->has_verb("delete"))
+            kinds.push_back({r->group, r->version, r->plural});
+        }
+        return kinds;
+      };
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       all_controllers(o, clock_));
       gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
@@ -439,7 +451,19 @@ class ServerImpl final : public Server {
       return Status(Code::kInternal, "informers did not fill up in time");
     synced_ = true;
     if (controllers_) controllers_->start();
-    if (gc_) ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
+    if (gc_) {
+      ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
+      const auto ref = [](const api::Resource& row) {
+        return client::ResourceRef{row.group, row.version, row.plural};
+      };
+      customs_->set_listeners(
+          [this, ref](const api::Resource& row) {
+            if (Status s = gc_->follow(ref(row)); !s.ok())
+              base::log_warning("gc", "a kind cannot be followed",
+                                {{"kind", row.kind}, {"error", s.message()}});
+          },
+          [this, ref](const api::Resource& row) { gc_->unfollow(ref(row)); });
+    }
     if (scheduler_) scheduler_->start();
     if (events_) events_->start();
     aggregator_->start();
@@ -478,6 +502,7 @@ class ServerImpl final : public Server {
   AdmissionChain admission_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<CacheLookup> lookup_;
+  std::unique_ptr<CustomResources> customs_;
   std::unique_ptr<ServiceAllocator> services_;
   std::string dns_ip_;
   ClusterPki pki_;

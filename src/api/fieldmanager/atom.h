@@ -24,6 +24,11 @@ struct Atom {
   bool map_atomic = false;
   /// The members of a struct, or null.
   const Type* fields = nullptr;
+  /// The same of a custom resource's.
+  const structural::Node* node = nullptr;
+  /// Of a custom resource itself: the type of its metadata.
+  const Type* metadata = nullptr;
+  bool keep_unknown = false;
   /// Of what is no member; kNothing: nothing else is allowed.
   TypeRef other;
 

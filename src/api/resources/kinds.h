@@ -22,6 +22,9 @@ Strategy limit_range_strategy();
 Strategy resource_quota_strategy();
 Strategy events_v1_strategy();  // of events.k8s.io
 
+// apiextensions.k8s.io; `schema` outlives the strategy
+Strategy custom_resource_definition_strategy(const Schema& schema);
+
 // discovery.k8s.io, coordination.k8s.io
 Strategy endpoint_slice_strategy();
 Strategy lease_strategy();

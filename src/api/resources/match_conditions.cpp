@@ -29,10 +29,11 @@ cel::Type request_type() {
   const auto kind = text_fields("kubernetes.GroupVersionKind", {"group", "version", "kind"});
   const auto resource = text_fields("kubernetes.GroupVersionResource", {"group", "version", "resource"});
   const auto texts = cel::list_type(cel::string_type());
-  const auto user = cel::object_type("kubernetes.UserInfo", {{"username", cel::string_type()},
-                                                             {"uid", cel::string_type()},
-                                                             {"groups", texts},
-                                                             {"extra", cel::map_type(cel::string_type(), texts)}});
+  const auto user =
+      cel::object_type("kubernetes.UserInfo", {{"username", cel::string_type()},
+                                               {"uid", cel::string_type()},
+                                               {"groups", texts},
+                                               {"extra", cel::map_type(cel::string_type(), texts)}});
   return cel::object_type("kubernetes.AdmissionRequest", {{"kind", kind},
                                                           {"resource", resource},
                                                           {"subResource", cel::string_type()},

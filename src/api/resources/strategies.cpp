@@ -75,7 +75,10 @@ std::map<Key, std::shared_ptr<const Strategy>> make_all() {
 
 }  // namespace
 
-std::shared_ptr<const Strategy> strategy_for(std::string_view group, std::string_view kind) {
+std::shared_ptr<const Strategy> strategy_for(std::string_view group, std::string_view kind,
+                                             const Schema& schema) {
+  if (kind == "CustomResourceDefinition" && group == "apiextensions.k8s.io")
+    return std::make_shared<const Strategy>(custom_resource_definition_strategy(schema));
   static const auto all = make_all();
   const auto it = all.find({std::string(group), std::string(kind)});
   return it == all.end() ? std::make_shared<const Strategy>(traits_of(group, kind)) : it->second;

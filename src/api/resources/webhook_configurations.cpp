@@ -94,8 +94,7 @@ void validate_rule(const Json& rule, const FieldPath& path, FieldErrors& errors)
   const Json& groups = list_of(rule, "apiGroups");
   if (groups.empty()) errors.required(path.child("apiGroups"));
   if (groups.size() > 1 && has_wildcard(groups)) {
-    errors.invalid(path.child("apiGroups"), groups,
-                   "if '*' is present, must not specify other API groups");
+    errors.invalid(path.child("apiGroups"), groups, "if '*' is present, must not specify other API groups");
   }
   const Json& versions = list_of(rule, "apiVersions");
   const FieldPath versions_path = path.child("apiVersions");
@@ -134,8 +133,7 @@ void validate_hook(const Json& hook, bool mutating, const Options& options, cons
                    FieldErrors& errors) {
   validate_full_name(text_of(hook, "name"), path.child("name"), errors);
   size_t i = 0;
-  for (const Json& rule : list_of(hook, "rules"))
-    validate_rule(rule, path.child("rules").index(i++), errors);
+  for (const Json& rule : list_of(hook, "rules")) validate_rule(rule, path.child("rules").index(i++), errors);
   validate_one_of(hook, "failurePolicy", {"Fail", "Ignore"}, path, errors);
   validate_one_of(hook, "matchPolicy", {"Equivalent", "Exact"}, path, errors);
   const Names effects = options.no_side_effects ? Names{"None", "NoneOnDryRun"}

@@ -92,24 +92,15 @@ std::string strategy_text(const FieldNotes& notes) {
   return out;
 }
 
-void collect_types(const Type& type, const Schema& schema,
-                   std::map<std::string, const Type*, std::less<>>& out) {
-  if (schema.type(type.name) == &type || !out.emplace(type.name, &type).second) return;
-  for (const Field& field : type.fields) {
-    const Value* value = field.value;
-    while (value->element != nullptr) value = value->element;
-    if (value->type != nullptr) collect_types(*value->type, schema, out);
-  }
-}
-
 }  // namespace
 
 DefinitionWriter::DefinitionWriter(const Schema& schema, OpenApiVersion version,
                                    const std::vector<OpenApiResource>& resources)
     : schema_(schema), version_(version), resources_(resources) {
   for (const OpenApiResource& r : resources) {
-    collect_types(*r.type, schema, custom_types_);
-    if (r.list_type == nullptr) custom_lists_.emplace(r.type->name + "List", &r);
+    if (r.type != nullptr) continue;
+    custom_.emplace(r.model, &r);
+    custom_lists_.emplace(r.list_model, &r);
   }
 }
 
@@ -128,9 +119,14 @@ void DefinitionWriter::reference(JsonText& out, std::string_view name) {
 
 void DefinitionWriter::reference(JsonText& out, const Type& type) { reference(out, type.name); }
 
+void DefinitionWriter::object_reference(JsonText& out, const OpenApiResource& resource) {
+  if (resource.type != nullptr) return reference(out, *resource.type);
+  reference(out, resource.model);
+}
+
 void DefinitionWriter::list_reference(JsonText& out, const OpenApiResource& resource) {
   if (resource.list_type != nullptr) return reference(out, *resource.list_type);
-  reference(out, resource.type->name + "List");
+  reference(out, resource.list_model);
 }
 
 void DefinitionWriter::definitions(JsonText& out) {
@@ -146,9 +142,9 @@ void DefinitionWriter::definitions(JsonText& out) {
 std::string DefinitionWriter::definition(std::string_view name) {
   JsonText out;
   const Type* type = schema_.type(name);
-  if (type == nullptr) {
-    auto custom = custom_types_.find(name);
-    if (custom != custom_types_.end()) type = custom->second;
+  if (const auto custom = custom_.find(name); custom != custom_.end()) {
+    need(base::cat(kMeta, "ObjectMeta"));
+    return custom->second->schema(version_ == OpenApiVersion::kV2);
   }
   auto list = custom_lists_.find(name);
   if (type != nullptr) {
@@ -191,11 +187,13 @@ void DefinitionWriter::type_definition(JsonText& out, const Type& type) {
 }
 
 void DefinitionWriter::list_definition(JsonText& out, const OpenApiResource& resource) {
-  out.open('{').member("type", "object").raw_member("required", R"(["items"])");
+  out.open('{').member("type", "object");
+  out.member("description", base::cat(resource.list_kind, " is a list of ", resource.kind));
+  out.raw_member("required", R"(["items"])");
   out.key("properties").open('{');
   for (std::string_view name : {"apiVersion", "kind"}) out.raw_member(name, R"({"type":"string"})");
   out.key("items").open('{').member("type", "array").key("items");
-  reference(out, *resource.type);
+  object_reference(out, resource);
   out.close('}').key("metadata");
   reference(out, base::cat(kMeta, "ListMeta"));
   out.close('}');

@@ -68,7 +68,8 @@ Status restore_metadata(const Json& original, Json& converted) {
 }
 
 /// One converted object takes the place of the one that was sent.
-Status take(Json converted, std::string_view api_version, const std::string& what, size_t index, Json& object) {
+Status take(Json converted, std::string_view api_version, const std::string& what, size_t index,
+            Json& object) {
   const std::string invalid = base::cat(what, " returned invalid converted object at index ", index, ": ");
   const std::string_view version = base::string_at(converted, {"apiVersion"});
   if (version != api_version) {
@@ -81,8 +82,8 @@ Status take(Json converted, std::string_view api_version, const std::string& wha
   if (const std::string problem = identity_problem(object, converted); !problem.empty())
     return unknown(invalid + problem);
   if (Status restored = restore_metadata(object, converted); !restored.ok()) {
-    return unknown(base::cat(what, " returned invalid metadata in object at index ", index, ": ",
-                             restored.message()));
+    return unknown(
+        base::cat(what, " returned invalid metadata in object at index ", index, ": ", restored.message()));
   }
   object = std::move(converted);
   return {};
@@ -166,12 +167,12 @@ std::string make_conversion_review(const std::vector<const Json*>& objects, std:
                                    std::string_view version, std::string_view uid) {
   Json list = Json::array();
   for (const Json* object : objects) list.push_back(*object);
-  return base::dump_json({{"kind", "ConversionReview"},
-                          {"apiVersion", base::cat("apiextensions.k8s.io/", version)},
-                          {"request",
-                           {{"uid", uid}, {"desiredAPIVersion", api_version}, {"objects", std::move(list)}}},
-                          {"response",
-                           {{"uid", ""}, {"convertedObjects", nullptr}, {"result", {{"metadata", Json::object()}}}}}});
+  return base::dump_json(
+      {{"kind", "ConversionReview"},
+       {"apiVersion", base::cat("apiextensions.k8s.io/", version)},
+       {"request", {{"uid", uid}, {"desiredAPIVersion", api_version}, {"objects", std::move(list)}}},
+       {"response",
+        {{"uid", ""}, {"convertedObjects", nullptr}, {"result", {{"metadata", Json::object()}}}}}});
 }
 
 namespace {
@@ -202,15 +203,14 @@ Status read_conversion_review(const std::string& body, std::string_view api_vers
   const std::string what = "conversion webhook for " + full_kind(*objects[0]);
   auto review = base::parse_json(body);
   if (!review.ok()) {
-    return unknown(base::cat(what, " failed: couldn't get version/kind; json parse error: ",
-                             review.error().message()));
+    return unknown(
+        base::cat(what, " failed: couldn't get version/kind; json parse error: ", review.error().message()));
   }
   if (const std::string problem = answer_problem(*review, version, uid); !problem.empty())
     return unknown(base::cat(what, " failed: ", problem));
   Json converted = base::array_at(*review, {"response", "convertedObjects"});
   if (converted.size() != objects.size()) {
-    return unknown(
-        base::cat(what, " returned ", converted.size(), " objects, expected ", objects.size()));
+    return unknown(base::cat(what, " returned ", converted.size(), " objects, expected ", objects.size()));
   }
   for (size_t i = 0; i < objects.size(); ++i)
     ORCH_RETURN_IF_ERROR(take(std::move(converted[i]), api_version, what, i, *objects[i]));

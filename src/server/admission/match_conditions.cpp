@@ -30,8 +30,7 @@ class RequestAuthorizer final : public cel::Authorizer {
   Decision authorize(const Query& query) const override {
     UserInfo account;
     if (!query.service_account_name.empty()) {
-      account.name =
-          service_account_user_name(query.service_account_namespace, query.service_account_name);
+      account.name = service_account_user_name(query.service_account_namespace, query.service_account_name);
       account.groups = {std::string(kGroupServiceAccounts),
                         base::cat(kGroupServiceAccounts, ":", query.service_account_namespace),
                         std::string(kGroupAuthenticated)};
@@ -71,7 +70,8 @@ class Compiled final : public MatchConditions {
     static const UserInfo nobody;
     const RequestAuthorizer authorizer(subject.authorizer, request.user != nullptr ? *request.user : nobody);
     variables.set("authorizer", cel::Value::authorizer(authorizer));
-    variables.set("authorizer.requestResource", cel::Value::resource_check(authorizer, own_resource(request)));
+    variables.set("authorizer.requestResource",
+                  cel::Value::resource_check(authorizer, own_resource(request)));
     return evaluate(variables);
   }
 

@@ -22,8 +22,8 @@ struct MatchSubject {
 class MatchConditions {
  public:
   virtual ~MatchConditions() = default;
-  /// False as soon as one condition is false. Otherwise what could not be evaluated is kUnknown with the texts
-  /// of all errors: the caller's failure policy decides.
+  /// False as soon as one condition is false. Otherwise what could not be evaluated is kUnknown with the
+  /// texts of all errors: the caller's failure policy decides.
   virtual base::Result<bool> match(const AdmissionRequest& request, const MatchSubject& subject) const = 0;
 };
 

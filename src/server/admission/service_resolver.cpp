@@ -28,8 +28,7 @@ void add_ready(const Json& slice, std::string_view port_name, std::vector<Servic
 }
 
 Status no_endpoints(std::string_view name) {
-  return {Code::kServiceUnavailable,
-          base::cat("no endpoints available for service ", api::go_quote(name))};
+  return {Code::kServiceUnavailable, base::cat("no endpoints available for service ", api::go_quote(name))};
 }
 
 }  // namespace

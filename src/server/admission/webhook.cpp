@@ -44,8 +44,7 @@ bool has(const std::vector<std::string>& items, std::string_view wanted) {
 }
 
 bool scope_matches(std::string_view scope, const RuleTarget& target) {
-  const bool is_namespace =
-      target.group.empty() && target.version == "v1" && target.resource == "namespaces";
+  const bool is_namespace = target.group.empty() && target.version == "v1" && target.resource == "namespaces";
   const bool cluster = is_namespace || target.ns.empty();
   if (scope == "*") return true;
   return scope == "Namespaced" ? !cluster : scope == "Cluster" && cluster;
@@ -77,7 +76,8 @@ std::string clean_path(std::string_view path) {
 HookTarget parse_hook_target(const Json& client) {
   HookTarget target;
   target.url = base::string_at(client, {"url"});
-  if (const Json* service = base::find_path(client, {"service"}); service != nullptr && service->is_object()) {
+  if (const Json* service = base::find_path(client, {"service"});
+      service != nullptr && service->is_object()) {
     target.service_ns = base::string_at(*service, {"namespace"});
     target.service_name = base::string_at(*service, {"name"});
     target.service_path = base::string_at(*service, {"path"});
@@ -91,7 +91,8 @@ HookTarget parse_hook_target(const Json& client) {
 std::string HookTarget::request_url(int64_t timeout_seconds) const {
   std::string out;
   if (is_service()) {
-    out = base::cat("https://", service_name, ".", service_ns, ".svc:", service_port, clean_path(service_path));
+    out =
+        base::cat("https://", service_name, ".", service_ns, ".svc:", service_port, clean_path(service_path));
   } else {
     const size_t scheme = url.find("://");
     const size_t path = url.find('/', scheme == std::string::npos ? 0 : scheme + 3);
@@ -151,8 +152,8 @@ std::string_view request_namespace(const AdmissionRequest& request) {
 }
 
 RuleTarget rule_target(const AdmissionRequest& request, const api::Resource& as) {
-  return {operation_name(request.operation), as.group,           as.version, as.plural,
-          request.subresource,               request_namespace(request)};
+  return {operation_name(request.operation), as.group, as.version, as.plural, request.subresource,
+          request_namespace(request)};
 }
 
 bool is_exempt(const AdmissionRequest& request) {
@@ -292,7 +293,8 @@ Status read_patch(const Json& response, std::string_view version, ReviewAnswer& 
   if (text.empty()) return {};
   auto bytes = pki::base64_decode(text);
   if (!bytes.ok())
-    return invalid(base::cat("failed to call webhook: couldn't decode response.patch: ", bytes.error().message()));
+    return invalid(
+        base::cat("failed to call webhook: couldn't decode response.patch: ", bytes.error().message()));
   const std::string_view type = base::string_at(response, {"patchType"});
   if (version == "v1" && type != "JSONPatch")
     return invalid(base::cat("unsupported patch type ", api::go_quote(type)));

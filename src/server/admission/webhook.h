@@ -27,7 +27,7 @@ struct HookRule {
 
 /// Where a webhook is: clientConfig.
 struct HookTarget {
-  std::string url;                 // or
+  std::string url;  // or
   std::string service_ns, service_name, service_path;
   int64_t service_port = 443;
   std::string ca_pem;
@@ -78,7 +78,8 @@ struct Invocation {
   const Hook* hook = nullptr;
   api::ResourcePtr row;  // null: the one that was asked for
 };
-/// By the rules alone: nothing, or in which version. `equivalents`: other rows with the same storage, in order.
+/// By the rules alone: nothing, or in which version. `equivalents`: other rows with the same storage, in
+/// order.
 std::optional<Invocation> match_rules(const Hook& hook, const AdmissionRequest& request,
                                       const std::vector<api::ResourcePtr>& equivalents);
 

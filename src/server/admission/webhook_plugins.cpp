@@ -48,8 +48,8 @@ Result<client::HookCall> locate_hook(const HookTarget& target, int64_t timeout_s
   call.timeout = std::chrono::seconds(timeout_seconds);
   if (!target.is_service()) return call;
   constexpr int64_t kHttps = 443;
-  if (target.service_ns == "default" && target.service_name == "kubernetes" && target.service_port == kHttps &&
-      loopback) {
+  if (target.service_ns == "default" && target.service_name == "kubernetes" &&
+      target.service_port == kHttps && loopback) {
     Loopback own = loopback();
     call.connect_to = own.address;
     call.ca_pem = own.ca_pem + "\n" + call.ca_pem;
@@ -59,7 +59,8 @@ Result<client::HookCall> locate_hook(const HookTarget& target, int64_t timeout_s
   }
   auto address = resolve_service(lookup, target.service_ns, target.service_name, target.service_port);
   if (!address.ok()) {
-    return Status(Code::kUnknown, base::cat("Post ", api::go_quote(call.url), ": ", address.error().message()));
+    return Status(Code::kUnknown,
+                  base::cat("Post ", api::go_quote(call.url), ": ", address.error().message()));
   }
   call.connect_to = address->text();
   return call;
@@ -73,9 +74,9 @@ constexpr int kMostCode = 600;  // of metrics, so that they stay few
 struct Outcome {
   enum class Kind : uint8_t { kAllowed, kDenied, kFailedCall, kError };
   Kind kind = Kind::kAllowed;
-  Status status;        // of kFailedCall: the text behind "failed calling webhook "x": "
-  int code = 200;       // HTTP status, for metrics
-  ReviewAnswer answer;  // of kAllowed
+  Status status;                      // of kFailedCall: the text behind "failed calling webhook "x": "
+  int code = 200;                     // HTTP status, for metrics
+  ReviewAnswer answer;                // of kAllowed
   VerbatimStatus verbatim = nullptr;  // of kDenied
 };
 
@@ -112,11 +113,13 @@ class WebhookPlugin : public AdmissionPlugin {
     if (hook.conditions == nullptr) return invocation;
     auto shown = show(request, row_of(*invocation, request));
     if (!shown.ok()) return internal_error(shown.error().message());
-    auto match = hook.conditions->match(request, {*shown->row, shown->object, shown->old_object, parts_.authorizer});
+    auto match =
+        hook.conditions->match(request, {*shown->row, shown->object, shown->old_object, parts_.authorizer});
     if (match.ok() && *match) return invocation;
     if (match.ok()) count_exclusion(hook, request);
     if (match.ok() || hook.ignore_failures) return std::optional<Invocation>();
-    return forbidden(request.resource->group, request.resource->plural, request.name, match.error().message());
+    return forbidden(request.resource->group, request.resource->plural, request.name,
+                     match.error().message());
   }
 
   static const api::Resource& row_of(const Invocation& invocation, const AdmissionRequest& request) {
@@ -130,7 +133,7 @@ class WebhookPlugin : public AdmissionPlugin {
     if (!asked.stored) return out;
     const auto rows = parts_.table.all();
     for (const auto& row : *rows) {
-      if (!row->stored || row->key_prefix() != asked.key_prefix()) continue;
+      if (!row->stored || !row->served || row->key_prefix() != asked.key_prefix()) continue;
       if (row->group == asked.group && row->version == asked.version) continue;
       if (request.subresource.empty() || row->subresource(request.subresource) != nullptr) out.push_back(row);
     }
@@ -183,12 +186,14 @@ class WebhookPlugin : public AdmissionPlugin {
     Prepared out;
     out.version = review_version(hook);
     if (out.version.empty()) {
-      return Status(Code::kBadRequest,
-                    "could not create admission objects: webhook does not accept known AdmissionReview versions "
-                    "(v1, v1beta1)");
+      return Status(
+          Code::kBadRequest,
+          "could not create admission objects: webhook does not accept known AdmissionReview versions "
+          "(v1, v1beta1)");
     }
     auto call = locate_hook(hook.target, hook.timeout_seconds, parts_.lookup, parts_.loopback);
-    if (!call.ok()) return Status(Code::kServiceUnavailable, "failed to call webhook: " + call.error().message());
+    if (!call.ok())
+      return Status(Code::kServiceUnavailable, "failed to call webhook: " + call.error().message());
     out.call = std::move(*call);
     out.uid = pki::make_uuid();
     out.call.body = make_review(request, {*shown.row, shown.object, shown.old_object}, out.version, out.uid);
@@ -220,8 +225,7 @@ class WebhookPlugin : public AdmissionPlugin {
   Status settle(const Hook& hook, const AdmissionRequest& request, const Outcome& outcome,
                 base::Duration took) const {
     const bool call_failed = outcome.kind == Outcome::Kind::kFailedCall;
-    const bool rejected =
-        outcome.kind != Outcome::Kind::kAllowed && !(call_failed && hook.ignore_failures);
+    const bool rejected = outcome.kind != Outcome::Kind::kAllowed && !(call_failed && hook.ignore_failures);
     count(hook, request, outcome, rejected, took);
     if (!call_failed) return outcome.status;
     const std::string text =
@@ -291,9 +295,10 @@ class WebhookPlugin : public AdmissionPlugin {
                   {"rejected", rejected_text}})
         .add();
     parts_.metrics
-        .histogram("apiserver_admission_webhook_admission_duration_seconds",
-                   "Admission webhook latency, by name, type, operation and whether rejected.",
-                   {{"name", hook.name}, {"type", step_}, {"operation", operation}, {"rejected", rejected_text}})
+        .histogram(
+            "apiserver_admission_webhook_admission_duration_seconds",
+            "Admission webhook latency, by name, type, operation and whether rejected.",
+            {{"name", hook.name}, {"type", step_}, {"operation", operation}, {"rejected", rejected_text}})
         .observe(std::chrono::duration<double>(took).count());
     if (!rejected) return;
     const char* error = outcome.kind == Outcome::Kind::kDenied       ? "no_error"

@@ -26,7 +26,7 @@ class WebhookSource {
 
  private:
   mutable std::shared_mutex mutex_;
-  std::map<std::string, std::vector<std::shared_ptr<const Hook>>> by_name_;  // under mutex_
+  std::map<std::string, std::vector<std::shared_ptr<const Hook>>> by_name_;     // under mutex_
   Hooks hooks_ = std::make_shared<std::vector<std::shared_ptr<const Hook>>>();  // under mutex_
 };
 

@@ -67,17 +67,20 @@ struct Aggregator::Rep : std::enable_shared_from_this<Aggregator::Rep> {
     {
       std::unique_lock lock(mutex);
       if (stopping) return;
+      const auto known = entries.find(name);
+      const bool was_remote = known != entries.end() && known->second.service.remote;
+      bool is_remote = false;
       if (after == nullptr) {
         forget(name);
       } else {
         Entry& entry = entries[name];
-        const bool was_remote = entry.service.remote;
         entry.service = ApiService::parse(*after);
-        if (was_remote && !entry.service.remote) entry.documents = {};
+        is_remote = entry.service.remote;
+        if (was_remote && !is_remote) entry.documents = {};
         entry.retry = kFirstRetry;
       }
       count_remotes();
-      ++changes;
+      if (was_remote || is_remote) ++changes;
     }
     register_soon(name);
     check_soon(name);
@@ -175,7 +178,8 @@ struct Aggregator::Rep : std::enable_shared_from_this<Aggregator::Rep> {
     if (done.ok()) {
       synced.insert(name);
     } else if (!lost) {  // otherwise an event about it is on its way
-      base::log_warning("aggregator", "APIService cannot be kept", {{"name", name}, {"error", done.message()}});
+      base::log_warning("aggregator", "APIService cannot be kept",
+                        {{"name", name}, {"error", done.message()}});
     }
   }
 
@@ -266,7 +270,8 @@ struct Aggregator::Rep : std::enable_shared_from_this<Aggregator::Rep> {
     call.key_pem = own.key_pem;
     call.ca_pem = service.ca_pem;
     call.insecure = service.insecure;
-    for (const auto& [name, value] : front_proxy_headers(user)) call.headers.push_back(base::cat(name, ": ", value));
+    for (const auto& [name, value] : front_proxy_headers(user))
+      call.headers.push_back(base::cat(name, ": ", value));
     return call;
   }
 
@@ -282,12 +287,14 @@ struct Aggregator::Rep : std::enable_shared_from_this<Aggregator::Rep> {
     const std::string path = base::cat("/apis/", service.group, "/", service.version);
     std::vector<client::HookCall> calls;
     for (int i = 0; i < kProbes; ++i) {
-      auto address = resolve_service(parts.lookup, service.service_ns, service.service_name, service.service_port);
+      auto address =
+          resolve_service(parts.lookup, service.service_ns, service.service_name, service.service_port);
       if (!address.ok()) return address.error().message();
       client::HookCall call = request_to(service, aggregator_user());
       call.insecure = true;  // whether it answers, not who it is
       call.url = base::cat("https://", address->text(), path);
-      const bool known = std::any_of(calls.begin(), calls.end(), [&](const auto& c) { return c.url == call.url; });
+      const bool known =
+          std::any_of(calls.begin(), calls.end(), [&](const auto& c) { return c.url == call.url; });
       if (!known) calls.push_back(std::move(call));
     }
     std::string last;
@@ -314,7 +321,8 @@ struct Aggregator::Rep : std::enable_shared_from_this<Aggregator::Rep> {
 
   Result<client::HookAnswer> get(const ApiService& service, const std::string& path, const char* accept,
                                  const std::string& etag) {
-    auto address = resolve_service(parts.lookup, service.service_ns, service.service_name, service.service_port);
+    auto address =
+        resolve_service(parts.lookup, service.service_ns, service.service_name, service.service_port);
     if (!address.ok()) return address.error();
     client::HookCall call = request_to(service, aggregator_user());
     call.url = base::cat("https://", service.server_name(), ":", service.service_port, path);
@@ -343,7 +351,8 @@ struct Aggregator::Rep : std::enable_shared_from_this<Aggregator::Rep> {
       if (list.ok()) found = find_discovery(*list, service.group, service.version);
       documents.discovery_etag = answer->etag;
     } else if (answer.ok() && answer->status != 503) {
-      auto legacy = get(service, base::cat("/apis/", service.group, "/", service.version), "application/json", {});
+      auto legacy =
+          get(service, base::cat("/apis/", service.group, "/", service.version), "application/json", {});
       if (legacy.ok() && legacy->status == 200) {
         auto resources = base::parse_json(legacy->body);
         if (resources.ok()) found = discovery_of_resources(*resources, service.version);
@@ -391,9 +400,10 @@ struct Aggregator::Rep : std::enable_shared_from_this<Aggregator::Rep> {
   AggregatorParts parts;
   client::HookClient hooks;
   mutable std::shared_mutex mutex;
-  std::map<std::string, Entry, std::less<>> entries;                                          // under mutex
-  std::map<std::string, std::vector<std::pair<std::string, std::string>>> custom;  // under mutex, by definition
-  bool started = false, stopping = false;                                          // under mutex
+  std::map<std::string, Entry, std::less<>> entries;  // under mutex
+  std::map<std::string, std::vector<std::pair<std::string, std::string>>>
+      custom;                              // under mutex, by definition
+  bool started = false, stopping = false;  // under mutex
   std::atomic<size_t> remotes{0};
   std::atomic<uint64_t> changes{0};
   std::mutex registering;
@@ -470,7 +480,8 @@ Result<http::DialOptions> Aggregator::dial_options(const ApiService& service) co
   out.host = address->host;
   out.port = address->port;
   out.tls = true;
-  out.tls_config = {service.ca_pem, own.certificate_pem, own.key_pem, service.server_name(), service.insecure};
+  out.tls_config = {service.ca_pem, own.certificate_pem, own.key_pem, service.server_name(),
+                    service.insecure};
   return out;
 }
 
@@ -482,9 +493,8 @@ std::vector<RemoteVersion> Aggregator::remote_versions() const {
     const Documents& d = entry.documents;
     out.push_back({entry.service, d.discovery, d.openapi_v3, d.openapi_v2});
   }
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
-    return before_in_discovery(a.service, b.service);
-  });
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return before_in_discovery(a.service, b.service); });
   return out;
 }
 

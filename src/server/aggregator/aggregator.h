@@ -45,7 +45,8 @@ struct AggregatorParts {
   std::function<pki::KeyPair()> proxy_client;
 };
 
-/// Thread-safe. All parts must outlive this, but for the informers' events, which may still come while it ends.
+/// Thread-safe. All parts must outlive this, but for the informers' events, which may still come while it
+/// ends.
 class Aggregator {
  public:
   /// Registers with the informers: make it before those start.

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "api/go_text.h"
+#include "api/resources/custom_resource.h"
 #include "base/json.h"
 #include "pki/pki.h"
 
@@ -16,33 +17,10 @@ namespace {
 
 constexpr int kCustomGroupPriority = 1000, kCustomVersionPriority = 100;
 
-/// A version name in Kubernetes' manner: stability, major, minor.
-struct VersionRank {
-  int stability = -1;  // 2 stable, 1 beta, 0 alpha, -1 none of these
-  long major = 0, minor = 0;
-};
-
-VersionRank rank_of(std::string_view version) {
-  const std::string text(version);
-  char word[8] = {};
-  long major = 0, minor = 0;
-  int end = 0;
-  if (std::sscanf(text.c_str(), "v%ld%n", &major, &end) == 1 && static_cast<size_t>(end) == text.size())
-    return {2, major, 0};
-  end = 0;
-  if (std::sscanf(text.c_str(), "v%ld%5[a-z]%ld%n", &major, word, &minor, &end) == 3 &&
-      static_cast<size_t>(end) == text.size()) {
-    const std::string_view kind = word;
-    if (kind == "beta" || kind == "alpha") return {kind == "beta" ? 1 : 0, major, minor};
-  }
-  return {};
-}
-
 Json make_service(std::string_view group, std::string_view version, int group_priority, int version_priority,
                   const char* managed) {
-  Json spec = {{"version", version},
-               {"groupPriorityMinimum", group_priority},
-               {"versionPriority", version_priority}};
+  Json spec = {
+      {"version", version}, {"groupPriorityMinimum", group_priority}, {"versionPriority", version_priority}};
   if (!group.empty()) spec["group"] = group;
   return {{"kind", "APIService"},
           {"apiVersion", "apiregistration.k8s.io/v1"},
@@ -64,8 +42,8 @@ bool same_spec(const Json& a, const Json& b) {
 
 /// RFC 7230's token characters but for the percent sign, which escapes the others.
 bool header_character(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || (c != 0 && std::string_view("!#$&'*+-.^_`|~").find(c) !=
-                                                                            std::string_view::npos);
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+         (c != 0 && std::string_view("!#$&'*+-.^_`|~").find(c) != std::string_view::npos);
 }
 
 std::string escape_header(std::string_view key) {
@@ -108,26 +86,20 @@ ApiService ApiService::parse(const api::Object& object) {
 
 std::string ApiService::server_name() const { return base::cat(service_name, ".", service_ns, ".svc"); }
 
-bool version_before(std::string_view a, std::string_view b) {
-  const VersionRank x = rank_of(a), y = rank_of(b);
-  if (x.stability != y.stability) return x.stability > y.stability;
-  if (x.stability < 0) return a < b;
-  if (x.major != y.major) return x.major > y.major;
-  return x.minor > y.minor;
-}
-
 bool before_in_discovery(const ApiService& a, const ApiService& b) {
   if (a.group != b.group) {
     return a.group_priority != b.group_priority ? a.group_priority > b.group_priority : a.group < b.group;
   }
   if (a.version_priority != b.version_priority) return a.version_priority > b.version_priority;
-  return version_before(a.version, b.version);
+  return api::version_before(a.version, b.version);
 }
 
 namespace {
 
 bool slice_serves(const Json& slice, std::string_view port_name) {
-  const auto ready = [](const Json& endpoint) { return base::bool_at(endpoint, {"conditions", "ready"}, true); };
+  const auto ready = [](const Json& endpoint) {
+    return base::bool_at(endpoint, {"conditions", "ready"}, true);
+  };
   const Json& endpoints = base::array_at(slice, {"endpoints"});
   if (std::none_of(endpoints.begin(), endpoints.end(), ready)) return false;
   const Json& ports = base::array_at(slice, {"ports"});

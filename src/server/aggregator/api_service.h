@@ -1,5 +1,5 @@
-// APIServices (apiregistration.k8s.io/v1) as values: who serves a group version, whether it can be reached, and
-// which objects stand for what this server serves itself (k8s.io/kube-aggregator). Pure.
+// APIServices (apiregistration.k8s.io/v1) as values: who serves a group version, whether it can be reached,
+// and which objects stand for what this server serves itself (k8s.io/kube-aggregator). Pure.
 #pragma once
 
 #include <map>
@@ -37,8 +37,6 @@ struct ApiService {
 
 /// The highest group first, in it the highest version: the order of discovery.
 bool before_in_discovery(const ApiService& a, const ApiService& b);
-/// Kubernetes' order of version names: v2 before v1, then v1beta1, v1alpha1, then others.
-bool version_before(std::string_view a, std::string_view b);
 
 /// A condition with its own texts.
 struct Availability {
@@ -56,8 +54,9 @@ Availability judge_probe(const std::string& failure);
 inline constexpr std::string_view kAutoManaged = "kube-aggregator.kubernetes.io/automanaged";
 
 /// The objects for what is served here: built-in group versions, and those of `custom` (group, version).
-std::map<std::string, Json> local_api_services(const std::vector<api::GroupVersion>& builtin,
-                                               const std::vector<std::pair<std::string, std::string>>& custom);
+std::map<std::string, Json> local_api_services(
+    const std::vector<api::GroupVersion>& builtin,
+    const std::vector<std::pair<std::string, std::string>>& custom);
 
 struct RegistrationStep {
   enum class Kind : uint8_t { kNone, kCreate, kUpdate, kDelete };

@@ -68,6 +68,8 @@ struct ApiServerOptions {
   /// the handler itself checks.
   using PathHandler = std::function<http::Response(http::Request&, const UserInfo&)>;
   std::map<std::string, PathHandler> open_paths, join_paths;
+  /// Waits until what was written of CustomResourceDefinitions is served; must be quick when it is already.
+  std::function<void()> settle;
   std::string git_version;        // "v1.35.4+orch"
   std::string platform;           // "linux/arm64"
   std::string advertise_address;  // "10.0.0.1:6443", for /api
@@ -97,7 +99,7 @@ class ApiServer {
   http::Response do_get(Call& call);
   http::Response do_list(Call& call);
   http::Response do_watch(Call& call);
-  base::Result<Page> list_at(const api::Resource& row, const Filter& filter, int64_t revision,
+  base::Result<Page> list_at(const WatchCache& cache, const Filter& filter, int64_t revision,
                              std::string_view after, int64_t limit);
   static http::Response expired_list(const base::Status& status, const std::string& token);
   http::Response do_create(Call& call);
@@ -109,9 +111,12 @@ class ApiServer {
   base::Status may_create(const Call& call) const;
   http::Response do_delete(Call& call);
   http::Response do_delete_collection(Call& call);
+  /// `custom`: the row of a custom resource, which has no type.
   base::Result<Json> apply_patch(Call& call, const api::Type* type, const Json& current,
-                                 std::vector<std::string>& warnings);
+                                 std::vector<std::string>& warnings, const api::Resource* custom = nullptr);
   http::Response do_scale(Call& call);
+  http::Response do_custom_scale(Call& call);
+  http::Response custom_scale_response(Call& call, const api::ObjectPtr& object);
   http::Response scale_response(Call& call, const api::Object& scaled);
   http::Response do_post_subresource(Call& call);
   http::Response do_virtual(Call& call);
@@ -153,7 +158,8 @@ class ApiServer {
   ApiServerOptions o_;
   Registry& registry_;
   const api::Schema& schema_;
-  base::ThreadPool reaper_;  // ends watches off the pump's thread
+  base::ThreadPool reaper_;      // ends watches off the pump's thread
+  base::ThreadPool converters_;  // waits for conversion webhooks on behalf of watches
   std::atomic<bool> ready_{false};
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;

@@ -172,8 +172,9 @@ Status ApiServer::admit_connect(Call& call) const {
       for (std::string_view word : info.query.all("command")) options["command"].push_back(word);
     }
   }
-  return registry_.admit({*call.resource, info.subresource, AdmissionRequest::Operation::kConnect, info.ns, info.name},
-                         options, call.write_context());
+  return registry_.admit(
+      {*call.resource, info.subresource, AdmissionRequest::Operation::kConnect, info.ns, info.name}, options,
+      call.write_context());
 }
 
 http::Response ApiServer::do_connect(Call& call) {

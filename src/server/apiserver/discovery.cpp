@@ -1,6 +1,7 @@
 // Discovery documents (APIVersions, APIGroupList, APIGroup, APIResourceList, APIGroupDiscoveryList).
 #include <algorithm>
 
+#include "api/resources/custom_resource.h"
 #include "base/json.h"
 #include "pki/pki.h"
 #include "server/apiserver/documents.h"
@@ -35,31 +36,56 @@ ApiService local_version(const std::string& group, const std::string& version, i
   return out;
 }
 
+bool is_served(const api::Resource& r, std::string_view group, std::string_view version) {
+  return r.served && r.group == group && r.version == version;
+}
+
+/// What clients may do; while a definition is on its way out, its objects only go.
+std::vector<std::string> verbs_of(const api::Resource& r) {
+  if (!r.custom || !r.custom->terminating) return r.verbs;
+  return {"delete", "deletecollection", "get", "list", "watch"};
+}
+
+/// Of a custom resource: the first eight bytes of the SHA-256 of what it is stored as.
+std::string storage_hash(const Rows& rows, const api::Resource& r) {
+  if (!r.custom) return r.storage_hash;
+  for (const auto& row : rows) {
+    if (row->group != r.group || row->plural != r.plural || !row->storage_version) continue;
+    const std::string hex = pki::sha256_hex(base::cat(row->group, "/", row->version, "/", row->kind));
+    std::string bytes;
+    constexpr size_t kDigits = 16;
+    for (size_t i = 0; i < kDigits; i += 2)
+      bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+    return pki::base64_encode(bytes);
+  }
+  return {};
+}
+
 /// Groups in the order clients list them, by their priority and then by name. Core is none of them.
 std::vector<GroupVersions> groups_of(const api::ResourceTable& table, const Rows& rows,
                                      const std::vector<RemoteVersion>& remotes) {
   std::vector<GroupVersions> out;
   const auto add = [&out](ServedVersion one) {
-    auto group = std::find_if(out.begin(), out.end(), [&](const auto& g) { return g.group == one.order.group; });
+    auto group =
+        std::find_if(out.begin(), out.end(), [&](const auto& g) { return g.group == one.order.group; });
     if (group == out.end()) group = out.insert(out.end(), {one.order.group, {}});
     auto& versions = group->versions;
-    const bool known = std::any_of(versions.begin(), versions.end(), [&](const auto& v) {
-      return v.order.version == one.order.version;
-    });
+    const bool known = std::any_of(versions.begin(), versions.end(),
+                                   [&](const auto& v) { return v.order.version == one.order.version; });
     if (!known) versions.push_back(std::move(one));
   };
   // An APIService that leads elsewhere wins over what is served here.
   for (const auto& remote : remotes) add({remote.service, &remote});
   for (const auto& known : table.group_versions()) {
-    const bool served = std::any_of(rows.begin(), rows.end(), [&](const auto& r) {
-      return r->group == known.group && r->version == known.version;
-    });
+    const bool served = std::any_of(rows.begin(), rows.end(),
+                                    [&](const auto& r) { return is_served(*r, known.group, known.version); });
     if (!served || known.group.empty()) continue;
     const int priority = known.group_priority == 0 ? kFirstGroup : known.group_priority;
     add({local_version(known.group, known.version, priority, known.version_priority), nullptr});
   }
   for (const auto& r : rows) {
-    if (!r->group.empty()) add({local_version(r->group, r->version, kCustomGroup, kCustomVersion), nullptr});
+    if (!r->group.empty() && r->served)
+      add({local_version(r->group, r->version, kCustomGroup, kCustomVersion), nullptr});
   }
   // A group is where the greatest of its versions' priorities puts it.
   const auto priority = [](const GroupVersions& g) {
@@ -87,15 +113,15 @@ Json group_json(const GroupVersions& g) {
   return {{"name", g.group}, {"versions", versions}, {"preferredVersion", versions[0]}};
 }
 
-Json resource_json(const api::Resource& r) {
+Json resource_json(const Rows& rows, const api::Resource& r) {
   Json j = {{"name", r.plural},
             {"singularName", r.singular},
             {"namespaced", r.namespaced},
             {"kind", r.kind},
-            {"verbs", r.verbs}};
+            {"verbs", verbs_of(r)}};
   if (!r.short_names.empty()) j["shortNames"] = r.short_names;
   if (!r.categories.empty()) j["categories"] = r.categories;
-  if (!r.storage_hash.empty()) j["storageVersionHash"] = r.storage_hash;
+  if (std::string hash = storage_hash(rows, r); !hash.empty()) j["storageVersionHash"] = std::move(hash);
   return j;
 }
 
@@ -115,8 +141,8 @@ Json subresource_json(const api::Resource& r, const api::Subresource& s) {
 Json resource_list(const Rows& rows, const std::string& group, const std::string& version) {
   Json list = Json::array();
   for (const auto& r : rows) {
-    if (r->group != group || r->version != version) continue;
-    list.push_back(resource_json(*r));
+    if (!is_served(*r, group, version)) continue;
+    list.push_back(resource_json(rows, *r));
     for (const auto& s : r->subresources) list.push_back(subresource_json(*r, s));
   }
   if (list.empty()) return nullptr;
@@ -137,12 +163,12 @@ Json kind_json(const api::Resource& r, const std::string& group, const std::stri
 Json version_discovery(const Rows& rows, const std::string& group, const std::string& version) {
   Json resources = Json::array();
   for (const auto& r : rows) {
-    if (r->group != group || r->version != version) continue;
+    if (!is_served(*r, group, version)) continue;
     Json j = {{"resource", r->plural},
               {"responseKind", kind_json(*r, r->group, r->version, r->kind)},
               {"scope", r->namespaced ? "Namespaced" : "Cluster"},
               {"singularResource", r->singular},
-              {"verbs", r->verbs}};
+              {"verbs", verbs_of(*r)}};
     if (!r->short_names.empty()) j["shortNames"] = r->short_names;
     if (!r->categories.empty()) j["categories"] = r->categories;
     for (const auto& s : r->subresources) {
@@ -179,7 +205,8 @@ uint64_t ApiServer::DocumentCache::remote_generation() const {
 
 bool serves_group(const api::ResourceTable& table, std::string_view group) {
   const auto rows = table.all();
-  return std::any_of(rows->begin(), rows->end(), [&](const auto& r) { return r->group == group; });
+  return std::any_of(rows->begin(), rows->end(),
+                     [&](const auto& r) { return r->served && r->group == group; });
 }
 
 DocumentPtr ApiServer::DocumentCache::keep(const std::string& key, std::string bytes) {

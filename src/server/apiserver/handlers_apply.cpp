@@ -1,5 +1,6 @@
 // Server-side apply: PATCH with application/apply-patch+yaml.
 #include "api/go_text.h"
+#include "api/resources/custom_strategy.h"
 #include "api/schema/schema.h"
 #include "api/yaml.h"
 #include "server/apiserver/call.h"
@@ -56,8 +57,10 @@ Json patch_of_parent(const Json& scale, const api::Resource& parent) {
     const std::string_view value = base::string_at(scale, {"metadata", key});
     if (!value.empty()) out["metadata"][key] = value;
   }
-  if (const Json* replicas = base::find_path(scale, {"spec", "replicas"}))
-    out["spec"]["replicas"] = *replicas;
+  if (const Json* replicas = base::find_path(scale, {"spec", "replicas"})) {
+    static const std::vector<std::string> usual = {"spec", "replicas"};
+    api::set_nested(out, parent.custom ? parent.custom->scale->spec_replicas : usual, *replicas);
+  }
   return out;
 }
 
@@ -119,7 +122,9 @@ http::Response ApiServer::do_apply(Call& call) {
   }
   WriteContext context = call.write_context();
   context.applied = context.with_owners = true;
-  const ObjectPart part = scale_part();
+  const ObjectPart part = call.resource->custom && call.resource->custom->scale
+                              ? custom_scale_part(*call.resource->custom->scale)
+                              : scale_part();
   if (scale) context.part = &part;
   const auto change = [&](const Json& stored) -> Result<Json> {
     auto next = registry_.apply(*call.storage, context, info.subresource, &stored, *patch, call.force);
@@ -130,9 +135,10 @@ http::Response ApiServer::do_apply(Call& call) {
   for (int i = 0;; ++i) {
     auto result = registry_.update(*call.storage, info.ns, info.name, info.subresource, change, context);
     const bool missing = !result.ok() && result.error().code() == Code::kNotFound;
-    if (!missing || !info.subresource.empty())
-      return scale && result.ok() ? scale_response(call, **result)
-                                  : finish_write(call, std::move(result), 200);
+    if (!missing || !info.subresource.empty()) {
+      if (!scale || !result.ok()) return finish_write(call, std::move(result), 200);
+      return call.resource->custom ? custom_scale_response(call, *result) : scale_response(call, **result);
+    }
     result = create_by_apply(call, *patch);
     const bool exists = !result.ok() && result.error().code() == Code::kAlreadyExists;
     if (!exists || i == kMaxTries) return finish_write(call, std::move(result), 201);

@@ -10,7 +10,7 @@ using base::Result;
 using base::Status;
 
 Json to_storage(const api::Resource& asked, const api::Resource& storage, Json tree) {
-  if (&asked == &storage || asked.storage_version) return tree;
+  if (&asked == &storage || asked.storage_version || asked.custom) return tree;
   if (asked.conversion) asked.conversion->to_storage(tree);
   tree["kind"] = storage.kind;
   tree["apiVersion"] = storage.api_version();
@@ -18,7 +18,7 @@ Json to_storage(const api::Resource& asked, const api::Resource& storage, Json t
 }
 
 Json from_storage(const api::Resource& asked, const api::Resource& storage, Json tree) {
-  if (&asked == &storage || asked.storage_version) return tree;
+  if (&asked == &storage || asked.storage_version || asked.custom) return tree;
   if (asked.conversion) asked.conversion->from_storage(tree);
   tree["kind"] = asked.kind;
   tree["apiVersion"] = asked.api_version();
@@ -34,8 +34,7 @@ http::Response ApiServer::do_create(Call& call) {
   const api::Resource& r = *call.resource;
   if (auto options = write_options(call, "CreateOptions"); !options.ok())
     return http::Response::from_status(options);
-  auto body =
-      decode_body(call.request, call.validation, schema_, r.type, r.kind, r.api_version(), call.warnings);
+  auto body = decode_body(call.request, call.validation, schema_, r, call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   return finish_write(
       call,
@@ -49,8 +48,7 @@ http::Response ApiServer::do_update(Call& call) {
   const RequestInfo& info = call.info;
   if (auto options = write_options(call, "UpdateOptions"); !options.ok())
     return http::Response::from_status(options);
-  auto body =
-      decode_body(call.request, call.validation, schema_, r.type, r.kind, r.api_version(), call.warnings);
+  auto body = decode_body(call.request, call.validation, schema_, r, call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
   Json tree = to_storage(r, *call.storage, std::move(body->tree));
   if (Status named = check_name(call, tree); !named.ok()) return http::Response::from_status(named);
@@ -162,11 +160,12 @@ http::Response ApiServer::do_delete(Call& call) {
 http::Response ApiServer::do_delete_collection(Call& call) {
   auto list = parse_list_options(call.info.query, false);
   if (!list.ok()) return http::Response::from_status(list.error());
-  auto filter = parse_filter(call.info.query, *call.resource, *call.storage, call.info.ns);
+  const WatchCachePtr cache = registry_.cache(*call.storage);
+  if (cache == nullptr) return no_such_resource();
+  auto filter = parse_filter(call.info.query, *call.resource, cache->resource(), call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
   auto params = delete_params(call);
   if (!params.ok()) return http::Response::from_status(params.error());
-  WatchCache* cache = registry_.cache(*call.storage);
   Page page = cache->list(*filter);
   std::vector<ObjectPtr> deleted;
   for (const auto& object : page.items) {

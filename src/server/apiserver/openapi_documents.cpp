@@ -1,6 +1,7 @@
 // OpenAPI documents of what is served now, built when first asked for.
 #include <algorithm>
 
+#include "api/resources/custom_openapi.h"
 #include "api/schema/openapi.h"
 #include "api/schema/schema.h"
 #include "base/json.h"
@@ -16,7 +17,7 @@ std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema,
                                                    const std::vector<api::ResourcePtr>& rows) {
   std::vector<api::schema::OpenApiResource> out;
   for (const auto& r : rows) {
-    if (r->type == nullptr) continue;
+    if (!r->served || (r->type == nullptr && !r->custom)) continue;
     api::schema::OpenApiResource d;
     d.group = r->group;
     d.version = r->version;
@@ -26,7 +27,13 @@ std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema,
     d.namespaced = r->namespaced;
     d.verbs = r->verbs;
     d.type = r->type;
-    d.list_type = schema.kind(r->group, r->version, r->list_kind);
+    if (r->custom) {
+      d.model = api::custom_model(r->group, r->version, r->kind);
+      d.list_model = api::custom_model(r->group, r->version, r->list_kind);
+      d.schema = [r](bool v2) { return api::custom_definition(*r, v2); };
+    } else {
+      d.list_type = schema.kind(r->group, r->version, r->list_kind);
+    }
     for (const auto& s : r->subresources) {
       d.subresources.push_back(
           {s.name, s.group, s.version, s.kind, schema.kind(s.group, s.version, s.kind), s.verbs});
@@ -53,7 +60,8 @@ std::string with_remote_openapi_v2(std::string document, const std::vector<Remot
 }
 
 std::string with_remote_openapi_v3(std::string index, const std::vector<RemoteVersion>& remotes) {
-  const bool any = std::any_of(remotes.begin(), remotes.end(), [](const auto& r) { return r.openapi_v3 != nullptr; });
+  const bool any =
+      std::any_of(remotes.begin(), remotes.end(), [](const auto& r) { return r.openapi_v3 != nullptr; });
   auto tree = any ? base::parse_json(index) : base::Result<Json>(Json());
   if (!any || !tree.ok()) return index;
   for (const auto& remote : remotes) {

@@ -112,7 +112,8 @@ Result<ForwardTarget> ApiServer::service_target(const std::string& ns, const std
   Filter filter;
   filter.ns = ns;
   std::vector<Endpoint> endpoints;
-  const WatchCache& pods = *registry_.cache("", "pods");
+  const WatchCachePtr pods_cache = registry_.cache("", "pods");
+  const WatchCache& pods = *pods_cache;
   bool any = false;
   for (const auto& slice : registry_.cache("discovery.k8s.io", "endpointslices")->list(filter).items) {
     if (slice->label("kubernetes.io/service-name") != wanted->name) continue;

@@ -154,8 +154,8 @@ Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_vie
     object["kind"] = sub->kind;
     object["apiVersion"] = api::make_api_version(sub->group, sub->version);
   }
-  ORCH_RETURN_IF_ERROR(registry_.admit(
-      {r, subresource, AdmissionRequest::Operation::kCreate, ns, name}, object, context));
+  ORCH_RETURN_IF_ERROR(
+      registry_.admit({r, subresource, AdmissionRequest::Operation::kCreate, ns, name}, object, context));
   if (r.group.empty() && r.plural == "pods" && subresource == "binding")
     return bind_pod(ns, name, object, context);
   if (r.group.empty() && r.plural == "pods" && subresource == "eviction")
@@ -245,8 +245,8 @@ http::Response ApiServer::do_virtual(Call& call) {
   body->tree["kind"] = r.kind;
   body->tree["apiVersion"] = r.api_version();
   const std::string name(base::string_at(body->tree, {"metadata", "name"}));
-  Status admitted = registry_.admit({r, "", AdmissionRequest::Operation::kCreate, call.info.ns, name}, body->tree,
-                                    call.write_context());
+  Status admitted = registry_.admit({r, "", AdmissionRequest::Operation::kCreate, call.info.ns, name},
+                                    body->tree, call.write_context());
   if (!admitted.ok()) return http::Response::from_status(admitted);
   if (r.kind == "Binding") {
     auto bound = bind_pod(call.info.ns, name, body->tree, call.write_context());

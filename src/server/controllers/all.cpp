@@ -1,15 +1,18 @@
 #include "server/controllers/cluster_roles.h"
 #include "server/controllers/controller.h"
+#include "server/controllers/cronjob.h"
 #include "server/controllers/daemonset.h"
 #include "server/controllers/deployment.h"
 #include "server/controllers/disruption.h"
 #include "server/controllers/endpoint_mirroring.h"
 #include "server/controllers/endpoints.h"
+#include "server/controllers/job.h"
 #include "server/controllers/namespace.h"
 #include "server/controllers/node.h"
 #include "server/controllers/replicaset.h"
 #include "server/controllers/resource_quota.h"
 #include "server/controllers/token_secrets.h"
+#include "server/controllers/ttl_after_finished.h"
 #include "server/controllers/volume_protection.h"
 
 namespace orch::server {
@@ -24,8 +27,13 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.push_back(make_taint_eviction_controller(clock));
   out.push_back(make_pod_gc_controller(clock));
   out.push_back(make_replicaset_controller());
+  out.push_back(make_replication_controller_controller());
   out.push_back(make_deployment_controller());
   out.push_back(make_daemonset_controller());
+  out.push_back(make_job_controller());
+  out.push_back(make_job_orphan_controller());
+  out.push_back(make_cronjob_controller());
+  out.push_back(make_ttl_after_finished_controller());
   out.push_back(make_disruption_controller());
   out.push_back(make_stale_disruption_controller());
   out.push_back(make_endpoints_controller());

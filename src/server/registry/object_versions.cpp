@@ -1,5 +1,6 @@
 #include "server/registry/object_versions.h"
 
+#include "api/resources/custom_resource.h"
 #include "api/schema/decode.h"
 #include "base/json.h"
 #include "server/registry/registry_internal.h"
@@ -13,6 +14,10 @@ using base::Status;
 Result<Json> RowVersions::show(const Json& object, const api::Resource& stored,
                                const api::Resource& as) const {
   Json out = object;
+  if (as.custom) {
+    ORCH_RETURN_IF_ERROR(api::to_version(as, out));
+    return out;
+  }
   if (!as.storage_version && as.conversion) as.conversion->from_storage(out);
   if (&as != &stored) {
     out["kind"] = as.kind;
@@ -23,10 +28,17 @@ Result<Json> RowVersions::show(const Json& object, const api::Resource& stored,
 
 Result<Json> RowVersions::read(Json tree, const api::Resource& as, const api::Resource& stored) const {
   if (!tree.is_object()) return Status(Code::kInternal, "the patched object is no JSON object");
-  if (base::string_at(tree, {"kind"}) != as.kind || base::string_at(tree, {"apiVersion"}) != as.api_version()) {
-    return Status(Code::kInternal,
-                  base::cat("unable to decode ", base::string_at(tree, {"apiVersion"}), ", Kind=",
-                            base::string_at(tree, {"kind"}), " into ", as.api_version(), ", Kind=", as.kind));
+  if (base::string_at(tree, {"kind"}) != as.kind ||
+      base::string_at(tree, {"apiVersion"}) != as.api_version()) {
+    return Status(Code::kInternal, base::cat("unable to decode ", base::string_at(tree, {"apiVersion"}),
+                                             ", Kind=", base::string_at(tree, {"kind"}), " into ",
+                                             as.api_version(), ", Kind=", as.kind));
+  }
+  if (as.custom) {
+    if (auto decoded = api::decode_custom(as, tree); !decoded.ok()) return decoded.error();
+    ORCH_RETURN_IF_ERROR(api::to_version(stored, tree));
+    apply_defaults(schema_, stored, tree);
+    return tree;
   }
   if (as.type != nullptr) {
     auto decoded = api::schema::decode(schema_, *as.type, tree);

@@ -85,9 +85,15 @@ class Registry {
   /// Fills the caches of all stored rows from the store, with the history it still holds, and follows it from
   /// there; called once before anything else.
   base::Status start();
-  /// Cache of a stored resource's group and plural, null if none.
-  WatchCache* cache(const api::Resource& resource) const;
-  WatchCache* cache(std::string_view group, std::string_view plural) const;
+  /// Cache of a stored resource's group and plural, null if none. Those of custom resources may be closed and
+  /// replaced at any time; whoever has one may go on to use it.
+  WatchCachePtr cache(const api::Resource& resource) const;
+  WatchCachePtr cache(std::string_view group, std::string_view plural) const;
+  /// Keeps the objects of a custom resource, whose versions these rows are, from now on: read from the store
+  /// as the stored row's schema reads them. What was kept of it before is closed.
+  base::Status open(const std::vector<api::ResourcePtr>& versions);
+  /// Nothing is kept of it any more; its watches end.
+  void close(std::string_view group, std::string_view plural);
 
   base::Result<api::ObjectPtr> get(const api::Resource& resource, std::string_view ns,
                                    std::string_view name) const;
@@ -157,6 +163,11 @@ class Registry {
                                          const std::string& stored, int64_t revision) const;
   void on_events(const std::vector<datastore::Event>& events);
   const FieldTracking& tracking() const;
+  /// A stored object as the row has it, which for custom resources may be another version.
+  base::Result<Json> tree_of(const api::Resource& r, const api::Object& object, bool owners) const;
+  /// What is written to the store.
+  base::Result<std::string> stored_text(const api::Resource& r, const Json& object,
+                                        std::string_view owners) const;
   const Hook* hook(const api::Resource& r) const;
 
   datastore::Store& store_;

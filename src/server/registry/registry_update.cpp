@@ -76,7 +76,7 @@ Result<ObjectPtr> Registry::update(const Resource& r, std::string_view ns, std::
                                    std::string_view subresource, const Change& change,
                                    const WriteContext& context) {
   for (int i = 0;; ++i) {
-    WatchCache* c = cache(r);
+    const WatchCachePtr c = cache(r);
     ObjectPtr current = c != nullptr ? c->get(ns, name) : nullptr;
     if (current == nullptr) return not_found(r, name);
     Attempt attempt;
@@ -90,7 +90,9 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
                                         const WriteContext& context, Attempt& attempt) {
   const api::Strategy& strategy = *r.strategy;
   const std::string ns(current->ns()), name(current->name());
-  Json old = context.with_owners ? whole_tree(*current) : current->tree();
+  auto stored_tree = tree_of(r, *current, context.with_owners);
+  if (!stored_tree.ok()) return stored_tree.error();
+  Json old = std::move(*stored_tree);
   auto wanted = change(old);
   if (!wanted.ok()) return wanted.error();
   Json next = std::move(*wanted);
@@ -199,7 +201,12 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     settle(false);
     return current;
   }
-  std::string stored = with_managed_fields(api::to_stored(next), owners);
+  const auto text = stored_text(r, next, owners);
+  if (!text.ok()) {
+    settle(false);
+    return text.error();
+  }
+  const std::string& stored = *text;
   if (context.dry_run) {
     settle(false);
     return api::Object::from_stored(stored, current->revision(), r.selectable_fields);
