@@ -14,6 +14,10 @@
 #include "server/apiserver/query_options.h"
 #include "server/apiserver/request_info.h"
 
+namespace orch::api {
+struct ScalePaths;
+}  // namespace orch::api
+
 namespace orch::server {
 
 struct ApiServer::Call {

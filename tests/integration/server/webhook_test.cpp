@@ -371,5 +371,144 @@ TEST_CASE("webhooks behind a service and of the old review version are called") 
   (void)c.send("DELETE", "/api/v1/namespaces/default/services/hook");
 }
 
+TEST_CASE("match conditions keep webhooks from being called") {
+  Control& c = shared();
+  HookServer hooks;
+  hooks.on("/c", [](const Json&) { return deny({{"message", "called"}}); });
+  Json hook = hooks.hook("c", "/c", "configmaps");
+  hook["matchConditions"] = {
+      {{"name", "not-mine"}, {"expression", "!object.metadata.name.startsWith('free-')"}},
+      {{"name", "by-admin"}, {"expression", "authorizer.requestResource.check('delete').allowed()"}}};
+  Configuration configuration(c, kValidating, "c", {hook});
+  CHECK(c.post(kMaps + "?dryRun=All", config_map("free-one")).status == 201);
+  CHECK(hooks.calls("/c") == 0);
+  CHECK(c.post(kMaps + "?dryRun=All", config_map("bound")).status == 400);
+  hook["matchConditions"] = {{{"name", "broken"}, {"expression", "object.nothing == 1"}}};
+  Configuration broken(c, kValidating, "d", {hook});
+  const Answer answer = c.post(kMaps + "?dryRun=All", config_map("free-two"));
+  check_error(
+      answer, 403, "Forbidden",
+      "configmaps \"free-two\" is forbidden: expression 'object.nothing == 1' resulted in error: no such "
+      "key: nothing");
+  hook["matchConditions"] = {{{"name", "x"}, {"expression", "1 +"}}};
+  const Json bad = {{"kind", "ValidatingWebhookConfiguration"},
+                    {"apiVersion", "admissionregistration.k8s.io/v1"},
+                    {"metadata", {{"name", "bad"}}},
+                    {"webhooks", {hook}}};
+  check_error(c.post(kValidating, bad), 422, "Invalid",
+              "compilation failed: ERROR: <input>:1:4: Syntax error");
+}
+
+Json widgets(const HttpsServer& converter) {
+  const Json schema = {{"openAPIV3Schema",
+                        {{"type", "object"},
+                         {"properties",
+                          {{"host", {{"type", "string"}}},
+                           {"port", {{"type", "string"}}},
+                           {"address", {{"type", "string"}}},
+                           {"color", {{"type", "string"}, {"default", "red"}}}}}}}};
+  const auto version = [&](const char* name, bool storage) {
+    return Json{{"name", name}, {"served", true}, {"storage", storage}, {"schema", schema}};
+  };
+  return {{"kind", "CustomResourceDefinition"},
+          {"apiVersion", "apiextensions.k8s.io/v1"},
+          {"metadata", {{"name", "widgets.stable.example.com"}}},
+          {"spec",
+           {{"group", "stable.example.com"},
+            {"scope", "Namespaced"},
+            {"names", {{"plural", "widgets"}, {"kind", "Widget"}}},
+            {"versions", {version("v1", true), version("v2", false)}},
+            {"conversion",
+             {{"strategy", "Webhook"},
+              {"webhook",
+               {{"clientConfig", {{"url", converter.url("/convert")}, {"caBundle", converter.ca_bundle()}}},
+                {"conversionReviewVersions", {"v1"}}}}}}}}};
+}
+
+/// v1 has host and port, v2 an address.
+http::Response convert_widgets(http::Request& request) {
+  auto review = base::parse_json(request.body);
+  Json out = Json::array();
+  const std::string wanted = (*review)["request"]["desiredAPIVersion"];
+  for (Json object : (*review)["request"]["objects"]) {
+    object["apiVersion"] = wanted;
+    if (wanted == "stable.example.com/v2") {
+      object["address"] = object.value("host", "") + ":" + object.value("port", "");
+      object.erase("host");
+      object.erase("port");
+    } else {
+      const std::string address = object.value("address", ":");
+      object["host"] = address.substr(0, address.find(':'));
+      object["port"] = address.substr(address.find(':') + 1);
+      object.erase("address");
+    }
+    out.push_back(std::move(object));
+  }
+  return http::Response::json(Json{{"kind", "ConversionReview"},
+                                   {"apiVersion", "apiextensions.k8s.io/v1"},
+                                   {"response",
+                                    {{"uid", (*review)["request"]["uid"]},
+                                     {"result", {{"status", "Success"}}},
+                                     {"convertedObjects", out}}}}
+                                  .dump());
+}
+
+TEST_CASE("custom resources are converted and changed by webhooks") {
+  DataFolder folder;
+  Control c(folder);
+  c.start();
+  HttpsServer converter(convert_widgets);
+  const std::string definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  const Answer defined = c.post(definitions, widgets(converter));
+  INFO(defined.body);
+  REQUIRE(defined.status == 201);
+  const std::string v1 = "/apis/stable.example.com/v1/namespaces/default/widgets";
+  const std::string v2 = "/apis/stable.example.com/v2/namespaces/default/widgets";
+  const auto widget = [](const char* version, const char* name) {
+    return Json{{"kind", "Widget"},
+                {"apiVersion", std::string("stable.example.com/") + version},
+                {"metadata", {{"name", name}}}};
+  };
+  Json one = widget("v1", "one");
+  one["host"] = "h";
+  one["port"] = "80";
+  REQUIRE(c.post(v1, one).status == 201);
+  Answer answer = c.get(v2 + "/one");
+  INFO(answer.body);
+  REQUIRE(answer.status == 200);
+  CHECK(answer.tree()["address"] == "h:80");
+  Json two = widget("v2", "two");
+  two["address"] = "g:81";
+  REQUIRE(c.post(v2, two).status == 201);
+  CHECK(c.get(v1 + "/two").tree()["host"] == "g");
+  const Json list = c.get(v2).tree();
+  REQUIRE(list["items"].size() == 2);
+  CHECK(list["items"][0]["address"] == "h:80");
+
+  HookServer hooks;
+  hooks.on("/w", [](const Json& request) {
+    if (request["kind"]["version"] != "v2") return deny({{"message", "not my version"}});
+    return patch(
+        R"([{"op":"add","path":"/address","value":"z:9"},{"op":"add","path":"/unknown","value":1}])");
+  });
+  Json hook = hooks.hook("w", "/w", "widgets", {"CREATE"});
+  hook["rules"][0]["apiGroups"] = {"stable.example.com"};
+  hook["rules"][0]["apiVersions"] = {"v2"};
+  Configuration configuration(c, kMutating, "w", {hook});
+  answer = c.post(v1, widget("v1", "three"));
+  INFO(answer.body);
+  REQUIRE(answer.status == 201);
+  CHECK(answer.tree()["host"] == "z");
+  CHECK(answer.tree()["port"] == "9");
+  CHECK(answer.tree()["color"] == "red");
+  CHECK_FALSE(answer.tree().contains("unknown"));
+  CHECK(hooks.last("/w")["requestKind"]["version"] == "v1");
+
+  converter.stop();
+  answer = c.get(v2 + "/one");
+  CHECK(answer.status == 500);
+  CHECK_THAT(answer.body, contains("conversion webhook for stable.example.com/v1, Kind=Widget failed: Post"));
+}
+
 }  // namespace
 }  // namespace orch::testing
