@@ -1,7 +1,7 @@
 // Server-side apply: PATCH with application/apply-patch+yaml.
 #include "api/go_text.h"
-#include "api/resources/custom_strategy.h"
 #include "api/resources/custom_resource.h"
+#include "api/resources/custom_strategy.h"
 #include "api/schema/schema.h"
 #include "api/yaml.h"
 #include "server/apiserver/call.h"
