@@ -25,7 +25,7 @@ ApiServer::ApiServer(ApiServerOptions options)
       schema_(*o_.schema),
       reaper_("watch-end", 1),
       converters_("conversions", 4),
-      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table())),
+      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table(), o_.aggregator)),
       requests_(std::make_unique<RequestMetrics>(*o_.metrics)) {}
 
 ApiServer::~ApiServer() = default;
@@ -48,6 +48,8 @@ WriteContext ApiServer::Call::write_context() {
   c.warnings = &warnings;
   c.manager = manager.empty() ? api::manager_of_user_agent(request.header("User-Agent")) : manager;
   if (storage && storage != resource) c.asked = resource.get();
+  c.options = &options;
+  c.verbatim = &verbatim;
   return c;
 }
 
@@ -121,7 +123,12 @@ http::Response ApiServer::answer(Call& call) {
   if (verdict.decision != Decision::kAllow) {
     return http::Response::from_status(forbidden_status(attributes, verdict.reason));
   }
+  if (auto elsewhere = aggregated(call)) return std::move(*elsewhere);
   http::Response response = dispatch(call);
+  if (call.verbatim != nullptr && response.status >= 400) {
+    response.status = static_cast<int>(base::int_at(*call.verbatim, {"code"}));
+    response.body = base::dump_json(*call.verbatim);
+  }
   if (call.info.resource_request && !response.takeover)
     response.headers.emplace_back("Cache-Control", "no-cache, private");
   if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
