@@ -90,6 +90,8 @@ void add_server(CLI::App& app, Options& o) {
       ->allow_extra_args(false);
   app.add_flag("--secrets-encryption", s.secrets_encryption,
                "Encrypt Secrets on disk, with a key under the data folder");
+  app.add_option("--kube-scheduler-arg", o.scheduler_args,
+                 "Flag of kube-scheduler, NAME=VALUE; config=FILE names a KubeSchedulerConfiguration");
   app.add_flag("--disable-scheduler", s.disable_scheduler, "Run no scheduler");
   app.add_flag("--disable-controller-manager", s.disable_controller_manager, "Run no controllers");
 }

@@ -14,7 +14,7 @@ class CacheLookup final : public Lookup {
   std::vector<api::ObjectPtr> list(std::string_view resource, std::string_view ns) const override;
 
  private:
-  WatchCache* cache(std::string_view resource) const;
+  WatchCachePtr cache(std::string_view resource) const;
   const Registry& registry_;
 };
 

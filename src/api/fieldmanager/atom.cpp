@@ -4,6 +4,7 @@
 
 #include "api/schema/schema.h"
 #include "api/schema/zero.h"
+#include "api/structural/schema.h"
 
 namespace orch::api {
 
@@ -105,10 +106,69 @@ Atom of_value(const Value& value, const Field* field) {
   return {};
 }
 
+TypeRef node_ref(const structural::Node* node, const Type* metadata, bool keep_unknown) {
+  TypeRef out;
+  out.known = Known::kNode;
+  out.node = node;
+  out.type = metadata;
+  out.keep_unknown = keep_unknown;
+  return out;
+}
+
+/// A schema of a custom resource (k8s.io/kube-openapi/pkg/schemaconv): what preserves unknown members does so
+/// for all that is below.
+Atom of_node(const structural::Node& node, const Type* metadata, bool keep_unknown, bool root) {
+  using structural::JsonType;
+  const bool keep = keep_unknown || node.preserve_unknown;
+  const JsonType type = node.int_or_string ? JsonType::kAny : node.type;
+  switch (type) {
+    case JsonType::kInteger:
+    case JsonType::kNumber:
+      return scalar(Atom::Scalar::kNumeric);
+    case JsonType::kBoolean:
+      return scalar(Atom::Scalar::kBoolean);
+    case JsonType::kString: {
+      const bool plain =
+          !node.has_format || (node.details != nullptr && node.details->format == structural::Format::kByte);
+      return scalar(plain ? Atom::Scalar::kString : Atom::Scalar::kUntyped);
+    }
+    default:
+      break;
+  }
+  Atom out;
+  if (type == JsonType::kAny) out.scalar = Atom::Scalar::kUntyped;
+  if (type != JsonType::kArray) {
+    out.map = true;
+    out.map_atomic = node.map_type == MapType::kAtomic;
+    out.node = &node;
+    out.metadata = metadata;
+    out.resource = root || node.embedded;
+    out.keep_unknown = keep;
+    if (node.additional != nullptr) {
+      out.other = node_ref(node.additional, metadata, keep);
+    } else if (node.has_additional ? node.additional_allowed : keep || node.property_count == 0) {
+      out.other = special(Known::kDeduced);
+    }
+  }
+  if (type != JsonType::kObject) {
+    out.list = true;
+    out.list_atomic = node.list_type != ListType::kSet && node.list_type != ListType::kMap;
+    out.keys =
+        node.list_type == ListType::kMap && node.details != nullptr ? &node.details->map_keys : &kNoKeys;
+    out.item = node.items != nullptr ? node_ref(node.items, metadata, keep) : special(Known::kUntyped);
+  }
+  return out;
+}
+
 /// The default of a key that an item leaves out, as OpenAPI has it, for which zero is one where Go always
 /// writes the field; null when there is none.
 Json key_default(const Atom& atom, std::string_view key) {
   const Atom item = resolve(atom.item);
+  if (item.node != nullptr) {
+    const structural::Node* property = item.node->property(key);
+    const Json* value = property != nullptr ? property->default_value() : nullptr;
+    return value != nullptr ? *value : Json();
+  }
   const Member* member = item.fields == nullptr ? nullptr : item.fields->member(key);
   if (member == nullptr) return {};
   const Field& field = *member->field;
@@ -164,6 +224,13 @@ TypeRef TypeRef::of(const Type* type) {
   return out;
 }
 
+TypeRef TypeRef::of(const structural::Node* root, const Type& metadata, bool keep_unknown) {
+  if (root == nullptr) return of(nullptr);
+  TypeRef out = node_ref(root, &metadata, keep_unknown);
+  out.root = true;
+  return out;
+}
+
 Atom resolve(const TypeRef& type) {
   switch (type.known) {
     case Known::kNothing:
@@ -172,6 +239,10 @@ Atom resolve(const TypeRef& type) {
       return message(*type.type, nullptr);
     case Known::kValue:
       return of_value(*type.value, type.field);
+    case Known::kNode:
+      return of_node(*type.node, type.type, type.keep_unknown, type.root);
+    case Known::kString:
+      return scalar(Atom::Scalar::kString);
     case Known::kDeduced:
       return anything(true);
     case Known::kUntyped:
@@ -195,6 +266,14 @@ Atom deduce(Atom atom, const Json* value) {
 }
 
 TypeRef member_type(const Atom& atom, std::string_view name, bool* named) {
+  if (atom.node != nullptr) {
+    const structural::Node* member = atom.node->property(name);
+    const bool meta = atom.resource && (name == "metadata" || name == "kind" || name == "apiVersion");
+    if (named != nullptr) *named = meta || member != nullptr;
+    if (meta && name == "metadata") return TypeRef::of(atom.metadata);
+    if (meta) return special(Known::kString);
+    return member != nullptr ? node_ref(member, atom.metadata, atom.keep_unknown) : atom.other;
+  }
   const Member* member = atom.fields == nullptr ? nullptr : atom.fields->member(name);
   if (named != nullptr) *named = member != nullptr;
   if (member == nullptr) return atom.other;

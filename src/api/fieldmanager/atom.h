@@ -24,6 +24,12 @@ struct Atom {
   bool map_atomic = false;
   /// The members of a struct, or null.
   const Type* fields = nullptr;
+  /// The same of a custom resource's.
+  const structural::Node* node = nullptr;
+  /// With node: the type of metadata in resources, and whether this is one.
+  const Type* metadata = nullptr;
+  bool resource = false;
+  bool keep_unknown = false;
   /// Of what is no member; kNothing: nothing else is allowed.
   TypeRef other;
 

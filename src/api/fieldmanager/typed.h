@@ -21,17 +21,26 @@ namespace orch::api {
 struct Field;
 struct Type;
 struct Value;
+namespace structural {
+struct Node;
+}
 
 /// What is known of the type of a value.
 struct TypeRef {
-  enum class Known : uint8_t { kNothing, kType, kValue, kDeduced, kUntyped };
+  enum class Known : uint8_t { kNothing, kType, kValue, kNode, kString, kDeduced, kUntyped };
   /// The type of a whole object; null: custom resources without a schema, whose lists are atomic.
   static TypeRef of(const Type* type);
+  /// The type of a custom resource; `metadata` is that of its metadata. `keep_unknown`: members that the
+  /// schema does not have are known by their own form.
+  static TypeRef of(const structural::Node* root, const Type& metadata, bool keep_unknown);
 
   Known known = Known::kNothing;
-  const Type* type = nullptr;    // kType
-  const Value* value = nullptr;  // kValue
-  const Field* field = nullptr;  // kValue: that has the value, or null for an item
+  const Type* type = nullptr;              // kType; kNode: of metadata in resources
+  const Value* value = nullptr;            // kValue
+  const Field* field = nullptr;            // kValue: that has the value, or null for an item
+  const structural::Node* node = nullptr;  // kNode
+  bool keep_unknown = false;               // kNode
+  bool root = false;                       // kNode: of a whole object
 };
 
 /// What is wrong with a tree, each with its path: `.spec.ports: duplicate entries for key [port=80]`.

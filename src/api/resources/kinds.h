@@ -22,6 +22,9 @@ Strategy limit_range_strategy();
 Strategy resource_quota_strategy();
 Strategy events_v1_strategy();  // of events.k8s.io
 
+// apiextensions.k8s.io; `schema` outlives the strategy
+Strategy custom_resource_definition_strategy(const Schema& schema);
+
 // discovery.k8s.io, coordination.k8s.io
 Strategy endpoint_slice_strategy();
 Strategy lease_strategy();
@@ -52,6 +55,7 @@ Strategy runtime_class_strategy();
 Strategy network_policy_strategy();
 Strategy ingress_class_strategy();
 Strategy ip_address_strategy();
+Strategy service_cidr_strategy();
 Strategy ingress_strategy();
 
 // certificates.k8s.io
@@ -62,5 +66,12 @@ Strategy role_strategy();
 Strategy cluster_role_strategy();
 Strategy role_binding_strategy();
 Strategy cluster_role_binding_strategy();
+
+// admissionregistration.k8s.io
+Strategy mutating_webhook_strategy();
+Strategy validating_webhook_strategy();
+
+// apiregistration.k8s.io
+Strategy api_service_strategy();
 
 }  // namespace orch::api

@@ -22,6 +22,7 @@
 namespace orch::api {
 
 class Schema;
+struct CustomKind;
 struct Type;
 
 /// What a strategy may look at besides the object.
@@ -73,7 +74,7 @@ struct Strategy {
   std::map<std::string, SubresourceUpdate, std::less<>> subresource_updates;
   /// Marks an object whose deletion begins (deletionTimestamp is set by the registry): namespaces become
   /// Terminating.
-  std::function<void(Json& object)> prepare_delete;
+  std::function<void(Json& object, const StrategyContext&)> prepare_delete;
   /// True while something beyond metadata.finalizers holds the object back (namespaces: spec.finalizers).
   std::function<bool(const Json& object)> held;
   /// Clients may send status when creating (nodes); otherwise it is dropped where there is a status
@@ -86,7 +87,6 @@ struct Strategy {
 struct PrinterColumn {
   std::string name, type, format, description;
   int priority = 0;
-  std::string json_path;  // custom resources only; built-ins compute cells in code
 };
 
 struct Subresource {
@@ -115,11 +115,15 @@ struct Resource {
   /// What field selectors can ask for besides metadata.name/namespace, in the order of Object::field(). Rows
   /// that share storage have the same paths in the same order; an empty name is not selectable in this row.
   IndexedFields selectable_fields;
-  /// The schema type of the whole object. Owned by the schema.
+  /// The schema type of the whole object; null for custom resources. Owned by the schema.
   const Type* type = nullptr;
+  /// Null for built-in kinds.
+  std::shared_ptr<const CustomKind> custom;
   std::shared_ptr<const Strategy> strategy;  // never null in the table
   /// Virtual kinds (reviews, bindings) have verbs but no storage.
   bool stored = true;
+  /// The version in which custom resources are stored may be one that clients do not get.
+  bool served = true;
 
   std::string api_version() const { return make_api_version(group, version); }
   /// "deployments.apps" or "pods".
@@ -178,12 +182,19 @@ class ResourceTable {
   /// Replaces the row of the same group, version and plural if there is one.
   void add(ResourcePtr row);
   void remove(std::string_view group, std::string_view version, std::string_view plural);
-  /// Grows with each add/remove: discovery caches key on it.
+  /// The rows of a group and plural are these from now on, in one step; none: it is gone.
+  void replace(std::string_view group, std::string_view plural, std::vector<ResourcePtr> rows);
+  /// Grows with each change: discovery caches key on it.
   uint64_t generation() const;
 
  private:
+  struct Index;
+  void publish(std::vector<ResourcePtr> rows);  // under mutex_
+  std::shared_ptr<const Index> index() const;
+
   mutable std::shared_mutex mutex_;
   std::shared_ptr<const std::vector<ResourcePtr>> rows_ = std::make_shared<std::vector<ResourcePtr>>();
+  std::shared_ptr<const Index> index_;  // of rows_
   uint64_t generation_ = 0;
   std::vector<GroupVersion> group_versions_;  // immutable after builtin()
 };

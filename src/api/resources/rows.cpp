@@ -100,7 +100,7 @@ class RowReader {
     row.selectable_fields = selectable_fields_of(row.group, row.kind);
     row.type = schema_.kind(row.group, row.version, row.kind);
     if (row.type == nullptr) return "the schema does not have this kind";
-    row.strategy = strategy_for(row.group, row.kind);
+    row.strategy = strategy_for(row.group, row.kind, schema_);
     return nullptr;
   }
 
@@ -131,7 +131,7 @@ class RowReader {
   void finish_row() {
     if (row_ == nullptr) return;
     if (row_->columns.empty() && row_->has_verb("get")) {
-      row_->columns = {{"Name", "string", "name", "", 0, ""}, {"Created At", "date", "", "", 0, ""}};
+      row_->columns = {{"Name", "string", "name", "", 0}, {"Created At", "date", "", "", 0}};
     }
     out_.rows.push_back(std::move(row_));
   }

@@ -8,8 +8,9 @@
 
 namespace orch::api {
 
-/// The strategy of a built-in kind; for a kind without one of its own (custom resources, virtual kinds) a
-/// shared strategy without functions, whose names are DNS subdomains. Never null. Thread-safe.
-std::shared_ptr<const Strategy> strategy_for(std::string_view group, std::string_view kind);
+/// The strategy of a built-in kind; for a kind without one of its own (virtual kinds) a strategy without
+/// functions, whose names are DNS subdomains. Never null. `schema` outlives it. Thread-safe.
+std::shared_ptr<const Strategy> strategy_for(std::string_view group, std::string_view kind,
+                                             const Schema& schema);
 
 }  // namespace orch::api

@@ -77,4 +77,15 @@ Strategy traits_of(std::string_view group, std::string_view kind) {
   return s;
 }
 
+OrphaningByDefault orphaning_of(std::string_view group, std::string_view kind) {
+  // Two kinds that are older than garbage collection.
+  if (group.empty() && kind == "ReplicationController") return {true, {}};
+  if (group == "batch" && kind == "Job") {
+    return {true,
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to "
+            "remove them or set propagationPolicy=Orphan to suppress this warning"};
+  }
+  return {};
+}
+
 }  // namespace orch::api

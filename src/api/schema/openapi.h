@@ -9,6 +9,7 @@
 // Pure functions; each takes some milliseconds and writes up to two megabytes, so keep what they return.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,9 +35,14 @@ struct OpenApiResource {
   bool returns_deleted = false;
   /// get, list, watch, create, update, patch, delete, deletecollection.
   std::vector<std::string> verbs;
-  const Type* type = nullptr;  // never null
+  /// Null for a custom resource: then `model` and `schema` describe it.
+  const Type* type = nullptr;
   /// Null for a custom resource: its list is derived.
   const Type* list_type = nullptr;
+  /// The definition's name, "com.example.stable.v1.CronTab", and that of its list.
+  std::string model = {}, list_model = {};
+  /// The definition as JSON, in the form of one version of OpenAPI.
+  std::function<std::string(bool v2)> schema = {};
   std::vector<OpenApiSubresource> subresources = {};
 };
 

@@ -79,6 +79,34 @@ std::string_view zero_default(const Value& value) {
   }
 }
 
+/// What `kubectl explain` says of the members that every object has.
+std::string_view description_of(std::string_view type, std::string_view member) {
+  struct Text {
+    std::string_view member, text;
+  };
+  static constexpr Text kMetadata[] = {
+      {"annotations", "Annotations are notes of tools and people: any text under names of their own."},
+      {"creationTimestamp",
+       "CreationTimestamp is a timestamp of the server's clock when the object was made."},
+      {"deletionTimestamp", "DeletionTimestamp is when the object goes, or would but for its finalizers."},
+      {"finalizers", "Finalizers name what has to be done before the object may go."},
+      {"generateName", "GenerateName begins the name that the server makes when there is none."},
+      {"generation", "Generation counts what was asked for: it grows with every change of the spec."},
+      {"labels", "Labels are what selectors find the object by."},
+      {"managedFields", "ManagedFields tell who wrote which of the object's fields."},
+      {"name", "Name is the object's own among those of its kind in its namespace."},
+      {"namespace", "Namespace is where the object is; objects of the cluster are in none."},
+      {"ownerReferences", "OwnerReferences name the objects without which this one goes."},
+      {"resourceVersion", "ResourceVersion changes with every write; its value says nothing else."},
+      {"uid", "UID is the object's own for all time, whatever becomes of its name."},
+  };
+  if (type != "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta") return {};
+  for (const Text& one : kMetadata) {
+    if (one.member == member) return one.text;
+  }
+  return {};
+}
+
 std::string_view list_type_name(ListType type) {
   return type == ListType::kAtomic ? "atomic" : type == ListType::kSet ? "set" : "map";
 }
@@ -92,24 +120,15 @@ std::string strategy_text(const FieldNotes& notes) {
   return out;
 }
 
-void collect_types(const Type& type, const Schema& schema,
-                   std::map<std::string, const Type*, std::less<>>& out) {
-  if (schema.type(type.name) == &type || !out.emplace(type.name, &type).second) return;
-  for (const Field& field : type.fields) {
-    const Value* value = field.value;
-    while (value->element != nullptr) value = value->element;
-    if (value->type != nullptr) collect_types(*value->type, schema, out);
-  }
-}
-
 }  // namespace
 
 DefinitionWriter::DefinitionWriter(const Schema& schema, OpenApiVersion version,
                                    const std::vector<OpenApiResource>& resources)
     : schema_(schema), version_(version), resources_(resources) {
   for (const OpenApiResource& r : resources) {
-    collect_types(*r.type, schema, custom_types_);
-    if (r.list_type == nullptr) custom_lists_.emplace(r.type->name + "List", &r);
+    if (r.type != nullptr) continue;
+    custom_.emplace(r.model, &r);
+    custom_lists_.emplace(r.list_model, &r);
   }
 }
 
@@ -128,9 +147,14 @@ void DefinitionWriter::reference(JsonText& out, std::string_view name) {
 
 void DefinitionWriter::reference(JsonText& out, const Type& type) { reference(out, type.name); }
 
+void DefinitionWriter::object_reference(JsonText& out, const OpenApiResource& resource) {
+  if (resource.type != nullptr) return reference(out, *resource.type);
+  reference(out, resource.model);
+}
+
 void DefinitionWriter::list_reference(JsonText& out, const OpenApiResource& resource) {
   if (resource.list_type != nullptr) return reference(out, *resource.list_type);
-  reference(out, resource.type->name + "List");
+  reference(out, resource.list_model);
 }
 
 void DefinitionWriter::definitions(JsonText& out) {
@@ -146,9 +170,9 @@ void DefinitionWriter::definitions(JsonText& out) {
 std::string DefinitionWriter::definition(std::string_view name) {
   JsonText out;
   const Type* type = schema_.type(name);
-  if (type == nullptr) {
-    auto custom = custom_types_.find(name);
-    if (custom != custom_types_.end()) type = custom->second;
+  if (const auto custom = custom_.find(name); custom != custom_.end()) {
+    need(base::cat(kMeta, "ObjectMeta"));
+    return custom->second->schema(version_ == OpenApiVersion::kV2);
   }
   auto list = custom_lists_.find(name);
   if (type != nullptr) {
@@ -191,11 +215,13 @@ void DefinitionWriter::type_definition(JsonText& out, const Type& type) {
 }
 
 void DefinitionWriter::list_definition(JsonText& out, const OpenApiResource& resource) {
-  out.open('{').member("type", "object").raw_member("required", R"(["items"])");
+  out.open('{').member("type", "object");
+  out.member("description", base::cat(resource.list_kind, " is a list of ", resource.kind));
+  out.raw_member("required", R"(["items"])");
   out.key("properties").open('{');
   for (std::string_view name : {"apiVersion", "kind"}) out.raw_member(name, R"({"type":"string"})");
   out.key("items").open('{').member("type", "array").key("items");
-  reference(out, *resource.type);
+  object_reference(out, resource);
   out.close('}').key("metadata");
   reference(out, base::cat(kMeta, "ListMeta"));
   out.close('}');
@@ -207,7 +233,7 @@ void DefinitionWriter::properties(JsonText& out, const Type& type) {
   out.key("properties").open('{');
   for (const Member& member : type.members) {
     out.key(member.field->name);
-    property(out, *member.field);
+    property(out, *member.field, description_of(type.name, member.field->name));
   }
   out.close('}');
 }
@@ -225,10 +251,11 @@ void DefinitionWriter::reference_with_siblings(JsonText& out, std::string_view n
   if (!default_json.empty()) out.raw_member("default", default_json);
 }
 
-void DefinitionWriter::property(JsonText& out, const Field& field) {
+void DefinitionWriter::property(JsonText& out, const Field& field, std::string_view description) {
   const Value& value = *field.value;
   const FieldNotes& notes = *field.notes;
   out.open('{');
+  if (!description.empty()) out.member("description", description);
   std::string_view default_json = notes.default_json;
   bool zero = default_json.empty() && !field.pointer && (field.always || value.kind == ValueKind::kMessage);
   if (zero) default_json = zero_default(value);
@@ -236,7 +263,7 @@ void DefinitionWriter::property(JsonText& out, const Field& field) {
                         !notes.merge_key.empty() || notes.merge || notes.replace || notes.retain_keys;
   std::string special = value.kind == ValueKind::kMessage ? value.type->name : special_name(value, notes);
   if (!special.empty()) {
-    reference_with_siblings(out, special, default_json, !has_extensions);
+    reference_with_siblings(out, special, default_json, !has_extensions && description.empty());
   } else {
     value_type(out, value, notes);
     if (version_ == OpenApiVersion::kV3 && !default_json.empty()) out.raw_member("default", default_json);

@@ -91,7 +91,7 @@ std::string base_path(const OpenApiResource& r) {
   return r.group.empty() ? base::cat("/api/", r.version) : base::cat("/apis/", r.group, "/", r.version);
 }
 
-bool is_custom(const OpenApiResource& r) { return r.list_type == nullptr && r.type->structural; }
+bool is_custom(const OpenApiResource& r) { return r.type == nullptr; }
 
 }  // namespace
 
@@ -312,6 +312,8 @@ void PathWriter::shape(JsonText& out, const Operation& op, Operation::Shape shap
   switch (shape) {
     case Shape::kObject:
       if (op.type != nullptr) return definitions_.reference(out, *op.type);
+      if (op.resource != nullptr && is_custom(*op.resource))
+        return definitions_.object_reference(out, *op.resource);
       out.raw(R"({"type":"object"})");
       return;
     case Shape::kList:

@@ -28,6 +28,7 @@ class DefinitionWriter {
   /// {"$ref": …} to a type, a type by name, or the list of a custom resource.
   void reference(JsonText& out, const Type& type);
   void reference(JsonText& out, std::string_view name);
+  void object_reference(JsonText& out, const OpenApiResource& resource);
   void list_reference(JsonText& out, const OpenApiResource& resource);
 
   /// The members name: definition of all that was referred to, and what those refer to, by name.
@@ -43,7 +44,7 @@ class DefinitionWriter {
   void type_definition(JsonText& out, const Type& type);
   void list_definition(JsonText& out, const OpenApiResource& resource);
   void properties(JsonText& out, const Type& type);
-  void property(JsonText& out, const Field& field);
+  void property(JsonText& out, const Field& field, std::string_view description);
   void element(JsonText& out, const Value& value, const FieldNotes& notes);
   void value_type(JsonText& out, const Value& value, const FieldNotes& notes);
   void extensions(JsonText& out, const Field& field);
@@ -59,9 +60,8 @@ class DefinitionWriter {
   /// Definitions referred to so far; an empty text is yet to be written.
   std::map<std::string, std::string, std::less<>> known_;
   std::vector<std::string> pending_;
-  /// Types of custom resources by name, and their lists.
-  std::map<std::string, const Type*, std::less<>> custom_types_;
-  std::map<std::string, const OpenApiResource*, std::less<>> custom_lists_;
+  /// Custom resources by the names of their definitions and of those of their lists.
+  std::map<std::string, const OpenApiResource*, std::less<>> custom_, custom_lists_;
 };
 
 /// Writes the members path: operations of resources.

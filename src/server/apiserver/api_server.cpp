@@ -4,6 +4,7 @@
 
 #include "api/fieldmanager/managed_fields.h"
 #include "api/go_text.h"
+#include "api/resources/custom_resource.h"
 #include "api/resources/object_meta.h"
 #include "api/schema/schema.h"
 #include "http/gzip.h"
@@ -23,7 +24,8 @@ ApiServer::ApiServer(ApiServerOptions options)
       registry_(*o_.registry),
       schema_(*o_.schema),
       reaper_("watch-end", 1),
-      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table())),
+      converters_("conversions", 4),
+      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table(), o_.aggregator)),
       requests_(std::make_unique<RequestMetrics>(*o_.metrics)) {}
 
 ApiServer::~ApiServer() = default;
@@ -46,6 +48,8 @@ WriteContext ApiServer::Call::write_context() {
   c.warnings = &warnings;
   c.manager = manager.empty() ? api::manager_of_user_agent(request.header("User-Agent")) : manager;
   if (storage && storage != resource) c.asked = resource.get();
+  c.options = &options;
+  c.verbatim = &verbatim;
   return c;
 }
 
@@ -157,7 +161,12 @@ http::Response ApiServer::answer_allowed(Call& call) {
   if (!allowed) {
     return http::Response::from_status(forbidden_status(attributes, verdict.reason));
   }
+  if (auto elsewhere = aggregated(call)) return std::move(*elsewhere);
   http::Response response = dispatch(call);
+  if (call.verbatim != nullptr && response.status >= 400) {
+    response.status = static_cast<int>(base::int_at(*call.verbatim, {"code"}));
+    response.body = base::dump_json(*call.verbatim);
+  }
   if (call.info.resource_request && !response.takeover)
     response.headers.emplace_back("Cache-Control", "no-cache, private");
   return response;
@@ -199,6 +208,15 @@ Status check_path_name(std::string_view name) {
   return {Code::kBadRequest, base::cat("Name parameter invalid: ", api::go_quote(name), ": ", why)};
 }
 
+/// Custom resources have no protobuf, but their tables and metadata do.
+Status check_custom_form(const Negotiated& want) {
+  if (want.format != Format::kProtobuf || want.form != Form::kObject) return {};
+  return {
+      Code::kNotAcceptable,
+      "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot "
+      "be encoded to a protobuf message"};
+}
+
 Status check_table(const Negotiated& want, const http::Query& query) {
   const std::string_view part = query.get("includeObject");
   if (want.form != Form::kTable || part.empty() || part == "Metadata" || part == "None" || part == "Object")
@@ -213,15 +231,22 @@ Status check_table(const Negotiated& want, const http::Query& query) {
 http::Response ApiServer::resource_request(Call& call) {
   RequestInfo& info = call.info;
   call.resource = registry_.table().find(info.group, info.version, info.resource);
-  if (call.resource == nullptr) {
+  if ((call.resource == nullptr || call.resource->custom) && o_.settle) {
+    o_.settle();
+    call.resource = registry_.table().find(info.group, info.version, info.resource);
+  }
+  if (call.resource == nullptr || !call.resource->served) {
+    call.resource = nullptr;
     return serves_group(registry_.table(), info.group) ? no_such_resource() : no_such_page();
   }
   const api::Resource& r = *call.resource;
   // A namespace is authorized as of itself, but stored in none.
   const bool in_namespace = !info.ns.empty() && r.plural != "namespaces";
   if (!r.namespaced) call.info.ns.clear();
-  call.storage =
-      r.stored ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural) : nullptr;
+  call.storage = r.custom ? call.resource
+                 : r.stored
+                     ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural)
+                     : nullptr;
   if (r.namespaced && info.ns.empty() && !info.name.empty()) return no_such_resource();
   if (!r.namespaced && in_namespace) return no_such_resource();
   // Even where GET is, HEAD is no method of resources.
@@ -239,9 +264,13 @@ http::Response ApiServer::resource_request(Call& call) {
     if (sub->name == "log") return do_log(call);
     if (sub->name == "exec" || sub->name == "attach" || sub->name == "portforward") return do_connect(call);
     if (sub->name == "proxy") return do_proxy(call);
-    if (sub->name == "scale") return do_scale(call);
+    if (sub->name == "scale") return r.custom ? do_custom_scale(call) : do_scale(call);
   } else if (!r.stored) {
     return do_virtual(call);
+  }
+  if (r.custom) {
+    if (!r.custom->deprecation.empty()) call.warnings.push_back(r.custom->deprecation);
+    if (Status form = check_custom_form(call.want); !form.ok()) return http::Response::from_status(form);
   }
   const auto& verbs = sub != nullptr ? sub->verbs : r.verbs;
   if (std::find(verbs.begin(), verbs.end(), info.verb) == verbs.end()) return method_not_allowed();

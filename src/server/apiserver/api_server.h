@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@
 namespace orch::server {
 
 struct ForwardTarget;
+class Aggregator;
 class RequestMetrics;
 
 /// Where and how the API server reaches a kubelet.
@@ -65,6 +67,7 @@ struct ApiServerOptions {
   ReviewHandler review;
   TokenRequestHandler token_request;
   std::function<std::string()> openid_configuration, jwks;
+  Aggregator* aggregator = nullptr;  // null: nothing is served behind this server
   base::Timers* timers = nullptr;
   base::Metrics* metrics = nullptr;
   std::function<KubeletAccess()> kubelet;  // changes when its certificate is renewed
@@ -73,6 +76,8 @@ struct ApiServerOptions {
   /// the handler itself checks.
   using PathHandler = std::function<http::Response(http::Request&, const UserInfo&)>;
   std::map<std::string, PathHandler> open_paths, join_paths;
+  /// Waits until what was written of CustomResourceDefinitions is served; must be quick when it is already.
+  std::function<void()> settle;
   std::string git_version;        // "v1.35.4+orch"
   std::string platform;           // "linux/arm64"
   std::string advertise_address;  // "10.0.0.1:6443", for /api
@@ -86,8 +91,8 @@ class ApiServer {
   http::Response handle(http::Request& request);
   /// binding, eviction, token, …: the answer's tree. Also used by the in-process client.
   base::Result<Json> post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
-                                      std::string_view subresource, const Json& body, const UserInfo& user,
-                                      bool dry_run = false, std::vector<std::string>* warnings = nullptr);
+                                      std::string_view subresource, const Json& body,
+                                      const WriteContext& context);
   /// Set once everything is started; /readyz fails before and after.
   void set_ready(bool ready) { ready_ = ready; }
 
@@ -109,7 +114,7 @@ class ApiServer {
   http::Response do_get(Call& call);
   http::Response do_list(Call& call);
   http::Response do_watch(Call& call);
-  base::Result<Page> list_at(const api::Resource& row, const Filter& filter, int64_t revision,
+  base::Result<Page> list_at(const WatchCache& cache, const Filter& filter, int64_t revision,
                              std::string_view after, int64_t limit);
   static http::Response expired_list(const base::Status& status, const std::string& token);
   http::Response do_create(Call& call);
@@ -121,9 +126,12 @@ class ApiServer {
   base::Status may_create(const Call& call) const;
   http::Response do_delete(Call& call);
   http::Response do_delete_collection(Call& call);
+  /// `custom`: the row of a custom resource, which has no type.
   base::Result<Json> apply_patch(Call& call, const api::Type* type, const Json& current,
-                                 std::vector<std::string>& warnings);
+                                 std::vector<std::string>& warnings, const api::Resource* custom = nullptr);
   http::Response do_scale(Call& call);
+  http::Response do_custom_scale(Call& call);
+  http::Response custom_scale_response(Call& call, const api::ObjectPtr& object);
   http::Response scale_response(Call& call, const api::Object& scaled);
   http::Response do_post_subresource(Call& call);
   http::Response do_virtual(Call& call);
@@ -131,7 +139,11 @@ class ApiServer {
   http::Response do_connect(Call& call);
   /// A GET that becomes exec, attach or port-forward needs what the POST needs.
   base::Status may_connect(const Call& call) const;
+  /// Admission of exec, attach, port-forward and proxy.
+  base::Status admit_connect(Call& call) const;
   http::Response do_proxy(Call& call);
+  /// The answer of another API server, when the group version is its.
+  std::optional<http::Response> aggregated(const Call& call);
   base::Result<ForwardTarget> service_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> pod_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> node_target(const std::string& id);
@@ -150,18 +162,19 @@ class ApiServer {
   http::Response openapi(Call& call);
 
   base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding,
-                              const UserInfo& user, bool dry_run);
+                              const WriteContext& admitted);
   base::Result<api::ObjectPtr> covering_budget(const api::Object& pod);
   base::Status spend_budget(const api::Object& budget, const std::string& pod, const WriteContext& context);
   base::Status mark_evicted(const api::Resource& pods, const api::Object& pod, bool unchanged,
                             DeleteParams& params, const WriteContext& context);
   base::Result<Json> evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
-                               const UserInfo& user, bool dry_run);
+                               const WriteContext& admitted);
 
   ApiServerOptions o_;
   Registry& registry_;
   const api::Schema& schema_;
-  base::ThreadPool reaper_;  // ends watches off the pump's thread
+  base::ThreadPool reaper_;      // ends watches off the pump's thread
+  base::ThreadPool converters_;  // waits for conversion webhooks on behalf of watches
   std::atomic<bool> ready_{false};
   std::atomic<int64_t> reading_{0}, mutating_{0};
   struct DocumentCache;

@@ -1,8 +1,10 @@
 // Request bodies: parsed, decoded and checked as kube-apiserver's serializers do, in their words.
 #include <algorithm>
 
+#include "api/appearance.h"
 #include "api/go_json.h"
 #include "api/go_text.h"
+#include "api/resources/custom_resource.h"
 #include "api/schema/decode.h"
 #include "api/schema/protobuf.h"
 #include "api/schema/schema.h"
@@ -154,6 +156,14 @@ Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const ap
   return api::schema::decode(schema, *type, tree);
 }
 
+Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Resource& row, Json& tree) {
+  if (!row.custom) return decode_tree(schema, row.type, tree);
+  auto unknown = api::decode_custom(row, tree);
+  if (!unknown.ok()) return unknown.error();
+  for (std::string& path : *unknown) path = base::cat("unknown field \"", path, "\"");
+  return unknown;
+}
+
 std::string strict_error(const std::vector<std::string>& problems) {
   std::string all;
   for (const auto& p : problems) all += (all.empty() ? "" : ", ") + p;
@@ -195,8 +205,45 @@ Result<DecodedBody> decode_body(const http::Request& request, FieldValidation va
   if (!unknown.ok()) return refused(unknown.error().message());
   for (auto& p : *unknown) problems.push_back(std::move(p));
   if (problems.empty() || validation == FieldValidation::kIgnore) return body;
+  if (*media == "application/json" && type != nullptr && !type->structural)
+    api::sort_by_appearance(request.body, problems);
   if (validation == FieldValidation::kStrict) return refused(strict_error(problems));
   for (auto& p : problems) warnings.push_back(std::move(p));
+  return body;
+}
+
+Result<DecodedBody> decode_body(const http::Request& request, FieldValidation validation,
+                                const api::Schema& schema, const api::Resource& row,
+                                std::vector<std::string>& warnings) {
+  if (!row.custom)
+    return decode_body(request, validation, schema, row.type, row.kind, row.api_version(), warnings);
+  const auto media = media_of_body(request);
+  if (!media.ok()) return media.error();
+  auto raw = parse_body(request, *media, schema, nullptr);
+  if (!raw.ok()) return unrecognized(row.kind, raw.error().message(), request.body);
+  auto body = kind_of(std::move(raw->tree));
+  if (!body.ok()) return unrecognized(row.kind, body.error().message(), request.body);
+  DecodedBody& out = *body;
+  if (out.kind.empty()) {
+    return unrecognized(row.kind, base::cat("Object 'Kind' is missing in '", request.body, "'"), request.body);
+  }
+  if (out.api_version != row.api_version()) {
+    return Status(Code::kBadRequest,
+                  base::cat("the API version in the data (", out.api_version,
+                            ") does not match the expected API version (", row.api_version(), ")"));
+  }
+  const auto refused = [&](std::string_view why) {
+    return Status(Code::kBadRequest, base::cat(out.kind, " in version ", api::go_quote(row.version),
+                                               " cannot be handled as a ", row.kind, ": ", why));
+  };
+  std::vector<std::string> problems;
+  for (const auto& path : raw->duplicates) problems.push_back(base::cat("duplicate field \"", path, "\""));
+  auto unknown = decode_tree(schema, row, out.tree);
+  if (!unknown.ok()) return refused(unknown.error().message());
+  std::move(unknown->begin(), unknown->end(), std::back_inserter(problems));
+  if (problems.empty() || validation == FieldValidation::kIgnore) return body;
+  if (validation == FieldValidation::kStrict) return refused(strict_error(problems));
+  std::move(problems.begin(), problems.end(), std::back_inserter(warnings));
   return body;
 }
 

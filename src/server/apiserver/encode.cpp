@@ -1,5 +1,6 @@
 #include "server/apiserver/encode.h"
 
+#include "api/resources/custom_resource.h"
 #include "api/resources/table.h"
 #include "api/schema/protobuf.h"
 #include "api/schema/schema.h"
@@ -15,7 +16,9 @@ using http::Response;
 
 namespace {
 
-bool converted(const Encoding& e) { return e.resource != e.storage && !e.resource->storage_version; }
+bool converted(const Encoding& e) {
+  return e.resource != e.storage && !e.resource->storage_version && !e.resource->custom;
+}
 
 Json served_tree(const Encoding& e, const ObjectPtr& object) {
   Json tree = whole_tree(*object);
@@ -89,7 +92,52 @@ Response encode_tree(const Negotiated& want, const api::Schema& schema, const Js
   return r;
 }
 
+base::Result<std::vector<ObjectPtr>> convert_objects(const api::Resource& row,
+                                                     std::vector<ObjectPtr> objects) {
+  if (!row.custom) return objects;
+  const std::string version = row.api_version();
+  std::vector<Json> trees;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    if (objects[i]->api_version() == version) continue;
+    trees.push_back(whole_tree(*objects[i]));
+    places.push_back(i);
+  }
+  if (trees.empty()) return objects;
+  ORCH_RETURN_IF_ERROR(api::to_version(row, trees));
+  for (size_t i = 0; i < places.size(); ++i) {
+    auto made = api::Object::from_tree(trees[i], row.selectable_fields);
+    if (!made.ok()) return made.error();
+    objects[places[i]] = std::move(*made);
+  }
+  return objects;
+}
+
+bool selects_converted(const api::Resource& row, const Filter& filter) {
+  return row.custom && row.custom->converter->remote() && !row.selectable_fields.empty() &&
+         !filter.fields.empty();
+}
+
+base::Result<std::vector<ObjectPtr>> select_converted(const api::Resource& row,
+                                                      std::vector<ObjectPtr> objects,
+                                                      const api::FieldSelector& fields) {
+  auto all = convert_objects(row, std::move(objects));
+  if (!all.ok()) return all.error();
+  // The selector has the names of what is kept, which are the paths.
+  const api::IndexedFields paths = api::by_path(row.selectable_fields);
+  std::erase_if(*all, [&](ObjectPtr& object) {
+    auto again = api::Object::from_tree(whole_tree(*object), paths);
+    return !again.ok() || !fields.matches(**again, paths);
+  });
+  return all;
+}
+
 Response encode_object(const Encoding& e, const ObjectPtr& object, int status) {
+  if (e.resource->custom && object->api_version() != e.resource->api_version()) {
+    auto made = convert_objects(*e.resource, {object});
+    if (!made.ok()) return Response::from_status(made.error());
+    return encode_object(e, made->front(), status);
+  }
   if (e.want.form == Form::kTable) {
     ObjectPtr o = served(e, object);
     ListMeta meta{o->revision(), {}, -1};
@@ -110,7 +158,10 @@ Response encode_object(const Encoding& e, const ObjectPtr& object, int status) {
   return r;
 }
 
-Response encode_list(const Encoding& e, const std::vector<ObjectPtr>& items, const ListMeta& meta) {
+Response encode_list(const Encoding& e, const std::vector<ObjectPtr>& all, const ListMeta& meta) {
+  const auto made = convert_objects(*e.resource, all);
+  if (!made.ok()) return Response::from_status(made.error());
+  const std::vector<ObjectPtr>& items = *made;
   const std::string meta_text = base::dump_json(list_meta(meta));
   if (e.want.form != Form::kObject) {
     std::vector<ObjectPtr> shown = items;
@@ -165,7 +216,12 @@ std::string WatchEncoder::wrap(std::string_view type, const Json& object) {
 }
 
 std::vector<BodyPiece> WatchEncoder::event(std::string_view type, const ObjectPtr& object) {
-  ObjectPtr o = served(e_, object);
+  auto made = convert_objects(*e_.resource, {object});
+  if (!made.ok()) {
+    auto text = std::make_shared<const std::string>(error(made.error()));
+    return {{*text, text}};
+  }
+  ObjectPtr o = served(e_, made->front());
   auto whole = [](std::string text) {
     auto owned = std::make_shared<const std::string>(std::move(text));
     return std::vector<BodyPiece>{{*owned, owned}};

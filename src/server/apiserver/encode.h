@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "http/message.h"
 #include "server/apiserver/negotiate.h"
+#include "server/registry/watch_cache.h"
 
 namespace orch::server {
 
@@ -28,6 +29,17 @@ struct ListMeta {
   std::string continue_token;
   int64_t remaining = -1;
 };
+
+/// Objects of a custom resource in the row asked for; the same objects where they are so already. May wait
+/// for a conversion webhook.
+base::Result<std::vector<api::ObjectPtr>> convert_objects(const api::Resource& row,
+                                                          std::vector<api::ObjectPtr> objects);
+/// A field selector of this row is about what only a webhook knows.
+bool selects_converted(const api::Resource& row, const Filter& filter);
+/// Those of the objects, converted to the row, that match.
+base::Result<std::vector<api::ObjectPtr>> select_converted(const api::Resource& row,
+                                                           std::vector<api::ObjectPtr> objects,
+                                                           const api::FieldSelector& fields);
 
 http::Response encode_object(const Encoding& e, const api::ObjectPtr& object, int status = 200);
 http::Response encode_list(const Encoding& e, const std::vector<api::ObjectPtr>& items, const ListMeta& meta);

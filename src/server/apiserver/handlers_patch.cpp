@@ -15,11 +15,16 @@ namespace {
 
 enum class PatchKind : uint8_t { kJson, kMerge, kStrategic };
 
-Result<PatchKind> patch_kind(const http::Request& request, bool strategic_too) {
+Result<PatchKind> patch_kind(const http::Request& request, bool strategic_too, bool custom = false) {
   const std::string media = media_type(request.header("Content-Type"));
   if (media == "application/json-patch+json") return PatchKind::kJson;
   if (media == "application/merge-patch+json") return PatchKind::kMerge;
   if (media == "application/strategic-merge-patch+json" && strategic_too) return PatchKind::kStrategic;
+  if (custom) {
+    return Status(Code::kUnsupportedMediaType,
+                  "the body of the request was in an unknown format - accepted media types include: "
+                  "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+  }
   return Status(Code::kUnsupportedMediaType, "415: Unsupported Media Type", {});
 }
 
@@ -73,7 +78,7 @@ Status invalid_result(PatchKind kind, const Json& result, const Json& patch, con
 }  // namespace
 
 Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Json& current,
-                                    std::vector<std::string>& warnings) {
+                                    std::vector<std::string>& warnings, const api::Resource* custom) {
   auto kind = patch_kind(call.request, type != nullptr);
   if (!kind.ok()) return kind.error();
   auto patch = parse_patch(call.request, *kind);
@@ -96,12 +101,12 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
     if (base::string_at(*next, {key}).empty()) (*next)[key] = base::string_at(current, {key});
   }
   for (const char* key : {"kind", "apiVersion"}) {
-    if (base::string_at(*next, {key}) != base::string_at(current, {key})) {
+    if (custom == nullptr && base::string_at(*next, {key}) != base::string_at(current, {key})) {
       const auto group = api::split_api_version(base::string_at(current, {"apiVersion"})).first;
       return invalid(other_kind(schema_, *next, group, base::string_at(current, {"kind"})));
     }
   }
-  auto unknown = decode_tree(schema_, type, *next);
+  auto unknown = custom != nullptr ? decode_tree(schema_, *custom, *next) : decode_tree(schema_, type, *next);
   if (!unknown.ok()) return invalid(unknown.error().message());
   std::vector<std::string> problems = std::move(patch->problems);
   for (auto& p : *unknown) problems.push_back(std::move(p));
@@ -125,15 +130,15 @@ http::Response ApiServer::do_patch(Call& call) {
   if (is_apply(call.request)) return do_apply(call);
   const api::Resource& r = *call.resource;
   const RequestInfo& info = call.info;
-  if (auto kind = patch_kind(call.request, r.type != nullptr); !kind.ok())
+  if (auto kind = patch_kind(call.request, r.type != nullptr, r.custom != nullptr); !kind.ok())
     return http::Response::from_status(kind.error());
   if (auto options = write_options(call, "PatchOptions"); !options.ok())
     return http::Response::from_status(options);
   bool warned = false;
   auto change = [&](const Json& stored) -> Result<Json> {
     std::vector<std::string> repeated;  // of a retry after a lost race: reported once
-    auto next =
-        apply_patch(call, r.type, from_storage(r, *call.storage, stored), warned ? repeated : call.warnings);
+    auto next = apply_patch(call, r.type, from_storage(r, *call.storage, stored),
+                            warned ? repeated : call.warnings, r.custom ? &r : nullptr);
     if (!next.ok()) return next;
     warned = true;
     ORCH_RETURN_IF_ERROR(check_name(call, *next));

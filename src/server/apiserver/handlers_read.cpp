@@ -1,5 +1,6 @@
 // get, list and watch of stored resources: answered from the watch cache's own bytes.
 #include <algorithm>
+#include <utility>
 
 #include "base/json.h"
 #include "pki/pki.h"
@@ -104,8 +105,9 @@ http::Response ApiServer::do_get(Call& call) {
 }
 
 /// The list as it was at an older revision: from the store's history, not the cache.
-Result<Page> ApiServer::list_at(const api::Resource& row, const Filter& filter, int64_t revision,
+Result<Page> ApiServer::list_at(const WatchCache& cache, const Filter& filter, int64_t revision,
                                 std::string_view after, int64_t limit) {
+  const api::Resource& row = cache.resource();
   std::string start = row.key_prefix(), end;
   if (revision < registry_.store().history_begins(start)) return continue_expired();
   if (row.namespaced && !filter.ns.empty()) start += filter.ns + "/";
@@ -122,8 +124,7 @@ Result<Page> ApiServer::list_at(const api::Resource& row, const Filter& filter, 
     if (range.outcome != datastore::Outcome::kOk)
       return Status(Code::kInternal, base::cat("storage: ", range.message));
     for (size_t i = 0; i < range.items.size(); ++i) {
-      auto object =
-          api::Object::from_stored(range.items[i].value, range.items[i].mod_revision, row.selectable_fields);
+      auto object = cache.read(range.items[i]);
       if (!object.ok()) continue;
       if (!filter.labels.matches(**object) || !filter.fields.matches(**object, row.selectable_fields))
         continue;
@@ -145,10 +146,19 @@ http::Response ApiServer::do_list(Call& call) {
   const http::Query& query = call.info.query;
   auto options = parse_list_options(query, false);
   if (!options.ok()) return http::Response::from_status(options.error());
-  auto filter = parse_filter(query, *call.resource, *call.storage, call.info.ns);
+  const WatchCachePtr cache = registry_.cache(*call.storage);
+  if (cache == nullptr) return no_such_resource();
+  const api::Resource& kept = cache->resource();
+  auto filter = parse_filter(query, *call.resource, kept, call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
-  const int64_t limit = options->limit, wanted = options->revision;
-  WatchCache* cache = registry_.cache(*call.storage);
+  int64_t limit = options->limit;
+  const int64_t wanted = options->revision;
+  // What is selected by is known once somebody else has converted the objects.
+  api::FieldSelector later;
+  if (selects_converted(*call.resource, *filter)) {
+    later = std::exchange(filter->fields, {});
+    limit = 0;
+  }
   const int64_t now = registry_.revision();
 
   Page page;
@@ -164,7 +174,7 @@ http::Response ApiServer::do_list(Call& call) {
       // The token of an expired list: go on with what is there now.
       page = cache->list(*filter, from->after, limit);
     } else {
-      auto older = list_at(*call.storage, *filter, from->revision, from->after, limit);
+      auto older = list_at(*cache, *filter, from->revision, from->after, limit);
       if (!older.ok()) {
         if (older.error().code() != Code::kExpired) return http::Response::from_status(older.error());
         return expired_list(older.error(), encode_continue({-1, from->after}));
@@ -173,7 +183,7 @@ http::Response ApiServer::do_list(Call& call) {
     }
   } else if (options->match == "Exact" || (wanted > 0 && limit > 0 && options->match.empty())) {
     if (wanted > now) return http::Response::from_status(too_large_revision(wanted, now, 0));
-    auto older = list_at(*call.storage, *filter, wanted, {}, limit);
+    auto older = list_at(*cache, *filter, wanted, {}, limit);
     if (!older.ok()) {
       Status status = older.error();
       if (status.code() == Code::kExpired) {
@@ -185,6 +195,12 @@ http::Response ApiServer::do_list(Call& call) {
   } else {
     if (wanted > now) return http::Response::from_status(too_large_revision(wanted, now));
     page = cache->list(*filter, {}, limit);
+  }
+  if (!later.empty()) {
+    auto selected = select_converted(*call.resource, page.items, later);
+    if (!selected.ok()) return http::Response::from_status(selected.error());
+    page.items = std::move(*selected);
+    page.remaining = -1;
   }
   ListMeta meta{page.revision, {}, page.remaining};
   if (!page.next.empty()) meta.continue_token = encode_continue({page.revision, page.next});

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <mutex>
 #include <random>
+#include <set>
+#include <utility>
 
+#include "api/meta.h"
+#include "api/resources/custom_resource.h"
 #include "base/json.h"
 #include "server/apiserver/call.h"
 #include "server/apiserver/request_metrics.h"
 
 namespace orch::server {
 
-using base::Code;
 using base::Status;
 
 namespace {
@@ -34,6 +37,75 @@ std::string_view type_name(CacheEvent::Type type) {
   return "DELETED";
 }
 
+/// The events of a watch whose objects a webhook converts, in their order; and what is selected of them,
+/// which is known only then.
+class Converting {
+ public:
+  Converting(api::ResourcePtr row, api::FieldSelector fields)
+      : row_(std::move(row)), fields_(std::move(fields)) {}
+
+  /// True if somebody has to begin to pop.
+  bool push(const std::vector<Delivery>& deliveries) {
+    std::lock_guard lock(mutex_);
+    waiting_.insert(waiting_.end(), deliveries.begin(), deliveries.end());
+    return !std::exchange(busy_, true);
+  }
+  /// False when nothing is left: then the next push() begins anew.
+  bool pop(std::vector<Delivery>& out) {
+    std::lock_guard lock(mutex_);
+    out = std::exchange(waiting_, {});
+    busy_ = !out.empty();
+    return busy_;
+  }
+  bool busy() {
+    std::lock_guard lock(mutex_);
+    return busy_;
+  }
+  /// These were selected before the watch began, as far as they are.
+  void know(std::vector<api::ObjectPtr> objects) {
+    if (fields_.empty()) return;
+    auto selected = select_converted(*row_, std::move(objects), fields_);
+    if (!selected.ok()) return;
+    for (const auto& object : *selected) seen_.insert(api::object_key(*object));
+  }
+
+  base::Result<std::vector<Delivery>> convert(std::vector<Delivery> batch) {
+    std::vector<Delivery> out;
+    for (Delivery& d : batch) {
+      if (d.object == nullptr) {
+        out.push_back(d);
+        continue;
+      }
+      auto objects = convert_objects(*row_, {d.object});
+      if (!objects.ok()) return objects.error();
+      d.object = objects->front();
+      if (fields_.empty() || select(d)) out.push_back(std::move(d));
+    }
+    return out;
+  }
+
+ private:
+  /// Whether the watcher is told, and what.
+  bool select(Delivery& d) {
+    const std::string key = api::object_key(*d.object);
+    auto selected = select_converted(*row_, {d.object}, fields_);
+    const bool now = d.type != CacheEvent::Type::kDeleted && selected.ok() && !selected->empty();
+    const bool before = now ? !seen_.insert(key).second : seen_.erase(key) != 0;
+    if (!now && !before) return false;
+    d.type = !now     ? CacheEvent::Type::kDeleted
+             : before ? CacheEvent::Type::kModified
+                      : CacheEvent::Type::kAdded;
+    return true;
+  }
+
+  const api::ResourcePtr row_;
+  const api::FieldSelector fields_;
+  std::set<std::string> seen_;  // by whoever pops
+  std::mutex mutex_;
+  std::vector<Delivery> waiting_;  // under mutex_
+  bool busy_ = false;              // under mutex_
+};
+
 /// What one watch holds while it lasts; shared by the body's callbacks and the timers.
 struct WatchSession : std::enable_shared_from_this<WatchSession> {
   WatchSession(Encoding encoding, base::Timers& timers, Registry& registry, base::Counter& events,
@@ -45,6 +117,11 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   WatchSession(const WatchSession&) = delete;
 
   void send(const std::vector<Delivery>& deliveries) {
+    if (converter) return queue(deliveries);
+    write(deliveries);
+  }
+
+  void write(const std::vector<Delivery>& deliveries) {
     std::lock_guard lock(mutex);
     auto body = stream.lock();
     if (!body || closed) return;
@@ -55,7 +132,49 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
     events.add(deliveries.size());
   }
 
+  // --- Where a webhook converts: never on the store's thread ---
+  void queue(const std::vector<Delivery>& deliveries) {
+    if (!converter->push(deliveries)) return;
+    pool->post([self = shared_from_this()] { self->drain(); });
+  }
+  void queue_page(const Page& page, bool bookmark) {
+    std::vector<Delivery> deliveries;
+    for (const auto& object : page.items)
+      deliveries.push_back({CacheEvent::Type::kAdded, object, page.revision});
+    if (bookmark) deliveries.push_back({CacheEvent::Type::kAdded, nullptr, page.revision});
+    sent = page.revision;
+    queue(deliveries);
+  }
+  void drain() {
+    std::vector<Delivery> batch;
+    while (converter->pop(batch)) {
+      auto converted = converter->convert(std::move(batch));
+      if (!converted.ok()) return fail(converted.error());
+      for (Delivery& d : *converted) {
+        if (d.object != nullptr) {
+          write({std::move(d)});
+        } else {
+          std::lock_guard lock(mutex);
+          auto body = stream.lock();
+          if (body && !closed) body->write(encoder.bookmark(d.revision, true));
+        }
+      }
+    }
+  }
+  void fail(const Status& why) {
+    std::lock_guard lock(mutex);
+    auto body = stream.lock();
+    if (!body || closed) return;
+    body->write(encoder.error(why));
+    body->finish();
+  }
+
   void bookmark_tick() {
+    if (converter && converter->busy()) {
+      // What waits is older than what a bookmark would say.
+      std::lock_guard lock(mutex);
+      return arm_bookmark();
+    }
     // Not revision(): events up to there may still be on their way to this watch.
     int64_t now = registry.delivered();
     std::lock_guard lock(mutex);
@@ -76,7 +195,9 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
     });
   }
 
-  WatchEncoder encoder;  // under mutex
+  std::unique_ptr<Converting> converter;  // set before the body starts
+  base::ThreadPool* pool = nullptr;       // with converter
+  WatchEncoder encoder;                   // under mutex
   base::Timers& timers;
   Registry& registry;
   base::Counter& events;
@@ -102,7 +223,9 @@ http::Response ApiServer::do_watch(Call& call) {
   const http::Query& query = call.info.query;
   auto options = parse_list_options(query, true);
   if (!options.ok()) return http::Response::from_status(options.error());
-  auto filter = parse_filter(query, *call.resource, *call.storage, call.info.ns);
+  const WatchCachePtr cache = registry_.cache(*call.storage);
+  if (cache == nullptr) return no_such_resource();
+  auto filter = parse_filter(query, *call.resource, cache->resource(), call.info.ns);
   if (!filter.ok()) return http::Response::from_status(filter.error());
   const bool bookmarks = options->bookmarks;
   int64_t since = std::max<int64_t>(0, options->revision);
@@ -116,7 +239,12 @@ http::Response ApiServer::do_watch(Call& call) {
                                                 requests_->watch_events(call.info),
                                                 requests_->long_running(call.info, call.request.method));
   session->sent = since;
-  WatchCache* cache = registry_.cache(*call.storage);
+  if (call.resource->custom && call.resource->custom->converter->remote()) {
+    session->converter = std::make_unique<Converting>(
+        call.resource, selects_converted(*call.resource, *filter) ? std::exchange(filter->fields, {})
+                                                                  : api::FieldSelector());
+    session->pool = &converters_;
+  }
   http::Response response;
   response.content_type = session->encoder.content_type();
   const auto lasts = duration_of(*options);
@@ -125,13 +253,25 @@ http::Response ApiServer::do_watch(Call& call) {
   auto on_start = [session, cache, filter = *filter, since, from_state, bookmarks, lasts,
                    this](http::StreamBody& body) {
     auto initial = [&](const Page& page) {
+      if (session->converter) {
+        session->queue_page(page, bookmarks);
+        return;
+      }
       for (const auto& object : page.items) body.write(session->encoder.event("ADDED", object));
       session->events.add(page.items.size());
       if (bookmarks) body.write(session->encoder.bookmark(page.revision, true));
       session->sent = page.revision;
     };
-    auto watch = cache->watch(filter, since, from_state ? std::function<void(const Page&)>(initial) : nullptr,
-                              [session](const std::vector<Delivery>& d) { session->send(d); });
+    if (session->converter && !from_state) session->converter->know(cache->list(filter).items);
+    const std::weak_ptr<WatchSession> weak_session = session;
+    auto watch = cache->watch(
+        filter, since, from_state ? std::function<void(const Page&)>(initial) : nullptr,
+        [session](const std::vector<Delivery>& d) { session->send(d); },
+        [weak_session] {
+          auto self = weak_session.lock();
+          if (!self) return;
+          if (auto stream = self->stream.lock()) stream->finish();
+        });
     std::lock_guard lock(session->mutex);
     if (session->closed) {
       // Closed meanwhile.

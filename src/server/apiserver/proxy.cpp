@@ -112,7 +112,8 @@ Result<ForwardTarget> ApiServer::service_target(const std::string& ns, const std
   Filter filter;
   filter.ns = ns;
   std::vector<Endpoint> endpoints;
-  const WatchCache& pods = *registry_.cache("", "pods");
+  const WatchCachePtr pods_cache = registry_.cache("", "pods");
+  const WatchCache& pods = *pods_cache;
   bool any = false;
   for (const auto& slice : registry_.cache("discovery.k8s.io", "endpointslices")->list(filter).items) {
     if (slice->label("kubernetes.io/service-name") != wanted->name) continue;
@@ -174,6 +175,7 @@ http::Response ApiServer::do_proxy(Call& call) {
   const auto& verbs = call.resource->subresource("proxy")->verbs;
   if (call.request.method != "OPTIONS" && std::find(verbs.begin(), verbs.end(), info.verb) == verbs.end())
     return method_not_allowed();
+  if (Status admitted = admit_connect(call); !admitted.ok()) return http::Response::from_status(admitted);
   auto target = call.resource->plural == "nodes"      ? node_target(info.name)
                 : call.resource->plural == "services" ? service_target(info.ns, info.name)
                                                       : pod_target(info.ns, info.name);

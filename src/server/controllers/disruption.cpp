@@ -16,7 +16,6 @@ namespace {
 
 const client::ResourceRef kBudgets{"policy", "v1", "poddisruptionbudgets"};
 const client::ResourceRef kStatefulSets{"apps", "v1", "statefulsets"};
-const client::ResourceRef kReplicationControllers{"", "v1", "replicationcontrollers"};
 /// How long the deletion of an evicted pod may take to show.
 constexpr std::chrono::minutes kDeletionTimeout{2};
 constexpr const char* kAllowed = "DisruptionAllowed";

@@ -103,7 +103,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
   api::ResourceTable& table;
   base::Timers& timers;
   client::EventRecorder recorder;
-  std::vector<std::unique_ptr<client::Watch>> watches;
+  std::mutex watches_mutex;
+  std::map<std::string, std::unique_ptr<client::Watch>> watches;  // under watches_mutex, by group and plural
   base::ThreadPool pool;
 
   Ref ref_of(const client::ResourceRef& resource, const api::Object& o) {
@@ -306,13 +307,51 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
       if (r.block_owner_deletion) list.push_back({{"uid", r.uid}, {"blockOwnerDeletion", false}});
     }
     if (list.empty()) return {};
+    if (is_custom(ref)) {
+      std::vector<std::string> blocking;
+      for (const Json& one : list) blocking.push_back(one["uid"].get<std::string>());
+      return edit_owners(ref, [&](Json& owner) {
+        if (std::find(blocking.begin(), blocking.end(), owner["uid"]) != blocking.end())
+          owner["blockOwnerDeletion"] = false;
+        return true;
+      });
+    }
     return client
         .patch(ref.resource, ref.ns, ref.name, client::PatchType::kStrategic,
                {{"metadata", {{"uid", ref.uid}, {"ownerReferences", std::move(list)}}}})
         .status();
   }
 
+  /// Custom resources know no strategic merge.
+  bool is_custom(const Ref& ref) const {
+    const auto row = table.find(ref.resource.group, ref.resource.version, ref.resource.plural);
+    return row != nullptr && row->custom != nullptr;
+  }
+
+  /// Changes each owner reference of an object, or drops it when `edit` says false.
+  Status edit_owners(const Ref& ref, const std::function<bool(Json& owner)>& edit) {
+    auto object = client.get(ref.resource, ref.ns, ref.name);
+    if (!object.ok()) return object.error();
+    if ((*object)->uid() != ref.uid) return {};
+    Json owners = Json::array();
+    for (Json owner : base::array_at((*object)->tree(), {"metadata", "ownerReferences"})) {
+      if (edit(owner)) owners.push_back(std::move(owner));
+    }
+    return client
+        .patch(ref.resource, ref.ns, ref.name, client::PatchType::kMerge,
+               {{"metadata",
+                 {{"uid", ref.uid},
+                  {"resourceVersion", std::to_string((*object)->revision())},
+                  {"ownerReferences", owners.empty() ? Json() : std::move(owners)}}}})
+        .status();
+  }
+
   Status drop_references(const Ref& ref, const std::vector<std::string>& uids) {
+    if (is_custom(ref)) {
+      return edit_owners(ref, [&](Json& owner) {
+        return std::find(uids.begin(), uids.end(), owner.value("uid", "")) == uids.end();
+      });
+    }
     Json list = Json::array();
     for (const auto& uid : uids) list.push_back({{"$patch", "delete"}, {"uid", uid}});
     return client
@@ -374,7 +413,10 @@ GarbageCollector::~GarbageCollector() {
     std::lock_guard lock(rep_->mutex);
     rep_->stopping = true;
   }
-  rep_->watches.clear();
+  {
+    std::lock_guard lock(rep_->watches_mutex);
+    rep_->watches.clear();
+  }
   rep_->pool.drain();
 }
 
@@ -382,24 +424,39 @@ Status GarbageCollector::start() {
   const auto rows = rep_->table.all();
   for (const auto& row : *rows) {
     if (!row->stored || !row->storage_version || !row->has_verb("delete")) continue;
-    const client::ResourceRef resource{row->group, row->version, row->plural};
     // Events own nothing and are owned by nothing.
-    if (resource.plural == "events") continue;
-    auto listed = rep_->client.list(resource, {});
-    if (!listed.ok()) return listed.error();
-    for (const auto& object : listed->items) rep_->on_change(resource, object, false);
-    client::WatchHandler handler;
-    handler.on_events = [rep = rep_.get(), resource](const std::vector<client::WatchEvent>& events) {
-      for (const auto& e : events) {
-        if (e.object) rep->on_change(resource, e.object, e.type == client::WatchEvent::Type::kDeleted);
-      }
-    };
-    handler.on_end = [](const Status&) {};
-    auto watch = rep_->client.watch(resource, {}, listed->revision, std::move(handler));
-    if (!watch.ok()) return watch.error();
-    rep_->watches.push_back(std::move(*watch));
+    if (row->plural == "events") continue;
+    ORCH_RETURN_IF_ERROR(follow({row->group, row->version, row->plural}));
   }
   return {};
+}
+
+Status GarbageCollector::follow(const client::ResourceRef& resource) {
+  auto listed = rep_->client.list(resource, {});
+  if (!listed.ok()) return listed.error();
+  for (const auto& object : listed->items) rep_->on_change(resource, object, false);
+  client::WatchHandler handler;
+  handler.on_events = [rep = rep_.get(), resource](const std::vector<client::WatchEvent>& events) {
+    for (const auto& e : events) {
+      if (e.object) rep->on_change(resource, e.object, e.type == client::WatchEvent::Type::kDeleted);
+    }
+  };
+  handler.on_end = [](const Status&) {};
+  auto watch = rep_->client.watch(resource, {}, listed->revision, std::move(handler));
+  if (!watch.ok()) return watch.error();
+  std::unique_ptr<client::Watch> old;  // ends outside of the lock
+  std::lock_guard lock(rep_->watches_mutex);
+  old = std::exchange(rep_->watches[base::cat(resource.plural, ".", resource.group)], std::move(*watch));
+  return {};
+}
+
+void GarbageCollector::unfollow(const client::ResourceRef& resource) {
+  std::unique_ptr<client::Watch> old;
+  std::lock_guard lock(rep_->watches_mutex);
+  const auto it = rep_->watches.find(base::cat(resource.plural, ".", resource.group));
+  if (it == rep_->watches.end()) return;
+  old = std::move(it->second);
+  rep_->watches.erase(it);
 }
 
 }  // namespace orch::server

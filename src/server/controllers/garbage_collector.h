@@ -42,6 +42,9 @@ class GarbageCollector {
   ~GarbageCollector();
   /// Lists and follows every kind; what is already orphaned is found now.
   base::Status start();
+  /// Follows a kind that came after start(), anew if it was followed before; and no more.
+  base::Status follow(const client::ResourceRef& resource);
+  void unfollow(const client::ResourceRef& resource);
 
  private:
   struct Rep;

@@ -7,9 +7,10 @@
 #include <mutex>
 #include <set>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "client/event_recorder.h"
+#include "server/controllers/executor.h"
+#include "server/controllers/pods.h"
 
 namespace orch::server {
 
@@ -20,6 +21,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstBackoff{5};
 constexpr std::chrono::seconds kLastBackoff{60};
+/// Writes of batches under way at a time, besides those of the plans' own threads.
+constexpr size_t kHelpers = 16;
 
 class InformerView final : public View {
  public:
@@ -44,40 +47,7 @@ class InformerView final : public View {
 /// and the retry sees it.
 bool is_race(const Status& s) { return s.code() == Code::kConflict || s.code() == Code::kNotFound; }
 
-Status apply_write(client::Client& client, const Write& w) {
-  switch (w.verb) {
-    case Write::Verb::kCreate: {
-      Status s = client.create(w.resource, w.ns, *w.body).status();
-      const bool named = !base::string_at(*w.body, {"metadata", "name"}).empty();
-      return s.code() == Code::kAlreadyExists && named ? Status() : s;
-    }
-    case Write::Verb::kUpdate:
-      return client.update(w.resource, w.ns, *w.body, w.subresource).status();
-    case Write::Verb::kPatch:
-      return client.patch(w.resource, w.ns, w.name, client::PatchType::kStrategic, *w.body, w.subresource)
-          .status();
-    case Write::Verb::kDelete: {
-      Status s = client.remove(w.resource, w.ns, w.name, w.remove);
-      return s.code() == Code::kNotFound || (s.code() == Code::kConflict && !w.remove.uid.empty()) ? Status()
-                                                                                                   : s;
-    }
-    case Write::Verb::kPost:
-      break;
-  }
-  return client.post(w.resource, w.ns, w.name, w.subresource, *w.body).status();
-}
-
 }  // namespace
-
-Applied apply_plan(client::Client& client, const Plan& plan) {
-  Applied out;
-  for (const auto& w : plan.writes) {
-    out.status = apply_write(client, w);
-    if (!out.status.ok()) break;
-    ++out.done;
-  }
-  return out;
-}
 
 struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   struct Queue {
@@ -99,6 +69,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
         timers(timers),
         clock(clock),
         recorder(client, clock),
+        helpers("writes", kHelpers),
         pool("controller", max_threads) {}
 
   void add(size_t q, const Key& key) {
@@ -143,7 +114,9 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
       plan = queue.controller.plan(view, key, clock.now());
     }
     if (status.ok()) status = apply(queue.controller.name, plan);
-    if (!status.ok() && !is_race(status)) {
+    // Nothing can be made in a namespace that goes away: its end is not to be hurried by trying again.
+    const bool futile = !status.ok() && namespace_terminating(status);
+    if (!status.ok() && !is_race(status) && !futile) {
       base::log_warning("controller", "will retry",
                         {{"controller", queue.controller.name},
                          {"key", key.ns + "/" + key.name},
@@ -153,7 +126,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
 
     std::lock_guard lock(mutex);
     queue.running.erase(key);
-    if (status.ok()) {
+    if (status.ok() || futile) {
       queue.failures.erase(key);
     } else {
       queue.retries->add();
@@ -176,14 +149,23 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     }
   }
 
+  /// When to look again was reckoned from a time that was wrong (a machine without a clock boots in 1970 and
+  /// learns the time later): whoever waits looks again now.
+  void on_clock_set() {
+    std::lock_guard lock(mutex);
+    for (size_t q = 0; q < queues.size(); ++q) {
+      for (const auto& [key, id] : queues[q]->timers) add_locked(q, key);
+    }
+  }
+
   /// Writes, then events; of a failure, what the plan has to say about it.
   Status apply(const std::string& name, const Plan& plan) {
-    const Applied applied = apply_plan(client, plan);
+    const Applied applied = apply_plan(client, plan, &helpers);
     for (const auto& n : plan.notes) {
-      if (n.after <= applied.done) recorder.record(name, *n.about, n.type, n.reason, n.message);
+      if (applied.reached(n.after)) recorder.record(name, *n.about, n.type, n.reason, n.message);
     }
     if (applied.status.ok()) return {};
-    const Write& failed = plan.writes[applied.done];
+    const Write& failed = plan.writes[applied.failed];
     if (plan.otherwise) {
       const Plan other = plan.otherwise(failed, applied.status);
       // Should telling fail too, it is told the next time.
@@ -200,6 +182,8 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   std::vector<std::unique_ptr<Queue>> queues;  // fixed after construction; contents under mutex
   mutable std::mutex mutex;
   bool started = false, stopping = false;  // under mutex
+  base::Timers::Id clock_watch = 0;        // set once
+  base::ThreadPool helpers;                // carry out batches for the threads of pool
   base::ThreadPool pool;                   // last: ends first
 };
 
@@ -231,6 +215,9 @@ ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& 
     queue->controller = std::move(c);
     rep_->queues.push_back(std::move(queue));
   }
+  rep_->clock_watch = timers.on_clock_set([weak = std::weak_ptr<Rep>(rep_)] {
+    if (auto rep = weak.lock()) rep->on_clock_set();
+  });
 }
 
 ControllerLoop::~ControllerLoop() {
@@ -243,6 +230,7 @@ ControllerLoop::~ControllerLoop() {
       q->timers.clear();
     }
   }
+  pending.push_back(rep_->clock_watch);
   for (auto id : pending) rep_->timers.cancel(id);
   rep_->pool.drain();
 }

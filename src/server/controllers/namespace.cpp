@@ -139,8 +139,7 @@ bool wants_content(const View& view, const Key& key) {
 
 }  // namespace
 
-Controller make_namespace_controller(std::vector<client::ResourceRef> namespaced) {
-  std::stable_partition(namespaced.begin(), namespaced.end(), [](const auto& r) { return r == kPods; });
+Controller make_namespace_controller(KindList namespaced) {
   Controller c;
   c.name = "namespace-controller";
   // The last pod to go makes way for the rest.
@@ -151,8 +150,10 @@ Controller make_namespace_controller(std::vector<client::ResourceRef> namespaced
     return {Key{"", std::string(before->ns())}};
   };
   c.sources = {{kNamespaces, own_key, {}}, {kPods, pod_keys, {}}};
-  c.observe_and_plan = [kinds = std::move(namespaced)](client::Client& client, const View& view,
-                                                       const Key& key, base::WallTime now) {
+  c.observe_and_plan = [namespaced = std::move(namespaced)](client::Client& client, const View& view,
+                                                            const Key& key, base::WallTime now) {
+    std::vector<client::ResourceRef> kinds = namespaced();
+    std::stable_partition(kinds.begin(), kinds.end(), [](const auto& r) { return r == kPods; });
     return empty_namespace(client, view, kinds, key, now);
   };
   return c;

@@ -7,7 +7,7 @@
 namespace orch::server {
 
 /// `namespaced`: every kind to be emptied; pods go first.
-Controller make_namespace_controller(std::vector<client::ResourceRef> namespaced);
+Controller make_namespace_controller(KindList namespaced);
 Controller make_service_account_controller();
 /// Keeps config map kube-root-ca.crt in every namespace.
 Controller make_root_ca_controller(std::string root_ca_pem);

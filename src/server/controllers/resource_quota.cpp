@@ -142,7 +142,7 @@ base::Result<Plan> recount(client::Client& client, const View& view, const Key& 
 
 }  // namespace
 
-Controller make_resource_quota_controller(std::vector<client::ResourceRef> namespaced) {
+Controller make_resource_quota_controller(KindList namespaced) {
   Controller c;
   c.name = "resourcequota-controller";
   c.sources = {{kQuotas, any_change, {}}};
@@ -150,9 +150,9 @@ Controller make_resource_quota_controller(std::vector<client::ResourceRef> names
     const bool by_content = r == kServices || r == kClaims;
     c.sources.push_back({r, by_content ? changed : given_back, {}});
   }
-  c.observe_and_plan = [kinds = std::move(namespaced), stillness = std::make_shared<Stillness>()](
+  c.observe_and_plan = [namespaced = std::move(namespaced), stillness = std::make_shared<Stillness>()](
                            client::Client& client, const View& view, const Key& key, base::WallTime now) {
-    return recount(client, view, key, now, kinds, *stillness);
+    return recount(client, view, key, now, namespaced(), *stillness);
   };
   return c;
 }

@@ -1,5 +1,6 @@
 #include "server/registry/field_tracking.h"
 
+#include "api/resources/custom_resource.h"
 #include "api/schema/decode.h"
 #include "api/schema/defaults.h"
 #include "base/json.h"
@@ -51,7 +52,7 @@ const FieldSet* reset_fields(const Resource& r, std::string_view subresource) {
 }
 
 Json as_storage(const Resource& asked, const Resource& storage, Json tree) {
-  if (&asked == &storage || asked.storage_version) return tree;
+  if (&asked == &storage || asked.storage_version || asked.custom) return tree;
   if (asked.conversion) asked.conversion->to_storage(tree);
   tree["kind"] = storage.kind;
   tree["apiVersion"] = storage.api_version();
@@ -59,7 +60,7 @@ Json as_storage(const Resource& asked, const Resource& storage, Json tree) {
 }
 
 Json as_asked(const Resource& asked, const Resource& storage, Json tree) {
-  if (&asked == &storage || asked.storage_version) return tree;
+  if (&asked == &storage || asked.storage_version || asked.custom) return tree;
   if (asked.conversion) asked.conversion->from_storage(tree);
   tree["kind"] = asked.kind;
   tree["apiVersion"] = asked.api_version();
@@ -131,15 +132,21 @@ const Json& FieldTracking::empty_of(const Resource& row) const {
   return *known;
 }
 
+api::TypeRef FieldTracking::type_of(const Resource& row) const {
+  if (!row.custom) return api::TypeRef::of(row.type);
+  const api::Type& metadata = *schema_.type("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+  return api::TypeRef::of(row.custom->node(), metadata, row.custom->keep_unknown);
+}
+
 void FieldTracking::fill(const Place& place, Context& out) const {
   const Resource& asked = place.asked;
-  out.fields.type = api::TypeRef::of(asked.type);
+  out.fields.type = type_of(asked);
   out.fields.api_version = asked.api_version();
   out.fields.kind = asked.kind;
   out.fields.subresource = place.subresource;
   out.fields.reset = reset_fields(asked, place.subresource);
   out.fields.now = base::format_time(clock_.now());
-  if (asked.type != nullptr && !asked.type->structural) {
+  if (asked.type != nullptr) {
     out.fields.empty = &empty_of(asked);
   } else {
     out.empty = {{"kind", asked.kind}, {"apiVersion", asked.api_version()}, {"metadata", Json::object()}};
@@ -154,6 +161,11 @@ void FieldTracking::fill(const Place& place, Context& out) const {
     const auto from = row_of(base::string_at(tree, {"apiVersion"}));
     const auto to = row_of(version);
     if (!from || !to) return std::nullopt;
+    if (to->custom) {
+      Json converted = tree;
+      if (!api::to_version(*to, converted).ok()) return std::nullopt;
+      return api::VersionedTree{type_of(*to), std::move(converted)};
+    }
     return api::VersionedTree{api::TypeRef::of(to->type),
                               as_asked(*to, place.storage, as_storage(*from, place.storage, tree))};
   };
@@ -197,6 +209,12 @@ Result<Json> FieldTracking::apply(const Place& place, const Json* live, const Pa
   const std::string name = object_text(patch.tree);
   if (place.asked.type != nullptr) {
     if (auto decoded = api::schema::decode(schema_, *place.asked.type, next); !decoded.ok()) {
+      return Status(Code::kUnknown, base::cat("failed to convert new object (", name,
+                                              ") to proper version: ", decoded.error().message()));
+    }
+  }
+  if (place.asked.custom) {
+    if (auto decoded = api::decode_custom(place.asked, next); !decoded.ok()) {
       return Status(Code::kUnknown, base::cat("failed to convert new object (", name,
                                               ") to proper version: ", decoded.error().message()));
     }

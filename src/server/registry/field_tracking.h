@@ -54,6 +54,7 @@ class FieldTracking {
 
  private:
   struct Context;
+  api::TypeRef type_of(const api::Resource& row) const;
   void fill(const Place& place, Context& out) const;
   const Json& empty_of(const api::Resource& row) const;
 

@@ -50,7 +50,7 @@ class LocalClient final : public client::Client {
     if (!r.ok()) return r.error();
     auto filter = make_filter(options);
     if (!filter.ok()) return filter.error();
-    WatchCache* cache = registry_.cache(**r);
+    const WatchCachePtr cache = registry_.cache(**r);
     if (cache == nullptr) return unknown(ref);
     Page page = cache->list(*filter);
     return client::List{std::move(page.items), page.revision};
@@ -118,7 +118,7 @@ class LocalClient final : public client::Client {
     if (!r.ok()) return r.error();
     auto filter = make_filter(options);
     if (!filter.ok()) return filter.error();
-    WatchCache* cache = registry_.cache(**r);
+    const WatchCachePtr cache = registry_.cache(**r);
     if (cache == nullptr) return unknown(ref);
     auto sink = [on_events = std::move(handler.on_events)](const std::vector<Delivery>& deliveries) {
       std::vector<client::WatchEvent> events;
@@ -126,7 +126,10 @@ class LocalClient final : public client::Client {
       for (const auto& d : deliveries) events.push_back({event_type(d.type), d.object, d.revision});
       on_events(events);
     };
-    auto watch = cache->watch(std::move(*filter), revision, nullptr, std::move(sink));
+    auto on_close = [on_end = std::move(handler.on_end)] {
+      if (on_end) on_end(Status(Code::kGone, "the resource is no longer served this way"));
+    };
+    auto watch = cache->watch(std::move(*filter), revision, nullptr, std::move(sink), std::move(on_close));
     if (!watch.ok()) return watch.error();
     return std::unique_ptr<client::Watch>(std::make_unique<LocalWatch>(std::move(*watch)));
   }

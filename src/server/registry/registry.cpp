@@ -8,11 +8,13 @@
 
 #include "api/go_text.h"
 #include "api/names.h"
+#include "api/resources/custom_resource.h"
 #include "api/resources/object_meta.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "pki/pki.h"
 #include "server/registry/field_tracking.h"
+#include "server/registry/object_versions.h"
 #include "server/registry/registry_internal.h"
 
 namespace orch::server {
@@ -31,6 +33,14 @@ std::string cache_key(std::string_view group, std::string_view plural) {
   return base::cat(group, "/", plural);
 }
 
+base::StatusDetails details_of(const Resource& resource, std::string_view name) {
+  base::StatusDetails details;
+  details.name = name;
+  details.group = resource.group;
+  details.kind = resource.plural;
+  return details;
+}
+
 /// "/registry/<group>/<plural>/" of a key: what finds its cache.
 std::string_view prefix_of(std::string_view key) {
   size_t a = key.find('/', kRoot.size());
@@ -45,16 +55,27 @@ struct Registry::Rep {
   std::atomic<int64_t> progress{0};
   std::atomic<int64_t> delivered{0};  // behind progress while watches are being told
   mutable std::shared_mutex mutex;
-  std::unordered_map<std::string, std::unique_ptr<WatchCache>> by_resource;  // under mutex
-  std::unordered_map<std::string_view, WatchCache*> by_prefix;               // under mutex
-  std::unordered_map<std::string, Hook> hooks;                               // set before start()
-  std::unique_ptr<FieldTracking> tracking;                                   // set by the constructor
+  std::unordered_map<std::string, WatchCachePtr> by_resource;     // under mutex
+  std::unordered_map<std::string_view, WatchCachePtr> by_prefix;  // under mutex, keys are the caches' own
+  std::unordered_map<std::string, Hook> hooks;                    // set before start()
+  std::unique_ptr<FieldTracking> tracking;                        // set by the constructor
+  std::unique_ptr<RowVersions> versions;                          // set by the constructor
   std::unique_ptr<datastore::Subscription> subscription;
 
-  WatchCache* find_prefix(std::string_view prefix) const {
+  WatchCachePtr find_prefix(std::string_view prefix) const {
     std::shared_lock lock(mutex);
     auto it = by_prefix.find(prefix);
     return it == by_prefix.end() ? nullptr : it->second;
+  }
+
+  /// The cache that was there before, if any.
+  WatchCachePtr put(const WatchCachePtr& cache) {
+    const api::Resource& r = cache->resource();
+    std::unique_lock lock(mutex);
+    WatchCachePtr& known = by_resource[cache_key(r.group, r.plural)];
+    if (known != nullptr) by_prefix.erase(known->resource().key_prefix());
+    by_prefix[r.key_prefix()] = cache;
+    return std::exchange(known, cache);
   }
 };
 
@@ -67,6 +88,7 @@ Registry::Registry(datastore::Store& store, const api::Schema& schema, api::Reso
       clock_(clock),
       rep_(std::make_unique<Rep>()) {
   rep_->tracking = std::make_unique<FieldTracking>(schema_, table_, clock_);
+  rep_->versions = std::make_unique<RowVersions>(schema_);
 }
 
 Registry::~Registry() { rep_->subscription.reset(); }
@@ -75,17 +97,13 @@ Status Registry::start() {
   // The state as of the oldest revision still readable, then the history since: so watches that were cut off
   // by a restart resume where they were.
   int64_t base_revision = store_.compacted();
-  {
-    std::unique_lock lock(rep_->mutex);
-    auto rows = table_.all();
-    for (const auto& row : *rows) {
-      if (!row->stored || !row->storage_version) continue;
-      auto cache = std::make_unique<WatchCache>(row, rep_->progress);
-      // Node leases are gone after a restart, and no event says so: their watches begin anew.
-      cache->set_oldest(store_.history_begins(cache->resource().key_prefix()));
-      rep_->by_prefix[cache->resource().key_prefix()] = cache.get();
-      rep_->by_resource[cache_key(row->group, row->plural)] = std::move(cache);
-    }
+  auto rows = table_.all();
+  for (const auto& row : *rows) {
+    if (!row->stored || !row->storage_version) continue;
+    auto cache = std::make_shared<WatchCache>(row, rep_->progress);
+    // Node leases are gone after a restart, and no event says so: their watches begin anew.
+    cache->set_oldest(store_.history_begins(cache->resource().key_prefix()));
+    rep_->put(cache);
   }
   // Revision 0 is before all history, but range() takes it for now.
   datastore::Range range;
@@ -94,7 +112,7 @@ Status Registry::start() {
     return Status(Code::kInternal, base::cat("reading the store: ", range.message));
   }
   for (const auto& kv : range.items) {
-    if (WatchCache* cache = rep_->find_prefix(prefix_of(kv.key))) cache->load(kv);
+    if (const WatchCachePtr cache = rep_->find_prefix(prefix_of(kv.key))) cache->load(kv);
   }
   range.items.clear();
   rep_->progress = base_revision;
@@ -115,28 +133,103 @@ Status Registry::start() {
 }
 
 void Registry::on_events(const std::vector<datastore::Event>& events) {
-  std::vector<WatchCache*> touched;
+  std::vector<WatchCachePtr> touched;
   const base::MonoTime now = clock_.mono();
   for (const auto& event : events) {
-    WatchCache* cache = rep_->find_prefix(prefix_of(event.kv.key));
+    WatchCachePtr cache = rep_->find_prefix(prefix_of(event.kv.key));
     if (cache == nullptr) continue;
     cache->apply(event, now);
-    if (std::find(touched.begin(), touched.end(), cache) == touched.end()) touched.push_back(cache);
+    if (std::find(touched.begin(), touched.end(), cache) == touched.end())
+      touched.push_back(std::move(cache));
   }
   if (!events.empty()) rep_->progress.store(events.back().kv.mod_revision, std::memory_order_release);
-  for (WatchCache* cache : touched) cache->flush();
+  for (const WatchCachePtr& cache : touched) cache->flush();
   if (!events.empty()) rep_->delivered.store(events.back().kv.mod_revision, std::memory_order_release);
 }
 
 int64_t Registry::revision() const { return rep_->progress.load(std::memory_order_acquire); }
 int64_t Registry::delivered() const { return rep_->delivered.load(std::memory_order_acquire); }
 
-WatchCache* Registry::cache(const Resource& resource) const { return cache(resource.group, resource.plural); }
+WatchCachePtr Registry::cache(const Resource& resource) const {
+  return cache(resource.group, resource.plural);
+}
 
-WatchCache* Registry::cache(std::string_view group, std::string_view plural) const {
+WatchCachePtr Registry::cache(std::string_view group, std::string_view plural) const {
   std::shared_lock lock(rep_->mutex);
   auto it = rep_->by_resource.find(cache_key(group, plural));
-  return it == rep_->by_resource.end() ? nullptr : it->second.get();
+  return it == rep_->by_resource.end() ? nullptr : it->second;
+}
+
+Status Registry::open(const std::vector<api::ResourcePtr>& versions) {
+  const auto stored = std::find_if(versions.begin(), versions.end(),
+                                   [](const api::ResourcePtr& row) { return row->storage_version; });
+  if (stored == versions.end()) return Status(Code::kInternal, "no version is the storage version");
+  // What was written after the definition was read by its schema when it came. The rows are not held: later
+  // ones with the same schemas take their place.
+  const int64_t since = (*stored)->custom->definition->revision();
+  std::vector<std::weak_ptr<const Resource>> rows(versions.begin(), versions.end());
+  auto reread = [this, rows = std::move(rows), group = (*stored)->group, plural = (*stored)->plural, since](
+                    std::string text, int64_t revision) {
+    if (revision > since) return text;
+    std::vector<api::ResourcePtr> known;
+    for (const auto& row : rows) {
+      if (auto own = row.lock()) known.push_back(std::move(own));
+    }
+    if (known.size() != rows.size()) {
+      known.clear();
+      for (const auto& row : *table_.all()) {
+        if (row->plural == plural && row->group == group) known.push_back(row);
+      }
+    }
+    return api::reread_stored(known, std::move(text));
+  };
+  // Versions differ in what can be selected by: what is kept is by its path.
+  auto kept = std::make_shared<Resource>(**stored);
+  kept->custom.reset();
+  kept->strategy.reset();
+  kept->selectable_fields = api::by_path(std::move(kept->selectable_fields));
+  auto cache = std::make_shared<WatchCache>(std::move(kept), rep_->progress, std::move(reread));
+  cache->begin_filling();
+  const WatchCachePtr before = rep_->put(cache);
+  const std::string prefix = (*stored)->key_prefix();
+  const int64_t now = store_.revision();
+  datastore::Range range = store_.range(prefix, datastore::prefix_end(prefix), now, 0);
+  if (range.outcome != datastore::Outcome::kOk) {
+    return Status(Code::kInternal, base::cat("reading the store: ", range.message));
+  }
+  for (const auto& kv : range.items) cache->load(kv);
+  cache->end_filling(now);
+  if (before != nullptr) before->close();
+  return {};
+}
+
+void Registry::close(std::string_view group, std::string_view plural) {
+  WatchCachePtr cache;
+  {
+    std::unique_lock lock(rep_->mutex);
+    const auto it = rep_->by_resource.find(cache_key(group, plural));
+    if (it == rep_->by_resource.end()) return;
+    cache = std::move(it->second);
+    rep_->by_resource.erase(it);
+    rep_->by_prefix.erase(cache->resource().key_prefix());
+  }
+  cache->close();
+}
+
+Result<Json> Registry::tree_of(const Resource& r, const api::Object& object, bool owners) const {
+  Json tree = owners ? whole_tree(object) : object.tree();
+  if (r.custom) ORCH_RETURN_IF_ERROR(api::to_version(r, tree));
+  return tree;
+}
+
+Result<std::string> Registry::stored_text(const Resource& r, const Json& object,
+                                          std::string_view owners) const {
+  if (!r.custom || r.storage_version) return with_managed_fields(api::to_stored(object), owners);
+  const api::ResourcePtr storage = table_.storage(r.group, r.plural);
+  if (storage == nullptr) return not_found(r, base::string_at(object, {"metadata", "name"}));
+  Json converted = object;
+  ORCH_RETURN_IF_ERROR(api::to_version(*storage, converted));
+  return with_managed_fields(api::to_stored(converted), owners);
 }
 
 void Registry::add_hook(std::string group_resource, Hook hook) {
@@ -149,16 +242,12 @@ const Registry::Hook* Registry::hook(const Resource& r) const {
 }
 
 Status Registry::not_found(const Resource& resource, std::string_view name) {
-  base::StatusDetails details;
-  details.name = name;
-  details.group = resource.group;
-  details.kind = resource.plural;
   return Status(Code::kNotFound, base::cat(resource.group_resource(), " ", api::go_quote(name), " not found"),
-                details);
+                details_of(resource, name));
 }
 
 Result<ObjectPtr> Registry::get(const Resource& resource, std::string_view ns, std::string_view name) const {
-  WatchCache* c = cache(resource);
+  const WatchCachePtr c = cache(resource);
   ObjectPtr object = c != nullptr ? c->get(ns, name) : nullptr;
   if (object == nullptr) return not_found(resource, name);
   return object;
@@ -172,23 +261,41 @@ Result<Json> Registry::apply(const Resource& r, const WriteContext& context, std
   return tracking().apply(place, live, {patch, context.manager ? *context.manager : "", force});
 }
 
-Status Registry::admit(const Resource& r, std::string_view subresource, AdmissionRequest::Operation operation,
-                       std::string_view ns, std::string_view name, Json* object, const Json* old,
+AdmissionRequest Registry::admission_request(const VirtualRequest& request,
+                                             const WriteContext& context) const {
+  AdmissionRequest out;
+  out.operation = request.operation;
+  out.resource = &request.resource;
+  out.asked = context.asked;
+  out.subresource = request.subresource;
+  out.ns = request.ns;
+  out.name = request.name;
+  out.user = context.user;
+  out.dry_run = context.dry_run;
+  out.warnings = context.warnings;
+  out.options = context.options;
+  out.versions = rep_->versions.get();
+  out.part = context.part;
+  out.verbatim = context.verbatim;
+  return out;
+}
+
+Status Registry::mutate(AdmissionRequest& request, const WriteContext& context) const {
+  return context.skip_admission ? Status() : admission_.admit(request);
+}
+
+Status Registry::validate(const AdmissionRequest& request, const WriteContext& context) const {
+  return context.skip_admission ? Status() : admission_.validate(request);
+}
+
+Status Registry::admit(const VirtualRequest& virtual_request, Json& object,
                        const WriteContext& context) const {
-  if (context.skip_admission) return {};
-  AdmissionRequest request;
-  request.operation = operation;
-  request.resource = &r;
-  request.subresource = subresource;
-  request.ns = ns;
-  request.name = name;
-  request.user = context.user;
-  request.object = object;
-  request.old_object = old;
-  request.dry_run = context.dry_run;
-  request.warnings = context.warnings;
-  ORCH_RETURN_IF_ERROR(admission_.admit(request));
-  return admission_.validate(request);
+  AdmissionRequest request = admission_request(virtual_request, context);
+  request.object = &object;
+  request.object_kind = base::string_at(object, {"kind"});
+  request.object_api_version = base::string_at(object, {"apiVersion"});
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  return validate(request, context);
 }
 
 namespace {
@@ -250,13 +357,19 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
                           "deletionGracePeriodSeconds", "generation"}) {
     meta.erase(key);
   }
+  for (const char* key : {"uid", "creationTimestamp"}) meta.erase(key);
+  return {};
+}
+
+/// What mutating admission does not see yet.
+void Registry::fill_system_metadata(const Resource& r, Json& object) const {
+  Json& meta = object["metadata"];
   std::string_view name = base::string_at(meta, {"name"});
   std::string_view generate = base::string_at(meta, {"generateName"});
   if (name.empty() && !generate.empty()) meta["name"] = api::generate_name(generate, random_entropy());
   meta["uid"] = pki::make_uuid();
   meta["creationTimestamp"] = base::format_time(clock_.now());
   if (r.strategy->has_generation) meta["generation"] = 1;
-  return {};
 }
 
 Result<ObjectPtr> Registry::create(const Resource& r, std::string_view ns, Json object,
@@ -275,6 +388,13 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   const api::Strategy& strategy = *r.strategy;
   api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(),
                           nullptr};
+  if (r.custom && r.custom->terminating) {
+    return Status(
+        Code::kForbidden,
+        base::cat(r.group_resource(), " \"", base::string_at(object, {"metadata", "name"}),
+                  "\" is forbidden: create not allowed while custom resource definition is terminating"),
+        details_of(r, base::string_at(object, {"metadata", "name"})));
+  }
   const Json sent = take_managed_fields(object);
   ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
   std::string name(base::string_at(object, {"metadata", "name"}));
@@ -286,8 +406,15 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
     const FieldTracking::Place place{r, context.asked != nullptr ? *context.asked : r};
     owners = tracking().update(place, nullptr, object, sent, {}, *context.manager);
   }
-  ORCH_RETURN_IF_ERROR(
-      admit(r, "", AdmissionRequest::Operation::kCreate, ns, name, &object, nullptr, context));
+  AdmissionRequest request =
+      admission_request({r, "", AdmissionRequest::Operation::kCreate, ns, name}, context);
+  request.object = &object;
+  request.owners = &owners;
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  // What webhooks say of these counts no more than what clients do.
+  if (request.changed_outside) ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
+  fill_system_metadata(r, object);
+  name = base::string_at(object, {"metadata", "name"});
   apply_defaults(schema_, r, object);
   if (r.subresource("status") != nullptr && !strategy.keep_status_on_create) object.erase("status");
   if (strategy.prepare_create) strategy.prepare_create(object, sc);
@@ -298,14 +425,20 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   if (strategy.validate) strategy.validate(object, errors);
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   collect_warnings(strategy, object, nullptr, context);
+  ORCH_RETURN_IF_ERROR(validate(request, context));
 
   const Hook* h = hook(r);
   if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(object, nullptr, context.dry_run));
   normalise(schema_, r, object);
-  std::string stored = with_managed_fields(api::to_stored(object), owners);
+  const auto text = stored_text(r, object, owners);
+  if (!text.ok()) {
+    if (h != nullptr) h->settle(nullptr, &object);
+    return text.error();
+  }
+  const std::string& stored = *text;
   if (context.dry_run) {
     if (h != nullptr) h->settle(nullptr, &object);
-    WatchCache* c = cache(r);
+    const WatchCachePtr c = cache(r);
     if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(r, name);
     return api::Object::from_stored(stored, 0, r.selectable_fields);
   }
@@ -322,7 +455,7 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
 
 ObjectPtr Registry::committed_or_null(const Resource& r, std::string_view ns, std::string_view name,
                                       int64_t revision) const {
-  WatchCache* c = cache(r);
+  const WatchCachePtr c = cache(r);
   ObjectPtr object = c != nullptr ? c->get(ns, name) : nullptr;
   return object != nullptr && object->revision() == revision ? object : nullptr;
 }

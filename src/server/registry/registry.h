@@ -42,6 +42,19 @@ struct WriteContext {
   bool with_owners = false;
   /// The tree is what apply() gave: its managedFields are right.
   bool applied = false;
+  /// What webhooks are told and may answer; see AdmissionRequest.
+  const Json* options = nullptr;
+  const ObjectPart* part = nullptr;
+  VerbatimStatus* verbatim = nullptr;
+};
+
+/// What is admitted without being stored as such: bindings, evictions and reviews are created, exec and proxy
+/// connected to.
+struct VirtualRequest {
+  const api::Resource& resource;
+  std::string_view subresource;
+  AdmissionRequest::Operation operation = AdmissionRequest::Operation::kCreate;
+  std::string_view ns, name;
 };
 
 struct DeleteParams {
@@ -72,9 +85,15 @@ class Registry {
   /// Fills the caches of all stored rows from the store, with the history it still holds, and follows it from
   /// there; called once before anything else.
   base::Status start();
-  /// Cache of a stored resource's group and plural, null if none.
-  WatchCache* cache(const api::Resource& resource) const;
-  WatchCache* cache(std::string_view group, std::string_view plural) const;
+  /// Cache of a stored resource's group and plural, null if none. Those of custom resources may be closed and
+  /// replaced at any time; whoever has one may go on to use it.
+  WatchCachePtr cache(const api::Resource& resource) const;
+  WatchCachePtr cache(std::string_view group, std::string_view plural) const;
+  /// Keeps the objects of a custom resource, whose versions these rows are, from now on: read from the store
+  /// as the stored row's schema reads them. What was kept of it before is closed.
+  base::Status open(const std::vector<api::ResourcePtr>& versions);
+  /// Nothing is kept of it any more; its watches end.
+  void close(std::string_view group, std::string_view plural);
 
   base::Result<api::ObjectPtr> get(const api::Resource& resource, std::string_view ns,
                                    std::string_view name) const;
@@ -94,6 +113,9 @@ class Registry {
   base::Result<DeleteOutcome> remove(const api::Resource& resource, std::string_view ns,
                                      std::string_view name, const DeleteParams& params,
                                      const WriteContext& context);
+
+  /// The whole admission chain, which may change `object`: a tree with kind and apiVersion.
+  base::Status admit(const VirtualRequest& request, Json& object, const WriteContext& context) const;
 
   /// Assigns what is unique in the cluster (service IPs, node ports) to an object about to be stored.
   /// `allocate` may change the tree or refuse it, and runs again on each retry of a lost race; `settle` is
@@ -125,6 +147,7 @@ class Registry {
   struct Rep;
   struct Attempt;
   base::Status fill_metadata_for_create(const api::Resource& r, std::string_view ns, Json& object) const;
+  void fill_system_metadata(const api::Resource& r, Json& object) const;
   base::Result<api::ObjectPtr> create_once(const api::Resource& r, std::string_view ns, Json object,
                                            const WriteContext& context);
   base::Result<api::ObjectPtr> update_once(const api::Resource& r, std::string_view subresource,
@@ -133,15 +156,21 @@ class Registry {
   base::Result<DeleteOutcome> remove_once(const api::Resource& r, const api::ObjectPtr& current,
                                           const DeleteParams& params, const WriteContext& context,
                                           Attempt& attempt);
-  base::Status admit(const api::Resource& r, std::string_view subresource,
-                     AdmissionRequest::Operation operation, std::string_view ns, std::string_view name,
-                     Json* object, const Json* old, const WriteContext& context) const;
+  /// Still without objects.
+  AdmissionRequest admission_request(const VirtualRequest& request, const WriteContext& context) const;
+  base::Status mutate(AdmissionRequest& request, const WriteContext& context) const;
+  base::Status validate(const AdmissionRequest& request, const WriteContext& context) const;
   api::ObjectPtr committed_or_null(const api::Resource& r, std::string_view ns, std::string_view name,
                                    int64_t revision) const;
   base::Result<api::ObjectPtr> committed(const api::Resource& r, std::string_view ns, std::string_view name,
                                          const std::string& stored, int64_t revision) const;
   void on_events(const std::vector<datastore::Event>& events);
   const FieldTracking& tracking() const;
+  /// A stored object as the row has it, which for custom resources may be another version.
+  base::Result<Json> tree_of(const api::Resource& r, const api::Object& object, bool owners) const;
+  /// What is written to the store.
+  base::Result<std::string> stored_text(const api::Resource& r, const Json& object,
+                                        std::string_view owners) const;
   const Hook* hook(const api::Resource& r) const;
 
   datastore::Store& store_;

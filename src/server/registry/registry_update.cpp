@@ -76,7 +76,7 @@ Result<ObjectPtr> Registry::update(const Resource& r, std::string_view ns, std::
                                    std::string_view subresource, const Change& change,
                                    const WriteContext& context) {
   for (int i = 0;; ++i) {
-    WatchCache* c = cache(r);
+    const WatchCachePtr c = cache(r);
     ObjectPtr current = c != nullptr ? c->get(ns, name) : nullptr;
     if (current == nullptr) return not_found(r, name);
     Attempt attempt;
@@ -90,7 +90,9 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
                                         const WriteContext& context, Attempt& attempt) {
   const api::Strategy& strategy = *r.strategy;
   const std::string ns(current->ns()), name(current->name());
-  Json old = context.with_owners ? whole_tree(*current) : current->tree();
+  auto stored_tree = tree_of(r, *current, context.with_owners);
+  if (!stored_tree.ok()) return stored_tree.error();
+  Json old = std::move(*stored_tree);
   auto wanted = change(old);
   if (!wanted.ok()) return wanted.error();
   Json next = std::move(*wanted);
@@ -137,8 +139,22 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     const FieldTracking::Place place{r, context.asked != nullptr ? *context.asked : r, subresource};
     owners = tracking().update(place, &old, next, sent_owners, known_owners, *context.manager);
   }
-  ORCH_RETURN_IF_ERROR(
-      admit(r, subresource, AdmissionRequest::Operation::kUpdate, ns, name, &next, &old, context));
+  AdmissionRequest request =
+      admission_request({r, subresource, AdmissionRequest::Operation::kUpdate, ns, name}, context);
+  request.object = &next;
+  request.old_object = &old;
+  request.owners = &owners;
+  request.old_owners = known_owners;
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  if (request.changed_outside) {
+    // Webhooks may change no more than clients.
+    keep_system_metadata(old, next);
+    if (status_write) {
+      keep_all_but_status(old, next);
+    } else if (!context.skip_validation && r.subresource("status") != nullptr) {
+      copy_member(old, next, "status");
+    }
+  }
   apply_defaults(schema_, r, next);
   if (has_own) {
     if (own->second.prepare) own->second.prepare(next, old, sc);
@@ -165,6 +181,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   }
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   if (subresource.empty()) collect_warnings(strategy, next, &old, context);
+  ORCH_RETURN_IF_ERROR(validate(request, context));
 
   const Hook* h = subresource.empty() ? hook(r) : nullptr;
   if (h != nullptr) {
@@ -185,7 +202,12 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     settle(false);
     return current;
   }
-  std::string stored = with_managed_fields(api::to_stored(next), owners);
+  const auto text = stored_text(r, next, owners);
+  if (!text.ok()) {
+    settle(false);
+    return text.error();
+  }
+  const std::string& stored = *text;
   if (context.dry_run) {
     settle(false);
     return api::Object::from_stored(stored, current->revision(), r.selectable_fields);

@@ -74,6 +74,7 @@ namespace {
 struct Watcher {
   Filter filter;
   Sink sink;
+  std::function<void()> on_close;
   std::string trigger;            // "" = general
   std::vector<Delivery> pending;  // under the cache's mutex
   std::mutex calling;             // held while sink runs, so that the end of a watch waits for it
@@ -92,6 +93,18 @@ std::string trigger_for(const Filter& filter, const api::IndexedFields& fields) 
 
 }  // namespace
 
+namespace {
+
+/// A committed change: the new state, or the "namespace/name" of what is gone.
+struct Change {
+  ObjectPtr object;
+  std::string gone;
+  int64_t revision;
+  base::MonoTime at;
+};
+
+}  // namespace
+
 struct WatchCache::Rep {
   mutable std::shared_mutex mutex;
   std::set<ObjectPtr, ByName> objects;  // under mutex
@@ -100,7 +113,12 @@ struct WatchCache::Rep {
   int64_t last = 0;                     // under mutex: revision of the last event applied
   std::vector<WatcherPtr> general;      // under mutex
   std::unordered_map<std::string, std::vector<WatcherPtr>> triggered;  // under mutex
-  std::vector<WatcherPtr> dirty;  // under mutex: watchers with pending deliveries
+  std::vector<WatcherPtr> dirty;         // under mutex: watchers with pending deliveries
+  bool filling = false, closed = false;  // under mutex
+  int64_t filled = 0;                    // under mutex: what load() gave was of this revision
+  std::vector<Change> collected;         // under mutex, while filling
+
+  void apply(const Change& change, const api::IndexedFields& fields);  // under mutex
 
   void offer(const WatcherPtr& w, const CacheEvent& e, const api::IndexedFields& fields,
              ObjectPtr& gone_copy) {
@@ -152,8 +170,11 @@ struct WatchCache::Rep {
   }
 };
 
-WatchCache::WatchCache(api::ResourcePtr resource, const std::atomic<int64_t>& progress)
-    : resource_(std::move(resource)), progress_(progress), rep_(std::make_shared<Rep>()) {}
+WatchCache::WatchCache(api::ResourcePtr resource, const std::atomic<int64_t>& progress, Reread reread)
+    : resource_(std::move(resource)),
+      progress_(progress),
+      reread_(std::move(reread)),
+      rep_(std::make_shared<Rep>()) {}
 
 WatchCache::~WatchCache() = default;
 
@@ -231,12 +252,14 @@ class WatchHandle final : public CacheWatch {
 }  // namespace
 
 base::Result<std::unique_ptr<CacheWatch>> WatchCache::watch(
-    Filter filter, int64_t since, const std::function<void(const Page&)>& on_initial, Sink sink) {
+    Filter filter, int64_t since, const std::function<void(const Page&)>& on_initial, Sink sink,
+    std::function<void()> on_close) {
   const auto& fields = resource_->selectable_fields;
   auto w = std::make_shared<Watcher>();
   w->trigger = trigger_for(filter, fields);
   w->filter = std::move(filter);
   w->sink = std::move(sink);
+  w->on_close = std::move(on_close);
   int64_t progress = progress_.load(std::memory_order_acquire);
   // Held through the replay, so that live events wait until the past ones were delivered.
   std::unique_lock calling(w->calling);
@@ -244,6 +267,7 @@ base::Result<std::unique_ptr<CacheWatch>> WatchCache::watch(
   Page initial;
   {
     std::unique_lock lock(rep_->mutex);
+    if (rep_->closed) return base::Status(base::Code::kGone, "the resource is no longer served this way");
     if (on_initial) {
       initial.revision = std::max(progress, rep_->last);
       for (const auto& o : rep_->objects) {
@@ -276,8 +300,48 @@ base::Result<std::unique_ptr<CacheWatch>> WatchCache::watch(
   return std::unique_ptr<CacheWatch>(std::make_unique<WatchHandle>(w, [rep, w] { rep->remove(w); }));
 }
 
+base::Result<ObjectPtr> WatchCache::read(const datastore::KeyValue& kv) const {
+  const auto& fields = resource_->selectable_fields;
+  if (!reread_) return Object::from_stored(kv.value, kv.mod_revision, fields);
+  return Object::from_stored(reread_(kv.value, kv.mod_revision), kv.mod_revision, fields);
+}
+
+void WatchCache::begin_filling() {
+  std::unique_lock lock(rep_->mutex);
+  rep_->filling = true;
+}
+
+void WatchCache::end_filling(int64_t revision) {
+  std::unique_lock lock(rep_->mutex);
+  rep_->oldest = std::max(rep_->oldest, revision);
+  rep_->filled = revision;
+  // What comes while these are applied waits for the lock.
+  for (const Change& change : rep_->collected) {
+    if (change.revision > revision) rep_->apply(change, resource_->selectable_fields);
+  }
+  rep_->collected = {};
+  rep_->filling = false;
+}
+
+void WatchCache::close() {
+  std::vector<WatcherPtr> watchers;
+  {
+    std::unique_lock lock(rep_->mutex);
+    rep_->closed = true;
+    watchers = std::move(rep_->general);
+    rep_->general.clear();
+    for (auto& [key, some] : rep_->triggered) watchers.insert(watchers.end(), some.begin(), some.end());
+    rep_->triggered.clear();
+    rep_->dirty.clear();
+  }
+  for (const WatcherPtr& w : watchers) {
+    std::lock_guard lock(w->calling);
+    if (!w->ended && w->on_close) w->on_close();
+  }
+}
+
 void WatchCache::load(const datastore::KeyValue& kv) {
-  auto object = Object::from_stored(kv.value, kv.mod_revision, resource_->selectable_fields);
+  auto object = read(kv);
   if (!object.ok()) {
     base::log_error("registry", "stored object does not parse",
                     {{"key", kv.key}, {"error", object.error().message()}});
@@ -293,22 +357,32 @@ void WatchCache::set_oldest(int64_t revision) {
 }
 
 void WatchCache::apply(const datastore::Event& event, base::MonoTime now) {
-  const auto& fields = resource_->selectable_fields;
-  auto e = std::make_shared<CacheEvent>();
-  e->at = now;
-  e->revision = event.kv.mod_revision;
+  Change change{nullptr, {}, event.kv.mod_revision, now};
   if (event.type == datastore::Event::Type::kPut) {
-    auto object = Object::from_stored(event.kv.value, e->revision, fields);
+    auto object = read(event.kv);
     if (!object.ok()) {
       base::log_error("registry", "written object does not parse",
                       {{"key", event.kv.key}, {"error", object.error().message()}});
       return;
     }
-    e->object = *object;
+    change.object = *object;
+  } else {
+    change.gone = event.kv.key.substr(resource_->key_prefix().size());
   }
   std::unique_lock lock(rep_->mutex);
-  auto& objects = rep_->objects;
-  if (e->object) {
+  if (rep_->filling) {
+    rep_->collected.push_back(std::move(change));
+  } else if (change.revision > rep_->filled) {
+    rep_->apply(change, resource_->selectable_fields);
+  }
+}
+
+void WatchCache::Rep::apply(const Change& change, const api::IndexedFields& fields) {
+  auto e = std::make_shared<CacheEvent>();
+  e->at = change.at;
+  e->revision = change.revision;
+  if (change.object) {
+    e->object = change.object;
     auto it = objects.find(e->object);
     e->type = it == objects.end() ? CacheEvent::Type::kAdded : CacheEvent::Type::kModified;
     if (it != objects.end()) {
@@ -321,21 +395,20 @@ void WatchCache::apply(const datastore::Event& event, base::MonoTime now) {
       objects.insert(e->object);
     }
   } else {
-    std::string_view rest = std::string_view(event.kv.key).substr(resource_->key_prefix().size());
-    auto it = objects.find(split_after(rest));
+    auto it = objects.find(split_after(change.gone));
     if (it == objects.end()) return;
     e->type = CacheEvent::Type::kDeleted;
     e->previous = *it;
     e->object = with_revision(**it, e->revision, fields);
     objects.erase(it);
   }
-  rep_->last = e->revision;
+  last = e->revision;
   ObjectPtr gone;
-  rep_->each_candidate(*e, [&](const WatcherPtr& w) { rep_->offer(w, *e, fields, gone); });
-  rep_->events.push_back(std::move(e));
-  while (rep_->events.size() > kMaxEvents || now - rep_->events.front()->at > kKeepEvents) {
-    rep_->oldest = rep_->events.front()->revision;
-    rep_->events.pop_front();
+  each_candidate(*e, [&](const WatcherPtr& w) { offer(w, *e, fields, gone); });
+  events.push_back(std::move(e));
+  while (events.size() > kMaxEvents || change.at - events.front()->at > kKeepEvents) {
+    oldest = events.front()->revision;
+    events.pop_front();
   }
 }
 

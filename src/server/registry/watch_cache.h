@@ -66,8 +66,10 @@ struct Page {
 /// Thread-safe. load() and apply() are called by the registry alone, from one thread at a time.
 class WatchCache {
  public:
-  /// `progress` is the store revision up to which every cache has been given its events.
-  WatchCache(api::ResourcePtr resource, const std::atomic<int64_t>& progress);
+  /// `progress` is the store revision up to which every cache has been given its events. `reread`, if given,
+  /// is what stored bytes go through before anybody sees them.
+  using Reread = std::function<std::string(std::string stored, int64_t revision)>;
+  WatchCache(api::ResourcePtr resource, const std::atomic<int64_t>& progress, Reread reread = {});
   ~WatchCache();
 
   /// Null when there is none.
@@ -81,12 +83,15 @@ class WatchCache {
   /// Events after `since` that are still held, then live ones. kExpired ("too old resource version: N (M)")
   /// when `since` is before what is held. With `on_initial`, `since` is ignored: it is called once with the
   /// current state, and the sink gets what comes after exactly that. Both may be called before this returns.
+  /// `on_close` is called at most once, when the cache is closed; it must not end the watch itself.
   base::Result<std::unique_ptr<CacheWatch>> watch(Filter filter, int64_t since,
                                                   const std::function<void(const Page&)>& on_initial,
-                                                  Sink sink);
+                                                  Sink sink, std::function<void()> on_close = {});
 
   const api::Resource& resource() const { return *resource_; }
 
+  /// An object from stored bytes, older ones too, as the cache has them.
+  base::Result<api::ObjectPtr> read(const datastore::KeyValue& kv) const;
   /// State at start-up, before any apply(). Bytes that do not parse are logged and left out.
   void load(const datastore::KeyValue& kv);
   /// Events at or before this revision are not held: watches from before it are refused.
@@ -94,6 +99,12 @@ class WatchCache {
   /// One committed change of this resource. Events are held for ten minutes from `now`, or until there are
   /// too many: a resource that is written all the time (leases) must not keep hours of them.
   void apply(const datastore::Event& event, base::MonoTime now);
+  /// For a cache that begins while the store is written: between the two, apply() only collects, and load()
+  /// gives what there was at `revision`.
+  void begin_filling();
+  void end_filling(int64_t revision);
+  /// Ends all watches, now and from now on. What it holds can still be read.
+  void close();
   /// Hands what apply() queued for watchers to their sinks; called once per committed batch.
   void flush();
 
@@ -101,8 +112,11 @@ class WatchCache {
   struct Rep;
   api::ResourcePtr resource_;
   const std::atomic<int64_t>& progress_;
+  const Reread reread_;
   std::shared_ptr<Rep> rep_;
 };
+
+using WatchCachePtr = std::shared_ptr<WatchCache>;
 
 /// The same object at another revision: what a DELETED event carries.
 api::ObjectPtr with_revision(const api::Object& object, int64_t revision, const api::IndexedFields& fields);

@@ -6,6 +6,7 @@
 
 #include "api/resources/kinds.h"
 #include "api/resources/strategies.h"
+#include "api/schema/schema.h"
 #include "base/json.h"
 #include "tests/catch.h"
 
@@ -17,6 +18,11 @@ Json json(std::string_view text) {
   INFO(text);
   REQUIRE(parsed.ok());
   return std::move(*parsed);
+}
+
+const Schema& builtin() {
+  static const std::unique_ptr<const Schema> schema = Schema::builtin();
+  return *schema;
 }
 
 TEST_CASE("which kinds answer a deletion with the object") {
@@ -54,7 +60,8 @@ TEST_CASE("which kinds answer a deletion with the object") {
     for (const std::string& kind : *list) {
       INFO(kind);
       const size_t slash = kind.find('/');
-      CHECK(strategy_for(kind.substr(0, slash), kind.substr(slash + 1))->returns_deleted == (list == &yes));
+      CHECK(strategy_for(kind.substr(0, slash), kind.substr(slash + 1), builtin())->returns_deleted ==
+            (list == &yes));
     }
   }
 }
@@ -87,7 +94,7 @@ TEST_CASE("defaults of kinds with few") {
   for (const auto& c : cases) {
     INFO(c.kind << " " << c.object);
     Json object = json(c.object);
-    strategy_for(c.group, c.kind)->set_defaults(object);
+    strategy_for(c.group, c.kind, builtin())->set_defaults(object);
     CHECK(object == json(c.expect));
   }
 }
@@ -136,7 +143,7 @@ TEST_CASE("what is refused of kinds with few rules") {
   for (const auto& c : cases) {
     INFO(c.kind << " " << c.object);
     FieldErrors errors;
-    const auto strategy = strategy_for(c.group, c.kind);
+    const auto strategy = strategy_for(c.group, c.kind, builtin());
     if (*c.old == 0) {
       strategy->validate(json(c.object), errors);
     } else {

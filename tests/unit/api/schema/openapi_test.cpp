@@ -240,35 +240,32 @@ TEST_CASE("every group version has a document, and the index leads to it") {
   CHECK(index == parse(openapi_v3_index(builtin(), rows(), "v1.35.4")));
 }
 
-TEST_CASE("a custom resource is described by its own types") {
-  TypeSet set;
-  Type& widget = set.add_type("com.example.v1.Widget");
-  Type& spec = set.add_type("com.example.v1.WidgetSpec");
-  widget.structural = spec.structural = spec.preserve_unknown = true;
-  const Type* meta = builtin().type("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
-  widget.fields.push_back({.name = "metadata", .value = set.message(*meta)});
-  widget.fields.push_back({.name = "spec", .value = set.message(spec), .pointer = true});
-  spec.fields.push_back({.name = "size", .value = set.scalar(ValueKind::kInt64), .pointer = true});
-  set.finish();
+TEST_CASE("a custom resource is described by its own definition") {
   OpenApiResource row{.group = "example.com",
                       .version = "v1",
                       .kind = "Widget",
                       .list_kind = "WidgetList",
                       .plural = "widgets",
                       .verbs = {"get", "list", "create", "patch"},
-                      .type = &widget};
+                      .model = "com.example.v1.Widget",
+                      .list_model = "com.example.v1.WidgetList",
+                      .schema = [](bool v2) {
+                        return v2 ? std::string(R"({"type":"object","title":"two"})")
+                                  : std::string(R"({"type":"object","title":"three"})");
+                      }};
 
   Json doc = parse(openapi_v3(builtin(), {row}, "example.com", "v1", "v1.35.4"));
   check_references(doc, doc);
   const Json& schemas = doc["components"]["schemas"];
-  CHECK(schemas["com.example.v1.Widget"]["x-kubernetes-group-version-kind"][0]["kind"] == "Widget");
-  CHECK(schemas["com.example.v1.WidgetSpec"]["x-kubernetes-preserve-unknown-fields"] == true);
+  CHECK(schemas["com.example.v1.Widget"]["title"] == "three");
+  CHECK(schemas.contains("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"));
   CHECK(schemas["com.example.v1.WidgetList"]["properties"]["items"]["items"]["$ref"] ==
         "#/components/schemas/com.example.v1.Widget");
   const Json& patch = doc["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]["patch"];
   CHECK_FALSE(patch["requestBody"]["content"].contains("application/strategic-merge-patch+json"));
   CHECK(patch["operationId"] == "patchExampleComV1NamespacedWidget");
-  parse(openapi_v2(builtin(), {row}, "v1.35.4"));
+  const Json two = parse(openapi_v2(builtin(), {row}, "v1.35.4"));
+  CHECK(two["definitions"]["com.example.v1.Widget"]["title"] == "two");
 }
 
 }  // namespace

@@ -65,6 +65,8 @@ class MapView final : public server::View {
       Json next = get(w.resource, w.ns, w.name)->tree();
       if (w.subresource == "status") {
         next["status"] = (*body)["status"];
+        if (body->at("metadata").contains("annotations"))
+          next["metadata"]["annotations"] = (*body)["metadata"]["annotations"];
       } else {
         Json status = next.value("status", Json());
         next = *body;
@@ -107,6 +109,10 @@ class MapView final : public server::View {
                                                              {"nodes", "Node"},
                                                              {"services", "Service"},
                                                              {"replicasets", "ReplicaSet"},
+                                                             {"replicationcontrollers",
+                                                              "ReplicationController"},
+                                                             {"jobs", "Job"},
+                                                             {"cronjobs", "CronJob"},
                                                              {"deployments", "Deployment"},
                                                              {"daemonsets", "DaemonSet"},
                                                              {"leases", "Lease"},
@@ -119,7 +125,10 @@ class MapView final : public server::View {
                                                              {"statefulsets", "StatefulSet"},
                                                              {"poddisruptionbudgets", "PodDisruptionBudget"},
                                                              {"certificatesigningrequests",
-                                                              "CertificateSigningRequest"}};
+                                                              "CertificateSigningRequest"},
+                                                             {"persistentvolumeclaims", "PersistentVolumeClaim"},
+                                                             {"persistentvolumes", "PersistentVolume"},
+                                                             {"storageclasses", "StorageClass"}};
     return kinds.at(r.plural);
   }
   std::map<std::tuple<std::string, std::string, std::string, std::string>, api::ObjectPtr> objects_;
