@@ -11,9 +11,9 @@ namespace orch::base {
 
 class FileWatch {
  public:
-  /// `changed` runs on a thread of the watch when something in the file's folder was written, moved or removed:
-  /// whoever is called compares the content. Replacing by rename, and the links by which volumes are updated,
-  /// are seen as well. kInternal when the folder cannot be watched.
+  /// `changed` runs on a thread of the watch when something in the file's folder was written, moved or
+  /// removed: whoever is called compares the content. Replacing by rename, and the links by which volumes are
+  /// updated, are seen as well. kInternal when the folder cannot be watched.
   static Result<std::unique_ptr<FileWatch>> start(const std::string& path, std::function<void()> changed);
   /// Afterwards `changed` does not run.
   ~FileWatch();

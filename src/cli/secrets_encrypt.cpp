@@ -14,9 +14,9 @@ base::Result<client::RemoteOptions> administrator(const SecretsEncryptOptions& o
   client::RemoteOptions r;
   r.server = o.server;
   const std::string folder = o.data_dir + "/server/tls/";
-  for (const auto& [name, target] : {std::pair{"server-ca.crt", &r.ca_pem},
-                                     std::pair{"client-admin.crt", &r.certificate_pem},
-                                     std::pair{"client-admin.key", &r.key_pem}}) {
+  for (const auto& [name, target] :
+       {std::pair{"server-ca.crt", &r.ca_pem}, std::pair{"client-admin.crt", &r.certificate_pem},
+        std::pair{"client-admin.key", &r.key_pem}}) {
     auto text = base::read_file(folder + name);
     if (!text.ok()) return text.error();
     *target = std::move(*text);

@@ -87,7 +87,8 @@ class Reader {
     out_.token = base::string_at(user, {"token"});
     if (out_.token.empty()) {
       ORCH_RETURN_IF_ERROR(read_named(base::string_at(user, {"tokenFile"}), out_.token));
-      while (!out_.token.empty() && (out_.token.back() == '\n' || out_.token.back() == '\r')) out_.token.pop_back();
+      while (!out_.token.empty() && (out_.token.back() == '\n' || out_.token.back() == '\r'))
+        out_.token.pop_back();
     }
     const std::string_view name = base::string_at(user, {"username"});
     if (!name.empty()) {

@@ -116,7 +116,8 @@ std::string der_of(X509* certificate) {
 std::set<std::string> all_der(const std::string& bundle) {
   std::set<std::string> out;
   const BioPtr bio = reader(bundle);
-  while (const CertPtr ca{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) out.insert(der_of(ca.get()));
+  while (const CertPtr ca{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)})
+    out.insert(der_of(ca.get()));
   ERR_clear_error();
   return out;
 }

@@ -61,7 +61,8 @@ struct Curve {
   const char* group;
   size_t size;  // of a coordinate
 };
-constexpr Curve kCurves[] = {{"P-256", "prime256v1", 32}, {"P-384", "secp384r1", 48}, {"P-521", "secp521r1", 66}};
+constexpr Curve kCurves[] = {
+    {"P-256", "prime256v1", 32}, {"P-384", "secp384r1", 48}, {"P-521", "secp521r1", 66}};
 
 KeyPtr ec_key(const Json& jwk) {
   const std::string_view name = base::string_at(jwk, {"crv"});
@@ -158,11 +159,13 @@ Result<std::string> JwkSet::verify(std::string_view token, const std::vector<std
   auto signature = base64url_decode(token.substr(second + 1));
   if (!header_text.ok() || !payload.ok() || !signature.ok()) return refused("malformed token");
   auto header = base::parse_json(*header_text, {.max_depth = 8});
-  if (!header.ok() || !header->is_object() || header->contains("crit")) return refused("malformed token header");
+  if (!header.ok() || !header->is_object() || header->contains("crit"))
+    return refused("malformed token header");
   const std::string_view name = base::string_at(*header, {"alg"}), id = base::string_at(*header, {"kid"});
   const auto* algorithm = std::find_if(std::begin(kAlgorithms), std::end(kAlgorithms),
                                        [&](const Algorithm& a) { return a.name == name; });
-  if (algorithm == std::end(kAlgorithms) || std::find(algorithms.begin(), algorithms.end(), name) == algorithms.end())
+  if (algorithm == std::end(kAlgorithms) ||
+      std::find(algorithms.begin(), algorithms.end(), name) == algorithms.end())
     return refused(base::cat("id token signed with unsupported algorithm, got ", name));
   for (const Rep::Key& key : rep_->keys) {
     if (!id.empty() && key.id != id) continue;

@@ -19,7 +19,8 @@ using UsagesPtr = OpensslPtr<EXTENDED_KEY_USAGE, EXTENDED_KEY_USAGE_free>;
 using BitsPtr = OpensslPtr<ASN1_BIT_STRING, ASN1_BIT_STRING_free>;
 
 bool set_time(ASN1_TIME* out, base::WallTime t) {
-  return ASN1_TIME_set(out, std::chrono::floor<std::chrono::seconds>(t).time_since_epoch().count()) != nullptr;
+  return ASN1_TIME_set(out, std::chrono::floor<std::chrono::seconds>(t).time_since_epoch().count()) !=
+         nullptr;
 }
 
 bool add_usages(X509* leaf, const SigningPolicy& policy) {
@@ -111,7 +112,8 @@ Status check_certificates(const std::string& pem) {
     if (PEM_read_bio(bio.get(), &name, &header, &data, &size) != 1) break;
     ++blocks;
     if (std::string_view(name) != "CERTIFICATE") {
-      status = {Code::kBadRequest, base::cat("only CERTIFICATE PEM blocks are allowed, found \"", name, "\"")};
+      status = {Code::kBadRequest,
+                base::cat("only CERTIFICATE PEM blocks are allowed, found \"", name, "\"")};
     } else if (header[0] != 0) {
       status = {Code::kBadRequest, "no PEM block headers are permitted"};
     } else {

@@ -1,5 +1,5 @@
-// Certificates for requests of others (certificates.k8s.io): the subject and names asked for, under limits the
-// signer sets. All functions are thread-safe.
+// Certificates for requests of others (certificates.k8s.io): the subject and names asked for, under limits
+// the signer sets. All functions are thread-safe.
 #pragma once
 
 #include <string>

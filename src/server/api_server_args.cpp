@@ -31,10 +31,10 @@ struct Fixed {
 struct Only {
   std::string_view value;
 };
-using Target = std::variant<bool ApiServerArgs::*, std::optional<bool> ApiServerArgs::*,
-                            std::string ApiServerArgs::*, Strings ApiServerArgs::*, Array, Fixed, Only,
-                            std::optional<int64_t> ApiServerArgs::*, base::Duration ApiServerArgs::*,
-                            std::optional<base::Duration> ApiServerArgs::*, Custom>;
+using Target =
+    std::variant<bool ApiServerArgs::*, std::optional<bool> ApiServerArgs::*, std::string ApiServerArgs::*,
+                 Strings ApiServerArgs::*, Array, Fixed, Only, std::optional<int64_t> ApiServerArgs::*,
+                 base::Duration ApiServerArgs::*, std::optional<base::Duration> ApiServerArgs::*, Custom>;
 
 struct Row {
   std::string_view name;
@@ -117,7 +117,8 @@ std::string authorization_mode(ApiServerArgs& args, const std::string& value) {
   for (std::string& mode : split(value)) {
     if (mode != "Node" && mode != "RBAC" && mode != "AlwaysAllow" && mode != "AlwaysDeny" &&
         mode != "Webhook")
-      return base::cat("\"", mode, "\" is not a mode that orch has: AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook");
+      return base::cat("\"", mode,
+                       "\" is not a mode that orch has: AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook");
     if (std::find(args.authorization_modes.begin(), args.authorization_modes.end(), mode) !=
         args.authorization_modes.end())
       return base::cat("mode \"", mode, "\" is named twice");
@@ -286,12 +287,13 @@ Status unknown(std::string_view name) {
     if (name == theirs)
       return bad(base::cat("--kube-apiserver-arg ", name, ": use orch's own flag ", ours, " instead"));
   }
-  return bad(base::cat("--kube-apiserver-arg ", name, ": orch does not have this argument of kube-apiserver"));
+  return bad(
+      base::cat("--kube-apiserver-arg ", name, ": orch does not have this argument of kube-apiserver"));
 }
 
 bool is_switch(const Target& target) {
-  return std::holds_alternative<bool A::*>(target) || std::holds_alternative<std::optional<bool> A::*>(target) ||
-         std::holds_alternative<Fixed>(target);
+  return std::holds_alternative<bool A::*>(target) ||
+         std::holds_alternative<std::optional<bool> A::*>(target) || std::holds_alternative<Fixed>(target);
 }
 
 /// What no single argument can see.
@@ -301,7 +303,8 @@ Status check(const ApiServerArgs& a) {
   if (!issuers.empty() && issuers.front().empty())
     return bad("--kube-apiserver-arg service-account-issuer should not be an empty string");
   if (const auto twice = std::adjacent_find(issuers.begin(), issuers.end()); twice != issuers.end())
-    return bad(base::cat("--kube-apiserver-arg service-account-issuer \"", *twice, "\" is already specified"));
+    return bad(
+        base::cat("--kube-apiserver-arg service-account-issuer \"", *twice, "\" is already specified"));
   if (!a.service_account_jwks_uri.empty() && a.service_account_jwks_uri.rfind("https://", 0) != 0)
     return bad(base::cat("--kube-apiserver-arg service-account-jwks-uri requires https scheme, parsed as: ",
                          a.service_account_jwks_uri));
@@ -314,18 +317,22 @@ Status check(const ApiServerArgs& a) {
       (max < std::chrono::hours(1) || max > std::chrono::seconds(int64_t{1} << 32)))
     return bad(
         "--kube-apiserver-arg service-account-max-token-expiration must be between 1 hour and 2^32 seconds");
-  for (const std::string* version : {&a.authentication_token_webhook_version, &a.authorization_webhook_version}) {
+  for (const std::string* version :
+       {&a.authentication_token_webhook_version, &a.authorization_webhook_version}) {
     if (*version != "v1" && *version != "v1beta1")
-      return bad(base::cat("--kube-apiserver-arg: webhook version \"", *version, "\" is neither v1 nor v1beta1"));
+      return bad(
+          base::cat("--kube-apiserver-arg: webhook version \"", *version, "\" is neither v1 nor v1beta1"));
   }
   const auto& modes = a.authorization_modes;
   const bool asks = std::find(modes.begin(), modes.end(), "Webhook") != modes.end();
   if (asks && a.authorization_webhook_config_file.empty())
     return bad(
-        "--kube-apiserver-arg authorization-mode Webhook: the authorization mode Webhook requires an authorization "
+        "--kube-apiserver-arg authorization-mode Webhook: the authorization mode Webhook requires an "
+        "authorization "
         "config file (authorization-webhook-config-file)");
   if (!asks && !a.authorization_webhook_config_file.empty())
-    return bad("--kube-apiserver-arg authorization-webhook-config-file: cannot specify it without mode Webhook");
+    return bad(
+        "--kube-apiserver-arg authorization-webhook-config-file: cannot specify it without mode Webhook");
   const OidcArgs& oidc = a.oidc;
   if (oidc.given && (oidc.issuer_url.empty() || oidc.client_id.empty()))
     return bad(

@@ -25,10 +25,10 @@ struct RequestHeaderArgs {
 /// One issuer of OpenID Connect tokens (oidc-*).
 struct OidcArgs {
   std::string issuer_url, client_id, ca_file, username_claim = "sub", username_prefix, groups_claim,
-      groups_prefix;
-  std::vector<std::string> signing_algs;            // empty: RS256
+                                              groups_prefix;
+  std::vector<std::string> signing_algs;  // empty: RS256
   std::map<std::string, std::string> required_claims;
-  bool given = false;                               // any of them
+  bool given = false;  // any of them
 };
 
 /// The names of the members are those of the arguments. Files are paths.

@@ -17,7 +17,8 @@ AtRest::AtRest(AtRestOptions options, const base::Clock& clock)
 AtRest::~AtRest() { watch_.reset(); }
 
 Result<std::shared_ptr<const datastore::Keyring>> AtRest::parse(std::string_view text) const {
-  if (text.empty()) return std::make_shared<const datastore::Keyring>(std::vector<datastore::EncryptionRule>());
+  if (text.empty())
+    return std::make_shared<const datastore::Keyring>(std::vector<datastore::EncryptionRule>());
   return parse_encryption_config(
       text,
       [this](const std::string&, const std::string& endpoint,
@@ -90,9 +91,11 @@ Status AtRest::reencrypt() {
 
 Status AtRest::rotate() {
   if (!options_.provider_config.empty())
-    return Status(Code::kBadRequest,
-                  "the keys are in the file of encryption-provider-config: change them there, then reencrypt");
-  if (text_.empty()) return Status(Code::kBadRequest, "secrets encryption is disabled (--secrets-encryption)");
+    return Status(
+        Code::kBadRequest,
+        "the keys are in the file of encryption-provider-config: change them there, then reencrypt");
+  if (text_.empty())
+    return Status(Code::kBadRequest, "secrets encryption is disabled (--secrets-encryption)");
   auto longer = SecretsEncryption::with_new_key(text_);
   if (!longer.ok()) return longer.error();
   // On disk before anything is stored under it.

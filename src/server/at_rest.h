@@ -1,5 +1,5 @@
-// AtRest: what the server keeps encrypted on disk, over its life: the configuration read at the start, changes of
-// it, and the rotation of keys that --secrets-encryption keeps itself.
+// AtRest: what the server keeps encrypted on disk, over its life: the configuration read at the start,
+// changes of it, and the rotation of keys that --secrets-encryption keeps itself.
 #pragma once
 
 #include <memory>
@@ -19,9 +19,9 @@ namespace orch::server {
 
 struct AtRestOptions {
   std::string data_dir;
-  bool secrets_encryption = false;     // --secrets-encryption
-  std::string provider_config;         // or a file of the user's
-  bool automatic_reload = false;       // of that file
+  bool secrets_encryption = false;  // --secrets-encryption
+  std::string provider_config;      // or a file of the user's
+  bool automatic_reload = false;    // of that file
 };
 
 /// Thread-safe.
@@ -36,8 +36,8 @@ class AtRest {
   bool stale(std::string_view key) const { return encrypted_->stale(key); }
 
   /// GET /v1-orch/encrypt: what is encrypted with which keys, and how much is stored in another way still.
-  /// POST /v1-orch/encrypt/reencrypt: stores that anew; keys without use go. POST /v1-orch/encrypt/rotate-keys:
-  /// makes a new key first. For members of system:masters.
+  /// POST /v1-orch/encrypt/reencrypt: stores that anew; keys without use go. POST
+  /// /v1-orch/encrypt/rotate-keys: makes a new key first. For members of system:masters.
   http::Response handle(const http::Request& request, const UserInfo& user);
 
  private:

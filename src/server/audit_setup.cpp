@@ -19,7 +19,8 @@ Status bad(std::string_view argument, std::string_view why) {
 AuditBatchOptions batch_options(const ApiServerArgs& a) {
   AuditBatchOptions o;
   o.buffer = static_cast<size_t>(a.audit_webhook_batch_buffer_size.value_or(static_cast<int64_t>(o.buffer)));
-  o.max_batch = static_cast<size_t>(a.audit_webhook_batch_max_size.value_or(static_cast<int64_t>(o.max_batch)));
+  o.max_batch =
+      static_cast<size_t>(a.audit_webhook_batch_max_size.value_or(static_cast<int64_t>(o.max_batch)));
   o.max_wait = a.audit_webhook_batch_max_wait.value_or(o.max_wait);
   o.per_second = static_cast<double>(a.audit_webhook_batch_throttle_qps.value_or(10));
   o.burst = static_cast<int>(a.audit_webhook_batch_throttle_burst.value_or(o.burst));
@@ -53,9 +54,9 @@ Result<std::unique_ptr<AuditLog>> make_audit_log(const ApiServerArgs& args, cons
     // Zero is the size that files have unless told.
     const int64_t size = args.audit_log_maxsize.value_or(0);
     if (size > 0) o.max_size_megabytes = static_cast<int>(size);
-    auto& errors = metrics.counter("apiserver_audit_error_total",
-                                   "Counter of audit events that failed to be audited properly.",
-                                   {{"plugin", "log"}});
+    auto& errors =
+        metrics.counter("apiserver_audit_error_total",
+                        "Counter of audit events that failed to be audited properly.", {{"plugin", "log"}});
     auto file = AuditLogFile::open(std::move(o), clock, errors);
     if (!file.ok()) return bad("audit-log-path", file.error().message());
     backends.push_back(std::move(*file));

@@ -150,7 +150,8 @@ Result<Post> webhook(std::string_view argument, const std::string& config_file) 
 
 }  // namespace
 
-Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args, const base::Clock& clock) {
+Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args,
+                                                            const base::Clock& clock) {
   std::unique_ptr<Authorizer> out;
   if (args.authorization_webhook_config_file.empty()) return out;
   auto post = webhook("authorization-webhook-config-file", args.authorization_webhook_config_file);
@@ -184,11 +185,13 @@ Result<Authentication> make_authentication(const ApiServerArgs& args, const Clus
   if (out.audiences.empty()) out.audiences = {issuers[0], "orch"};
   auto keys = read_account_keys(args, pki);
   if (!keys.ok()) return keys.error();
-  TokenIssuerOptions issuer{issuers[0], keys->signing, out.audiences, keys->verifying,
-                            args.service_account_extend_token_expiration,
-                            std::chrono::duration_cast<std::chrono::seconds>(
-                                args.service_account_max_token_expiration)
-                                .count()};
+  TokenIssuerOptions issuer{
+      issuers[0],
+      keys->signing,
+      out.audiences,
+      keys->verifying,
+      args.service_account_extend_token_expiration,
+      std::chrono::duration_cast<std::chrono::seconds>(args.service_account_max_token_expiration).count()};
   out.issuer = std::make_unique<TokenIssuer>(std::move(issuer), lookup, clock);
 
   std::vector<std::unique_ptr<TokenAuthenticator>> tokens;

@@ -43,20 +43,23 @@ std::string group_of(std::string_view resource) {
   return dot == std::string_view::npos ? std::string() : std::string(resource.substr(dot + 1));
 }
 
-std::string plural_of(std::string_view resource) { return std::string(resource.substr(0, resource.find('.'))); }
+std::string plural_of(std::string_view resource) {
+  return std::string(resource.substr(0, resource.find('.')));
+}
 
 std::string resource_problem(const std::string& r) {
   const std::string group = group_of(r), plural = plural_of(r);
   if (std::any_of(r.begin(), r.end(), [](unsigned char c) { return std::isupper(c) != 0; }))
     return "resource name should not contain capital letters";
-  if (r == "*") return "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources";
+  if (r == "*")
+    return "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources";
   if (r == "apiserveripinfo" || r == "serviceipallocations" || r == "servicenodeportallocations")
     return "resources which do not have REST API/s cannot be encrypted";
   if (group == "events.k8s.io")
-    return "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead in "
+    return "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead "
+           "in "
            "the config file";
-  if (group == "extensions")
-    return "'extensions' group has been removed and cannot be used for encryption";
+  if (group == "extensions") return "'extensions' group has been removed and cannot be used for encryption";
   if (group == "*" && plural != "*") return "encrypting the same resource across groups is not supported";
   return {};
 }
@@ -154,12 +157,13 @@ KmsSettings read_kms(const Json& kms, const FieldPath& path, std::set<std::strin
   }
   const std::string_view version = base::string_at(kms, {"apiVersion"}, "v1");
   if (version == "v1") {
-    errors.invalid(path.child("apiVersion"), "v1",
-                   "unsupported apiVersion v1 for KMS provider: KMSv1 is off by default, only v2 is supported");
+    errors.invalid(
+        path.child("apiVersion"), "v1",
+        "unsupported apiVersion v1 for KMS provider: KMSv1 is off by default, only v2 is supported");
   } else if (version != "v2") {
-    errors.invalid(path.child("apiVersion"), std::string(version),
-                   base::cat("unsupported apiVersion ", version,
-                             " for KMS provider, only v1 and v2 are supported"));
+    errors.invalid(
+        path.child("apiVersion"), std::string(version),
+        base::cat("unsupported apiVersion ", version, " for KMS provider, only v1 and v2 are supported"));
   }
   if (kms.contains("cachesize"))
     errors.invalid(path.child("cachesize"), kms["cachesize"], "cachesize is not supported in v2");
@@ -251,7 +255,8 @@ namespace {
 constexpr const char* kOwnProvider = "aescbc";
 
 Json new_key() {
-  const std::string name = base::cat(kOwnProvider, "key-", base::format_micro_time(base::SystemClock().now()));
+  const std::string name =
+      base::cat(kOwnProvider, "key-", base::format_micro_time(base::SystemClock().now()));
   return {{"name", name}, {"secret", pki::base64_encode(pki::random_bytes(32))}};
 }
 
@@ -266,7 +271,8 @@ Result<Json*> own_keys(Json& tree) {
       list = &providers[0][kOwnProvider]["keys"];
   }
   if (list == nullptr)
-    return bad("the encryption configuration is not as --secrets-encryption makes it: its keys cannot be rotated");
+    return bad(
+        "the encryption configuration is not as --secrets-encryption makes it: its keys cannot be rotated");
   return list;
 }
 

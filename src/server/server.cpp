@@ -231,11 +231,11 @@ class ServerImpl final : public Server {
     auto store = datastore::open_sqlite(options);
     if (!store.ok()) return store.error();
     store_ = std::move(*store);
-    auto at_rest = AtRest::open(*store_,
-                                {config_.data_dir, config_.secrets_encryption,
-                                 config_.api.encryption_provider_config,
-                                 config_.api.encryption_provider_config_automatic_reload},
-                                clock_);
+    auto at_rest =
+        AtRest::open(*store_,
+                     {config_.data_dir, config_.secrets_encryption, config_.api.encryption_provider_config,
+                      config_.api.encryption_provider_config_automatic_reload},
+                     clock_);
     if (!at_rest.ok()) return at_rest.error();
     at_rest_ = std::move(*at_rest);
     return {};
@@ -426,7 +426,8 @@ class ServerImpl final : public Server {
     o.open_paths["/cacerts"] = [this](http::Request&, const UserInfo&) {
       return http::Response::text(pki_.server_ca.certificate_pem);
     };
-    for (const char* path : {"/v1-orch/encrypt", "/v1-orch/encrypt/rotate-keys", "/v1-orch/encrypt/reencrypt"}) {
+    for (const char* path :
+         {"/v1-orch/encrypt", "/v1-orch/encrypt/rotate-keys", "/v1-orch/encrypt/reencrypt"}) {
       o.join_paths[path] = [this](http::Request& request, const UserInfo& user) {
         return at_rest_->handle(request, user);
       };
@@ -491,8 +492,8 @@ class ServerImpl final : public Server {
       std::vector<Controller> controllers = all_controllers(o, clock_);
       controllers.push_back(make_csr_approving_controller(
           [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
-      controllers.push_back(make_csr_signing_controller(
-          {pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
+      controllers.push_back(
+          make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
       controllers.push_back(make_csr_cleaner_controller());
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       std::move(controllers));

@@ -19,12 +19,29 @@ constexpr int64_t kMinSeconds = 600;
 
 /// Sorted, as the API lists what it supports.
 const std::vector<std::string>& known_usages() {
-  static const std::vector<std::string> usages = {
-      "any",            "cert sign",         "client auth",      "code signing", "content commitment",
-      "crl sign",       "data encipherment", "decipher only",    "digital signature", "email protection",
-      "encipher only",  "ipsec end system",  "ipsec tunnel",     "ipsec user",   "key agreement",
-      "key encipherment", "microsoft sgc",   "netscape sgc",     "ocsp signing", "s/mime",
-      "server auth",    "signing",           "timestamping"};
+  static const std::vector<std::string> usages = {"any",
+                                                  "cert sign",
+                                                  "client auth",
+                                                  "code signing",
+                                                  "content commitment",
+                                                  "crl sign",
+                                                  "data encipherment",
+                                                  "decipher only",
+                                                  "digital signature",
+                                                  "email protection",
+                                                  "encipher only",
+                                                  "ipsec end system",
+                                                  "ipsec tunnel",
+                                                  "ipsec user",
+                                                  "key agreement",
+                                                  "key encipherment",
+                                                  "microsoft sgc",
+                                                  "netscape sgc",
+                                                  "ocsp signing",
+                                                  "s/mime",
+                                                  "server auth",
+                                                  "signing",
+                                                  "timestamping"};
   return usages;
 }
 
@@ -53,9 +70,9 @@ bool has_twice(const Json& list, const char* key) {
   std::set<std::string_view> seen;
   for (const Json& item : list) {
     const std::string_view value =
-        key == nullptr ? (item.is_string() ? std::string_view(item.get_ref<const std::string&>())
-                                           : std::string_view())
-                       : base::string_at(item, {key});
+        key == nullptr
+            ? (item.is_string() ? std::string_view(item.get_ref<const std::string&>()) : std::string_view())
+            : base::string_at(item, {key});
     if (!seen.insert(value).second) return true;
   }
   return false;
@@ -63,7 +80,8 @@ bool has_twice(const Json& list, const char* key) {
 
 bool is_known_usage(const Json& usage) {
   const auto& known = known_usages();
-  return usage.is_string() && std::find(known.begin(), known.end(), usage.get_ref<const std::string&>()) != known.end();
+  return usage.is_string() &&
+         std::find(known.begin(), known.end(), usage.get_ref<const std::string&>()) != known.end();
 }
 
 std::string certificate_problem(const Json& request) {
@@ -100,9 +118,9 @@ void validate_conditions(const Json& request, const Tolerated& t, FieldErrors& e
     if (status.empty()) {
       errors.required(at.child("status"));
     } else if (status != "True" && (decision || (status != "False" && status != "Unknown"))) {
-      errors.not_supported(at.child("status"), status,
-                           decision ? std::vector<std::string>{"True"}
-                                    : std::vector<std::string>{"False", "True", "Unknown"});
+      errors.not_supported(
+          at.child("status"), status,
+          decision ? std::vector<std::string>{"True"} : std::vector<std::string>{"False", "True", "Unknown"});
     }
     approved |= type == kApproved;
     denied |= type == kDenied;

@@ -187,10 +187,10 @@ Result<std::string> seal_aes_cbc(std::string_view key, std::string_view plain) {
   std::string sealed = pki::random_bytes(kCbcBlock);
   sealed.resize(kCbcBlock + plain.size() + kCbcBlock);
   int n = 0, rest = 0;
-  const bool done =
-      cipher != nullptr && c && EVP_EncryptInit_ex(c.get(), cipher, nullptr, in(key), out(sealed)) == 1 &&
-      EVP_EncryptUpdate(c.get(), out(sealed, kCbcBlock), &n, in(plain), length(plain)) == 1 &&
-      EVP_EncryptFinal_ex(c.get(), out(sealed, kCbcBlock + static_cast<size_t>(n)), &rest) == 1;
+  const bool done = cipher != nullptr && c &&
+                    EVP_EncryptInit_ex(c.get(), cipher, nullptr, in(key), out(sealed)) == 1 &&
+                    EVP_EncryptUpdate(c.get(), out(sealed, kCbcBlock), &n, in(plain), length(plain)) == 1 &&
+                    EVP_EncryptFinal_ex(c.get(), out(sealed, kCbcBlock + static_cast<size_t>(n)), &rest) == 1;
   if (!done) return failed("cannot encrypt with AES-CBC");
   sealed.resize(kCbcBlock + static_cast<size_t>(n + rest));
   return sealed;
@@ -214,8 +214,10 @@ Result<std::string> open_aes_cbc(std::string_view key, std::string_view sealed) 
 }
 
 Result<std::string> box(std::string_view key, std::string_view nonce, std::string_view plain) {
-  if (key.size() != kBoxKey || nonce.size() != kBoxNonce) return failed("secretbox: wrong size of key or nonce");
-  const std::string stream = salsa(hsalsa(key, nonce.substr(0, 16)), nonce.substr(16), kBoxKey + plain.size());
+  if (key.size() != kBoxKey || nonce.size() != kBoxNonce)
+    return failed("secretbox: wrong size of key or nonce");
+  const std::string stream =
+      salsa(hsalsa(key, nonce.substr(0, 16)), nonce.substr(16), kBoxKey + plain.size());
   std::string body(plain);
   for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(body[i] ^ stream[kBoxKey + i]);
   auto tag = poly1305(std::string_view(stream).substr(0, kBoxKey), body);

@@ -1,5 +1,5 @@
-// EncryptedStore: a Store whose values of some resources are encrypted before they reach the store beneath, and
-// come back plain. Everybody above it, the caches among them, sees plain values only.
+// EncryptedStore: a Store whose values of some resources are encrypted before they reach the store beneath,
+// and come back plain. Everybody above it, the caches among them, sees plain values only.
 #pragma once
 
 #include <memory>
@@ -15,9 +15,10 @@
 
 namespace orch::datastore {
 
-/// Thread-safe like every Store. A value that cannot be decrypted makes its range or subscription kFailed with
-/// the reason: wrong data is never given. Only what was replaced since may be unreadable, because its key is
-/// gone by now: it is left out of the history from before this was opened, and later than that kCompacted.
+/// Thread-safe like every Store. A value that cannot be decrypted makes its range or subscription kFailed
+/// with the reason: wrong data is never given. Only what was replaced since may be unreadable, because its
+/// key is gone by now: it is left out of the history from before this was opened, and later than that
+/// kCompacted.
 class EncryptedStore final : public Store {
  public:
   /// `store` must outlive this.
@@ -36,15 +37,15 @@ class EncryptedStore final : public Store {
   int64_t size() const override { return store_.size(); }
   base::Status health() const override { return store_.health(); }
 
-  /// Whether the value of a key is stored in another way than it would be now: a write should renew it although
-  /// it does not change.
+  /// Whether the value of a key is stored in another way than it would be now: a write should renew it
+  /// although it does not change.
   bool stale(std::string_view key) const;
 
-  /// From now on this keyring reads and writes. What is stored under another key becomes stale. kInternal, and
-  /// nothing changed, when something that is stored could not be read with it.
+  /// From now on this keyring reads and writes. What is stored under another key becomes stale. kInternal,
+  /// and nothing changed, when something that is stored could not be read with it.
   base::Status reload(std::shared_ptr<const Keyring> keyring);
-  /// Stores anew what is stale, one after the other, each on condition that nobody wrote it meanwhile (then it
-  /// is fresh). Gives how many.
+  /// Stores anew what is stale, one after the other, each on condition that nobody wrote it meanwhile (then
+  /// it is fresh). Gives how many.
   base::Result<int64_t> rewrite_stale();
   /// Keys stored in another way than they would be now.
   std::vector<std::string> stale_keys() const;

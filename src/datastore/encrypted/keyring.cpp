@@ -76,7 +76,8 @@ Result<std::string> open_body(const EncryptionProvider& p, std::string_view body
                                                   format_of(p.kind).title, " transformer"));
   // Names may hold colons: what is there is compared with each name, not taken apart.
   const auto behind = [body](const std::string& name) -> std::string_view {
-    const bool named = body.size() > name.size() && body.substr(0, name.size()) == name && body[name.size()] == ':';
+    const bool named =
+        body.size() > name.size() && body.substr(0, name.size()) == name && body[name.size()] == ':';
     return named ? body.substr(name.size() + 1) : std::string_view();
   };
   if (p.kind == Kind::kKms) {
@@ -119,8 +120,8 @@ Result<std::string> Keyring::seal(std::string_view key, std::string_view plain) 
   if (rule == nullptr || rule->providers[0].kind == Kind::kIdentity) return std::string(plain);
   const EncryptionProvider& p = rule->providers[0];
   const std::string_view prefix = format_of(p.kind).prefix;
-  auto sealed = p.kind == Kind::kKms ? p.service->seal(plain, key)
-                                     : seal_with(p.kind, p.keys[0].secret, plain, key);
+  auto sealed =
+      p.kind == Kind::kKms ? p.service->seal(plain, key) : seal_with(p.kind, p.keys[0].secret, plain, key);
   if (!sealed.ok()) return sealed.error().with_context(base::cat("encrypting ", key));
   return base::cat(prefix, p.kind == Kind::kKms ? p.kms_name : p.keys[0].name, ":", *sealed);
 }

@@ -1,5 +1,5 @@
-// Keyring: which values are stored encrypted, and how: an EncryptionConfiguration (apiserver.config.k8s.io/v1)
-// made ready for use.
+// Keyring: which values are stored encrypted, and how: an EncryptionConfiguration
+// (apiserver.config.k8s.io/v1) made ready for use.
 //
 // Stored values carry a prefix that names provider and key, "k8s:enc:aesgcm:v1:KEY:", as in etcd under
 // kube-apiserver; plain ones carry none. The first provider of a rule writes, each of them may read.
@@ -18,7 +18,8 @@ struct EncryptionKey {
   std::string name, secret;
 };
 
-/// Encrypts elsewhere: what a KMS plugin does with data encryption keys. Thread-safe; may wait for the plugin.
+/// Encrypts elsewhere: what a KMS plugin does with data encryption keys. Thread-safe; may wait for the
+/// plugin.
 class EnvelopeService {
  public:
   virtual ~EnvelopeService() = default;

@@ -1,5 +1,5 @@
-// Envelope encryption with a KMS plugin (version 2): data is sealed under keys derived from a seed, and the seed
-// is stored beside it, sealed by the plugin. So the plugin is asked once per seed, not once per object.
+// Envelope encryption with a KMS plugin (version 2): data is sealed under keys derived from a seed, and the
+// seed is stored beside it, sealed by the plugin. So the plugin is asked once per seed, not once per object.
 #pragma once
 
 #include <map>
@@ -31,9 +31,9 @@ class KmsPlugin {
 /// A plugin behind a unix socket ("unix:///run/kms.sock"), over gRPC. Connects when first asked.
 std::unique_ptr<KmsPlugin> make_grpc_kms_plugin(const std::string& endpoint, base::Duration timeout);
 
-/// Thread-safe. The plugin's key is looked at when something is sealed and the last look is a minute ago: a new
-/// key means a new seed. While the plugin does not answer, sealing goes on for three minutes with the old seed;
-/// opening needs it only for seeds not seen since the start.
+/// Thread-safe. The plugin's key is looked at when something is sealed and the last look is a minute ago: a
+/// new key means a new seed. While the plugin does not answer, sealing goes on for three minutes with the old
+/// seed; opening needs it only for seeds not seen since the start.
 class KmsEnvelope final : public EnvelopeService {
  public:
   /// `clock` must outlive this.

@@ -25,9 +25,9 @@ class GrpcPlugin final : public KmsPlugin {
     const auto call = [&](grpc::ClientContext& c) { return stub_->Status(&c, request, &response); };
     ORCH_RETURN_IF_ERROR(run("Status", call));
     if (response.version() != "v2" && response.version() != "v2beta1")
-      return Status(Code::kServiceUnavailable,
-                    base::cat("failed to validate status: expected KMSv2 API version v2, got ",
-                              response.version()));
+      return Status(
+          Code::kServiceUnavailable,
+          base::cat("failed to validate status: expected KMSv2 API version v2, got ", response.version()));
     if (response.healthz() != "ok")
       return Status(Code::kServiceUnavailable,
                     base::cat("got unexpected healthz status: ", response.healthz()));

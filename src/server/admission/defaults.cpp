@@ -22,7 +22,7 @@ void add_default_plugins(AdmissionChain& chain, AdmissionParts parts,
   add(make_pod_security(lookup, parts.selection.pod_security));
   add(make_priority(lookup));
   add(make_default_toleration_seconds(parts.not_ready_toleration_seconds,
-                                            parts.unreachable_toleration_seconds));
+                                      parts.unreachable_toleration_seconds));
   add(make_extended_resource_toleration());
   add(make_default_storage_class(lookup));
   add(make_storage_protection());

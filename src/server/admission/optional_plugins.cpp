@@ -99,7 +99,8 @@ class DenyExternalIps final : public AdmissionPlugin {
   }
   base::Status validate(const AdmissionRequest& r) override {
     const Json none = Json::object();
-    const Json& before = base::array_at(r.old_object != nullptr ? *r.old_object : none, {"spec", "externalIPs"});
+    const Json& before =
+        base::array_at(r.old_object != nullptr ? *r.old_object : none, {"spec", "externalIPs"});
     for (const Json& ip : base::array_at(*r.object, {"spec", "externalIPs"})) {
       if (std::find(before.begin(), before.end(), ip) == before.end())
         return refuse(r, "Use of external IPs is denied by admission control");
@@ -149,8 +150,9 @@ class ExtendedResourceToleration final : public AdmissionPlugin {
     if (!list.is_array()) list = Json::array();
     for (Json& t : list) {
       const std::string_view op = base::string_at(t, {"operator"});
-      const bool same = base::string_at(t, {"key"}) == name && base::string_at(t, {"effect"}) == "NoSchedule" &&
-                        op == "Exists" && base::string_at(t, {"value"}).empty();
+      const bool same = base::string_at(t, {"key"}) == name &&
+                        base::string_at(t, {"effect"}) == "NoSchedule" && op == "Exists" &&
+                        base::string_at(t, {"value"}).empty();
       if (!same) continue;
       t = wanted;
       return;

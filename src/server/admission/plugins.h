@@ -40,7 +40,8 @@ std::unique_ptr<AdmissionPlugin> make_taint_nodes_by_condition();
 
 /// PodSecurity: the levels privileged, baseline and restricted that labels of the namespace ask for, enforced
 /// and warned of; `settings` says what holds where labels are silent, and whom it does not concern.
-std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup, pod_security::Settings settings = {});
+std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup,
+                                                   pod_security::Settings settings = {});
 
 /// Priority: priorityClassName to priority and preemption policy; at most one default PriorityClass.
 std::unique_ptr<AdmissionPlugin> make_priority(const Lookup& lookup);

@@ -173,7 +173,8 @@ class PodSecurity final : public AdmissionPlugin {
     std::string modes;
     const auto add = [&](const std::string& mode, const LevelVersion& level) {
       const std::string label = "pod-security.kubernetes.io/" + mode;
-      if (level.level == Level::kPrivileged || (!labels.contains(label) && !labels.contains(label + "-version")))
+      if (level.level == Level::kPrivileged ||
+          (!labels.contains(label) && !labels.contains(label + "-version")))
         return;
       modes += base::cat(modes.empty() ? "" : ", ", mode, "=", level.text());
     };

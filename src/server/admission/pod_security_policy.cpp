@@ -140,7 +140,8 @@ base::Result<Settings> parse_settings(const Json& configuration) {
       [](const std::string& v) { return api::join(api::check_dns1123_subdomain(v), ", "); }, errors);
   s.exempt_users = read_exemptions(
       configuration, "usernames",
-      [](const std::string& v) { return std::string(v.empty() ? "username must not be empty" : ""); }, errors);
+      [](const std::string& v) { return std::string(v.empty() ? "username must not be empty" : ""); },
+      errors);
   if (!errors.empty()) return base::Status(base::Code::kBadRequest, errors.text());
   return s;
 }

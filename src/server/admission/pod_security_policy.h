@@ -32,8 +32,8 @@ struct Policy {
 };
 
 /// The policy that labels pod-security.kubernetes.io/* of a namespace ask for; `defaults` (privileged, unless
-/// configured otherwise) where they are silent. A value that cannot be read is added to `errors`, and counts as restricted for enforcing, as
-/// privileged for the others.
+/// configured otherwise) where they are silent. A value that cannot be read is added to `errors`, and counts
+/// as restricted for enforcing, as privileged for the others.
 Policy policy_of(const Json& labels, const Policy& defaults, api::FieldErrors& errors);
 
 /// "privileged", "baseline", "restricted"; "latest", "v1.24". False: neither.

@@ -129,8 +129,8 @@ Status AdmissionSelection::check() const {
   ORCH_RETURN_IF_ERROR(check_list("disable-admission-plugins", disable, false));
   for (const std::string& name : enable) {
     if (holds(disable, name))
-      return bad(base::cat("[", name,
-                           "] in enable-admission-plugins and disable-admission-plugins overlapped"));
+      return bad(
+          base::cat("[", name, "] in enable-admission-plugins and disable-admission-plugins overlapped"));
   }
   return {};
 }

@@ -24,9 +24,9 @@ struct AdmissionSelection {
   base::Status check() const;
 };
 
-/// Reads the AdmissionConfiguration (apiserver.config.k8s.io/v1) at `path` and the files it names, relative to
-/// its folder, into `selection`. kBadRequest naming the file for anything that cannot be used: no setting is
-/// passed over in silence.
+/// Reads the AdmissionConfiguration (apiserver.config.k8s.io/v1) at `path` and the files it names, relative
+/// to its folder, into `selection`. kBadRequest naming the file for anything that cannot be used: no setting
+/// is passed over in silence.
 base::Status read_admission_config(const std::string& path, AdmissionSelection& selection);
 
 }  // namespace orch::server

@@ -44,8 +44,8 @@ struct HealthCheck {
 
 /// What a token of a service account is made from (serviceaccounts/token); see auth/token_issuer.h.
 using TokenRequestHandler =
-    std::function<base::Result<Json>(
-    const api::Object& account, const Json& request, const UserInfo& user, std::vector<std::string>* warnings)>;
+    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user,
+                                     std::vector<std::string>* warnings)>;
 /// Answers one review kind (SubjectAccessReview, TokenReview, …): the object with its status.
 using ReviewHandler =
     std::function<base::Result<Json>(std::string_view kind, const Json& review, const UserInfo& user)>;

@@ -34,8 +34,9 @@ class AuditLog {
   const base::Clock& clock_;
 };
 
-/// What is known of one request so far. Used by one thread at a time: the worker's, then whoever ends a watch.
-/// Tokens never get in: headers are not written, nor what TokenReviews ask about and TokenRequests give.
+/// What is known of one request so far. Used by one thread at a time: the worker's, then whoever ends a
+/// watch. Tokens never get in: headers are not written, nor what TokenReviews ask about and TokenRequests
+/// give.
 class AuditEvent {
  public:
   AuditEvent(AuditLog& log, AuditRule rule, Json start);

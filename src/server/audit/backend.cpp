@@ -76,7 +76,8 @@ Status AuditLogFile::reopen() {
 
 void AuditLogFile::rotate() {
   const PathParts parts = split(o_.path);
-  const std::string backup = base::cat(parts.folder, parts.stem, "-", backup_time(clock_.now()), parts.extension);
+  const std::string backup =
+      base::cat(parts.folder, parts.stem, "-", backup_time(clock_.now()), parts.extension);
   ::close(fd_);
   if (std::rename(o_.path.c_str(), backup.c_str()) != 0)
     base::log_error("audit", "cannot rotate", {{"file", o_.path}, {"reason", std::strerror(errno)}});
@@ -193,10 +194,12 @@ bool AuditBatches::pause(base::Duration how_long) {
 
 void AuditBatches::throttle() {
   const auto now = std::chrono::steady_clock::now();
-  tokens_ = std::min<double>(o_.burst, tokens_ + std::chrono::duration<double>(now - refilled_).count() * o_.per_second);
+  tokens_ = std::min<double>(
+      o_.burst, tokens_ + std::chrono::duration<double>(now - refilled_).count() * o_.per_second);
   refilled_ = now;
   if (tokens_ < 1)
-    pause(std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>((1 - tokens_) / o_.per_second)));
+    pause(std::chrono::duration_cast<base::Duration>(
+        std::chrono::duration<double>((1 - tokens_) / o_.per_second)));
   tokens_ -= 1;
 }
 

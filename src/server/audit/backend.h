@@ -25,7 +25,7 @@ class AuditBackend {
 };
 
 struct AuditLogOptions {
-  std::string path;  // "-": standard output
+  std::string path;                       // "-": standard output
   int max_age_days = 0, max_backups = 0;  // 0: none are removed for this reason
   int max_size_megabytes = 100;
 };
@@ -51,8 +51,8 @@ class AuditLogFile final : public AuditBackend {
   const base::Clock& clock_;
   base::Counter& errors_;
   std::mutex mutex_;
-  int fd_ = -1;        // under mutex_
-  int64_t size_ = 0;   // under mutex_
+  int fd_ = -1;       // under mutex_
+  int64_t size_ = 0;  // under mutex_
 };
 
 struct AuditBatchOptions {
@@ -67,9 +67,9 @@ struct AuditBatchOptions {
 /// Sends one EventList; run on the backend's thread.
 using AuditSend = std::function<base::Status(const std::string& event_list)>;
 
-/// Gathers events and sends them when a batch is full or its oldest event has waited long enough, no more often
-/// than allowed. A batch that fails is tried five times, ever later, then dropped. Nothing wakes up while there
-/// are no events.
+/// Gathers events and sends them when a batch is full or its oldest event has waited long enough, no more
+/// often than allowed. A batch that fails is tried five times, ever later, then dropped. Nothing wakes up
+/// while there are no events.
 class AuditBatches final : public AuditBackend {
  public:
   AuditBatches(AuditBatchOptions options, AuditSend send, base::Counter& dropped);
@@ -89,11 +89,11 @@ class AuditBatches final : public AuditBackend {
   base::Counter& dropped_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::string> waiting_;                        // under mutex_
-  std::chrono::steady_clock::time_point oldest_{};         // under mutex_; of waiting_
-  bool stopping_ = false;                                  // under mutex_
-  double tokens_ = 0;                                      // the thread's own
-  std::chrono::steady_clock::time_point refilled_{};       // the thread's own
+  std::deque<std::string> waiting_;                   // under mutex_
+  std::chrono::steady_clock::time_point oldest_{};    // under mutex_; of waiting_
+  bool stopping_ = false;                             // under mutex_
+  double tokens_ = 0;                                 // the thread's own
+  std::chrono::steady_clock::time_point refilled_{};  // the thread's own
   std::thread thread_;
 };
 

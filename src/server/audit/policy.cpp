@@ -69,7 +69,8 @@ void check_paths(const Strings& paths, const FieldPath& path, FieldErrors& error
     if (p.empty() || p[0] != '/')
       errors.invalid(path.index(i), p, "non-resource URL rules must begin with a '/' character");
     if (p.find('*') < p.size() - 1 && !p.empty())
-      errors.invalid(path.index(i), p, "non-resource URL wildcards '*' must be the final character of the rule");
+      errors.invalid(path.index(i), p,
+                     "non-resource URL wildcards '*' must be the final character of the rule");
   }
 }
 
@@ -110,7 +111,8 @@ Result<AuditPolicy> AuditPolicy::parse(std::string_view text) {
     for (const Json& r : base::array_at(rules[i], {"resources"})) {
       Resources resources{std::string(base::string_at(r, {"group"})), strings_at(r, "resources"),
                           strings_at(r, "resourceNames")};
-      if (const auto why = api::check_dns1123_subdomain(resources.group); !resources.group.empty() && !why.empty())
+      if (const auto why = api::check_dns1123_subdomain(resources.group);
+          !resources.group.empty() && !why.empty())
         errors.invalid(path.child("resources").child("group"), resources.group, api::join(why, ","));
       if (!resources.names.empty() && resources.resources.empty())
         errors.invalid(path.child("resources").child("resourceNames"), resources.names,
@@ -146,9 +148,9 @@ bool AuditPolicy::matches(const Rule& rule, const Attributes& a) {
   if (!rule.verbs.empty() && !holds(rule.verbs, a.verb)) return false;
   if (!rule.namespaces.empty() || !rule.resources.empty()) return matches_resource(rule, a);
   if (rule.paths.empty()) return true;
-  return !a.resource_request && std::any_of(rule.paths.begin(), rule.paths.end(), [&](const std::string& spec) {
-    return path_matches(a.path, spec);
-  });
+  return !a.resource_request &&
+         std::any_of(rule.paths.begin(), rule.paths.end(),
+                     [&](const std::string& spec) { return path_matches(a.path, spec); });
 }
 
 bool AuditPolicy::matches_resource(const Rule& rule, const Attributes& a) {

@@ -75,8 +75,8 @@ std::string bearer_token(const http::Request& request) {
 
 std::optional<UserInfo> FrontProxies::user(const http::Request& request) const {
   if (!request.peer.front_proxy) return std::nullopt;
-  if (!allowed_names.empty() && std::find(allowed_names.begin(), allowed_names.end(),
-                                          request.peer.common_name) == allowed_names.end())
+  if (!allowed_names.empty() &&
+      std::find(allowed_names.begin(), allowed_names.end(), request.peer.common_name) == allowed_names.end())
     return std::nullopt;
   const auto first = [&](const std::vector<std::string>& names) {
     for (const std::string& name : names) {

@@ -39,10 +39,11 @@ struct FrontProxies {
   void strip(http::Request& request) const;
 };
 
-/// Tries the headers of a front proxy, the client certificate (CN is the user, O the groups), HTTP Basic (join tokens), then each token
-/// authenticator; a request without credentials is system:anonymous. Wrong credentials, a certificate of
-/// another CA among them, are refused, not made anonymous, with one and the same message ("Unauthorized");
-/// the reason is logged at debug level. Adds system:authenticated or system:unauthenticated.
+/// Tries the headers of a front proxy, the client certificate (CN is the user, O the groups), HTTP Basic
+/// (join tokens), then each token authenticator; a request without credentials is system:anonymous. Wrong
+/// credentials, a certificate of another CA among them, are refused, not made anonymous, with one and the
+/// same message ("Unauthorized"); the reason is logged at debug level. Adds system:authenticated or
+/// system:unauthenticated.
 class RequestAuthenticator final : public Authenticator {
  public:
   RequestAuthenticator(std::vector<std::unique_ptr<TokenAuthenticator>> tokens, AnonymousOptions anonymous,

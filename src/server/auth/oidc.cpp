@@ -53,8 +53,9 @@ ClaimMapping read_mapping(const Json& mappings, const char* name, bool required,
   if (out.claim.empty() && required && base::string_at(m, {"expression"}).empty())
     errors.required(path, "claim or expression is required");
   if (!out.claim.empty() && !m.contains("prefix"))
-    errors.required(path.child("prefix"), "prefix is required when claim is set. It can be set to an empty string to "
-                                          "disable prefixing");
+    errors.required(path.child("prefix"),
+                    "prefix is required when claim is set. It can be set to an empty string to "
+                    "disable prefixing");
   return out;
 }
 
@@ -73,13 +74,15 @@ JwtIssuer read_issuer(const Json& jwt, const FieldPath& path, FieldErrors& error
   }
   if (!out.discovery_url.empty() && out.discovery_url.rfind("https://", 0) != 0)
     errors.invalid(at.child("discoveryURL"), out.discovery_url, "URL scheme must be https");
-  if (out.audiences.empty()) errors.required(at.child("audiences"), "at least one jwt.issuer.audiences is required");
+  if (out.audiences.empty())
+    errors.required(at.child("audiences"), "at least one jwt.issuer.audiences is required");
   const std::string policy(base::string_at(issuer, {"audienceMatchPolicy"}));
   if (out.audiences.size() > 1 && policy != "MatchAny")
     errors.invalid(at.child("audienceMatchPolicy"), policy,
                    "audienceMatchPolicy must be MatchAny for multiple audiences");
   if (!out.ca_pem.empty() && !pki::parse_certificate(out.ca_pem).ok())
-    errors.invalid(at.child("certificateAuthority"), "<omitted>", "data does not contain any valid certificates");
+    errors.invalid(at.child("certificateAuthority"), "<omitted>",
+                   "data does not contain any valid certificates");
   const Json& rules = base::array_at(jwt, {"claimValidationRules"});
   for (size_t i = 0; i < rules.size(); ++i) {
     const FieldPath rule = path.child("claimValidationRules").index(i);
@@ -120,12 +123,15 @@ Result<AuthenticationConfig> parse_authentication_config(std::string_view text) 
         errors.duplicate(path.child("issuer").child("url"), out.issuers[i].url);
     }
   }
-  if (const Json* anonymous = base::find_path(*tree, {"anonymous"}); anonymous != nullptr && !anonymous->is_null()) {
+  if (const Json* anonymous = base::find_path(*tree, {"anonymous"});
+      anonymous != nullptr && !anonymous->is_null()) {
     AnonymousOptions o;
     o.enabled = base::bool_at(*anonymous, {"enabled"});
-    for (const Json& c : base::array_at(*anonymous, {"conditions"})) o.paths.emplace_back(base::string_at(c, {"path"}));
+    for (const Json& c : base::array_at(*anonymous, {"conditions"}))
+      o.paths.emplace_back(base::string_at(c, {"path"}));
     if (!o.enabled && !o.paths.empty())
-      errors.invalid(FieldPath("anonymous.conditions"), o.paths, "enabled should be set to true when conditions are defined");
+      errors.invalid(FieldPath("anonymous.conditions"), o.paths,
+                     "enabled should be set to true when conditions are defined");
     out.anonymous = std::move(o);
   }
   if (!errors.empty()) return Status(Code::kBadRequest, errors.text());
@@ -142,14 +148,18 @@ Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claims, bas
   if (base::string_at(claims, {"iss"}) != issuer.url)
     return refused("id token issued by a different provider");
   if (!intersects(strings_of(base::find_path(claims, {"aud"})), issuer.audiences))
-    return refused(base::cat("verify token: oidc: expected audience in [", api::join(issuer.audiences, " "), "]"));
+    return refused(
+        base::cat("verify token: oidc: expected audience in [", api::join(issuer.audiences, " "), "]"));
   const auto expiry = time("exp"), begin = time("nbf");
   if (!expiry || *expiry < now) return refused("verify token: oidc: token is expired");
-  if (begin && now + kNotBeforeLeeway < *begin) return refused("current time is before the nbf (not before) time");
+  if (begin && now + kNotBeforeLeeway < *begin)
+    return refused("current time is before the nbf (not before) time");
 
   UserInfo user;
   const std::string_view name = base::string_at(claims, {issuer.username.claim});
-  if (name.empty()) return refused(base::cat("parse username claims ", api::go_quote(issuer.username.claim), ": claim not present"));
+  if (name.empty())
+    return refused(
+        base::cat("parse username claims ", api::go_quote(issuer.username.claim), ": claim not present"));
   if (issuer.username.claim == "email" && claims.contains("email_verified") &&
       !base::bool_at(claims, {"email_verified"}))
     return refused("email not verified");
@@ -157,7 +167,8 @@ Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claims, bas
   if (!issuer.groups.claim.empty()) {
     if (const Json* groups = base::find_path(claims, {issuer.groups.claim})) {
       if (!groups->is_string() && !groups->is_array())
-        return refused(base::cat("parse groups claim ", api::go_quote(issuer.groups.claim), ": neither text nor a list"));
+        return refused(base::cat("parse groups claim ", api::go_quote(issuer.groups.claim),
+                                 ": neither text nor a list"));
       for (const std::string& group : strings_of(groups)) user.groups.push_back(issuer.groups.prefix + group);
     }
   }
@@ -169,7 +180,8 @@ Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claims, bas
   }
   if (!issuer.uid_claim.empty()) {
     user.uid = base::string_at(claims, {issuer.uid_claim});
-    if (user.uid.empty()) return refused(base::cat("parse uid claim ", api::go_quote(issuer.uid_claim), ": claim not present"));
+    if (user.uid.empty())
+      return refused(base::cat("parse uid claim ", api::go_quote(issuer.uid_claim), ": claim not present"));
   }
   if (const std::string_view id = base::string_at(claims, {"jti"}); !id.empty())
     user.extra["authentication.kubernetes.io/credential-id"] = {base::cat("JTI=", id)};
@@ -178,7 +190,10 @@ Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claims, bas
 
 OidcAuthenticator::OidcAuthenticator(JwtIssuer issuer, std::vector<std::string> api_audiences, Fetch fetch,
                                      const base::Clock& clock)
-    : issuer_(std::move(issuer)), api_audiences_(std::move(api_audiences)), fetch_(std::move(fetch)), clock_(clock) {}
+    : issuer_(std::move(issuer)),
+      api_audiences_(std::move(api_audiences)),
+      fetch_(std::move(fetch)),
+      clock_(clock) {}
 
 Status OidcAuthenticator::fetch_keys() {
   if (fetched_at_ && clock_.mono() - *fetched_at_ < kFetchPause) return last_;
@@ -196,7 +211,8 @@ Status OidcAuthenticator::fetch_keys() {
     if (!tree.ok()) return refused("the discovery document is not JSON");
     if (base::string_at(*tree, {"issuer"}) != issuer_.url)
       return refused(base::cat("issuer did not match the issuer returned by provider, expected ",
-                               api::go_quote(issuer_.url), " got ", api::go_quote(base::string_at(*tree, {"issuer"}))));
+                               api::go_quote(issuer_.url), " got ",
+                               api::go_quote(base::string_at(*tree, {"issuer"}))));
     const std::string keys_url(base::string_at(*tree, {"jwks_uri"}));
     if (keys_url.rfind("https://", 0) != 0) return refused("the discovery document has no jwks_uri by https");
     auto text = fetch_(keys_url, issuer_.ca_pem);

@@ -29,7 +29,8 @@ struct JwtIssuer {
   std::string url, discovery_url;      // discovery_url "": below url
   std::string ca_pem;                  // "": the system's authorities
   std::vector<std::string> audiences;  // any of them
-  std::vector<std::string> algorithms = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"};
+  std::vector<std::string> algorithms = {"RS256", "RS384", "RS512", "PS256", "PS384",
+                                         "PS512", "ES256", "ES384", "ES512"};
   std::map<std::string, std::string> required_claims;
   ClaimMapping username, groups;  // groups.claim "": none
   std::string uid_claim;
@@ -40,8 +41,8 @@ struct AuthenticationConfig {
   std::vector<JwtIssuer> issuers;
   std::optional<AnonymousOptions> anonymous;
 };
-/// From YAML or JSON. kBadRequest in Kubernetes' words for what is not valid, or for expressions, which are not
-/// supported.
+/// From YAML or JSON. kBadRequest in Kubernetes' words for what is not valid, or for expressions, which are
+/// not supported.
 base::Result<AuthenticationConfig> parse_authentication_config(std::string_view text);
 
 /// The user that verified claims name, or why they name none (kUnauthorized). Pure.
@@ -50,8 +51,8 @@ base::Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claim
 /// Fetches an https URL, trusting only `ca_pem` ("": the system's authorities). May wait.
 using Fetch = std::function<base::Result<std::string>(const std::string& url, const std::string& ca_pem)>;
 
-/// One issuer. Its keys are fetched when its first token comes, and again when a token is signed by a key that
-/// is not known, but no more often than every ten seconds. Thread-safe.
+/// One issuer. Its keys are fetched when its first token comes, and again when a token is signed by a key
+/// that is not known, but no more often than every ten seconds. Thread-safe.
 class OidcAuthenticator final : public TokenAuthenticator {
  public:
   /// `api_audiences` are what a TokenReview may ask for. `clock` must outlive this.
@@ -69,9 +70,9 @@ class OidcAuthenticator final : public TokenAuthenticator {
   const Fetch fetch_;
   const base::Clock& clock_;
   std::mutex mutex_;
-  std::shared_ptr<const pki::JwkSet> keys_;      // under mutex_
-  std::optional<base::MonoTime> fetched_at_;     // under mutex_; the last try
-  base::Status last_;                            // under mutex_; its outcome
+  std::shared_ptr<const pki::JwkSet> keys_;   // under mutex_
+  std::optional<base::MonoTime> fetched_at_;  // under mutex_; the last try
+  base::Status last_;                         // under mutex_; its outcome
 };
 
 }  // namespace orch::server

@@ -75,13 +75,14 @@ Result<std::unique_ptr<StaticTokenAuthenticator>> StaticTokenAuthenticator::pars
     if (!read_record(text, record))
       return Status(Code::kBadRequest, base::cat("token file '", path, "': a quote is not closed or stray"));
     if (record.size() < 3)
-      return Status(Code::kBadRequest,
-                    base::cat("token file '", path,
-                              "' must have at least 3 columns (token, user name, user uid), found ",
-                              record.size()));
+      return Status(
+          Code::kBadRequest,
+          base::cat("token file '", path,
+                    "' must have at least 3 columns (token, user name, user uid), found ", record.size()));
     ++number;
     if (record[0].empty()) {
-      base::log_warning("auth", "empty token in token file", {{"file", path}, {"record", std::to_string(number)}});
+      base::log_warning("auth", "empty token in token file",
+                        {{"file", path}, {"record", std::to_string(number)}});
       continue;
     }
     UserInfo user;

@@ -31,8 +31,8 @@ class TokenIssuer {
   /// TokenRequest of authentication.k8s.io/v1 posted to serviceaccounts/token: the object with its status.
   /// Bound to a Pod, Secret or Node when asked. A pod's token for the API server asked for 3607 seconds, what
   /// the kubelet's projected volumes ask for, lives a year with a warning after those seconds, as in
-  /// Kubernetes. kNotFound, kConflict, kInvalid and kBadRequest as there. What to tell the client besides goes
-  /// to `warnings`.
+  /// Kubernetes. kNotFound, kConflict, kInvalid and kBadRequest as there. What to tell the client besides
+  /// goes to `warnings`.
   base::Result<Json> request_token(const Json& request, std::string_view ns, std::string_view name,
                                    std::vector<std::string>* warnings = nullptr) const;
 

@@ -1,4 +1,5 @@
-// Authentication and authorization by webhook: somebody else is asked, and the answers are remembered for a while.
+// Authentication and authorization by webhook: somebody else is asked, and the answers are remembered for a
+// while.
 #pragma once
 
 #include <functional>

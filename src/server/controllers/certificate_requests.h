@@ -1,5 +1,5 @@
-// CertificateSigningRequests: approving those of kubelets, signing what is approved for Kubernetes' own signers,
-// and clearing away what is old.
+// CertificateSigningRequests: approving those of kubelets, signing what is approved for Kubernetes' own
+// signers, and clearing away what is old.
 #pragma once
 
 #include <chrono>
@@ -20,8 +20,8 @@ struct CertificateSigning {
 };
 
 /// As kube-controller-manager's csrapproving: a client certificate that a node asks for itself, or that
-/// somebody asks for a node, is approved if its requester may create certificatesigningrequests/selfnodeclient
-/// or /nodeclient, which `may` tells. All others wait for a person.
+/// somebody asks for a node, is approved if its requester may create
+/// certificatesigningrequests/selfnodeclient or /nodeclient, which `may` tells. All others wait for a person.
 Controller make_csr_approving_controller(std::function<bool(const Attributes&)> may);
 
 /// As csrsigning: approved requests for kubernetes.io/kube-apiserver-client, -client-kubelet, kubelet-serving

@@ -48,7 +48,8 @@ TEST_CASE("static tokens, foreign CAs, front proxies and anonymous users") {
                 "requestheader-group-headers=X-Remote-Group", "anonymous-auth=false"});
   control.start();
   const auto who = [&](const Credentials& as, const std::vector<std::string>& headers = {}) {
-    const Answer answer = control.send_as(as, "POST", kSelfReviews, kSelfReview.dump(), {"application/json", headers});
+    const Answer answer =
+        control.send_as(as, "POST", kSelfReviews, kSelfReview.dump(), {"application/json", headers});
     return answer.status == 201 ? user_of(answer) : std::to_string(answer.status);
   };
   CHECK(who(by_token("sesame")) == "alice");
@@ -66,7 +67,8 @@ TEST_CASE("static tokens, foreign CAs, front proxies and anonymous users") {
   CHECK(who(issue(proxies, "edge", "system:masters")) == "401");
   CHECK(who(issue(proxies, "stranger", "system:masters"), headers) == "401");
   CHECK(who(issue(users, "carol", "system:masters"), headers) == "carol");
-  const Answer map = control.get("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication");
+  const Answer map =
+      control.get("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication");
   CHECK_THAT(std::string(base::string_at(map.tree(), {"data", "client-ca-file"})),
              contains(users.certificate_pem));
 }
@@ -98,9 +100,10 @@ TEST_CASE("issuer, audiences, keys and lifetimes of service account tokens") {
   const std::string key = pki::generate_key();
   DataFolder data;
   Control control(data);
-  set(control, {"service-account-issuer=https://issuer.example", "service-account-issuer=https://old.example",
-                "api-audiences=api", "service-account-signing-key-file=" + files.put("sa.key", key),
-                "service-account-jwks-uri=https://issuer.example/keys", "service-account-max-token-expiration=1h"});
+  set(control,
+      {"service-account-issuer=https://issuer.example", "service-account-issuer=https://old.example",
+       "api-audiences=api", "service-account-signing-key-file=" + files.put("sa.key", key),
+       "service-account-jwks-uri=https://issuer.example/keys", "service-account-max-token-expiration=1h"});
   control.start();
   const Json body = {{"apiVersion", "authentication.k8s.io/v1"},
                      {"kind", "TokenRequest"},
@@ -139,8 +142,9 @@ TEST_CASE("tokens of another cluster, by OpenID Connect") {
                "service-account-jwks-uri=" + url + "/openid/v1/jwks"});
   issuer.start();
   Control control(data);
-  set(control, {"oidc-issuer-url=" + url, "oidc-client-id=theirs", "oidc-ca-file=" + files.put("ca", issuer.ca()),
-                "oidc-username-prefix=far:", "oidc-signing-algs=ES256"});
+  set(control,
+      {"oidc-issuer-url=" + url, "oidc-client-id=theirs", "oidc-ca-file=" + files.put("ca", issuer.ca()),
+       "oidc-username-prefix=far:", "oidc-signing-algs=ES256"});
   control.start();
   const auto token_for = [&](const char* audience) {
     const Json body = {{"apiVersion", "authentication.k8s.io/v1"},
@@ -150,7 +154,8 @@ TEST_CASE("tokens of another cluster, by OpenID Connect") {
     REQUIRE(made.status == 201);
     return std::string(base::string_at(made.tree(), {"status", "token"}));
   };
-  const Answer self = control.send_as(by_token(token_for("theirs")), "POST", kSelfReviews, kSelfReview.dump());
+  const Answer self =
+      control.send_as(by_token(token_for("theirs")), "POST", kSelfReviews, kSelfReview.dump());
   INFO(self.body);
   CHECK(user_of(self) == "far:system:serviceaccount:default:default");
   CHECK(control.send_as(by_token(token_for("others")), "GET", "/api").status == 401);
@@ -161,13 +166,15 @@ TEST_CASE("admission plugins and their configuration") {
   DataFolder data;
   Control control(data);
   set(control,
-      {"enable-admission-plugins=AlwaysPullImages,DenyServiceExternalIPs", "disable-admission-plugins=LimitRanger",
-       "default-not-ready-toleration-seconds=11", "service-node-port-range=31000-31010",
+      {"enable-admission-plugins=AlwaysPullImages,DenyServiceExternalIPs",
+       "disable-admission-plugins=LimitRanger", "default-not-ready-toleration-seconds=11",
+       "service-node-port-range=31000-31010",
        "admission-control-config-file=" +
-           files.put("admission.yaml",
-                     "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: "
-                     "PodSecurity\n  configuration:\n    apiVersion: pod-security.admission.config.k8s.io/v1\n    "
-                     "kind: PodSecurityConfiguration\n    defaults: {enforce: baseline}\n")});
+           files.put(
+               "admission.yaml",
+               "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n- name: "
+               "PodSecurity\n  configuration:\n    apiVersion: pod-security.admission.config.k8s.io/v1\n    "
+               "kind: PodSecurityConfiguration\n    defaults: {enforce: baseline}\n")});
   control.start();
   Json pod = {{"apiVersion", "v1"},
               {"kind", "Pod"},
@@ -199,13 +206,13 @@ TEST_CASE("what cannot be used is said before anything starts") {
   struct Row {
     const char *argument, *part;
   };
-  for (const Row& row : {Row{"token-auth-file=/none", "--kube-apiserver-arg token-auth-file"},
-                         Row{"client-ca-file=/none", "--kube-apiserver-arg client-ca-file"},
-                         Row{"enable-admission-plugins=Nonsense", "plugins \"Nonsense\" are unknown"},
-                         Row{"admission-control-config-file=/none", "/none"},
-                         Row{"encryption-provider-config=/none", "/none"},
-                         Row{"service-node-port-range=9", "service node port range \"9\" is not LOW-HIGH"},
-                         Row{"runtime-config=x/v1=true", "runtime-config x/v1: orch does not serve it"}}) {
+  for (const Row& row :
+       {Row{"token-auth-file=/none", "--kube-apiserver-arg token-auth-file"},
+        Row{"client-ca-file=/none", "--kube-apiserver-arg client-ca-file"},
+        Row{"enable-admission-plugins=Nonsense", "plugins \"Nonsense\" are unknown"},
+        Row{"admission-control-config-file=/none", "/none"}, Row{"encryption-provider-config=/none", "/none"},
+        Row{"service-node-port-range=9", "service node port range \"9\" is not LOW-HIGH"},
+        Row{"runtime-config=x/v1=true", "runtime-config x/v1: orch does not serve it"}}) {
     INFO(row.argument);
     DataFolder data;
     Control control(data);

@@ -36,12 +36,13 @@ std::vector<Json> of_verb(const std::vector<Json>& events, const std::string& ve
 TEST_CASE("requests are written down as the policy says") {
   DataFolder data, files;
   const std::string policy = files.path() + "/policy.yaml", path = files.path() + "/logs/audit.log";
-  REQUIRE(base::write_file_atomic(policy,
-                                  "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
-                                  "- {level: None, nonResourceURLs: ['*'], userGroups: [system:masters]}\n"
-                                  "- {level: RequestResponse, omitManagedFields: true, omitStages: [RequestReceived], "
-                                  "resources: [{group: '', resources: [configmaps, serviceaccounts/token]}]}\n"
-                                  "- {level: Metadata}\n")
+  REQUIRE(base::write_file_atomic(
+              policy,
+              "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
+              "- {level: None, nonResourceURLs: ['*'], userGroups: [system:masters]}\n"
+              "- {level: RequestResponse, omitManagedFields: true, omitStages: [RequestReceived], "
+              "resources: [{group: '', resources: [configmaps, serviceaccounts/token]}]}\n"
+              "- {level: Metadata}\n")
               .ok());
   Control control(data);
   control.config().api.audit_policy_file = policy;
@@ -79,7 +80,8 @@ TEST_CASE("requests are written down as the policy says") {
     CHECK(e["kind"] == "Event");
     CHECK(e["requestURI"] != "/version");
     CHECK(e.dump().find("some-token") == std::string::npos);
-    CHECK(e.dump().find(std::string(base::string_at(token.tree(), {"status", "token"}))) == std::string::npos);
+    CHECK(e.dump().find(std::string(base::string_at(token.tree(), {"status", "token"}))) ==
+          std::string::npos);
   }
   const auto creates = of_verb(events, "create");
   REQUIRE_FALSE(creates.empty());

@@ -47,9 +47,9 @@ Json approved(Json request) {
 TEST_CASE("a user's certificate is approved, signed and used") {
   const Control& control = shared();
   const std::string key = pki::generate_key();
-  const Answer made = control.post(
-      kRequests, signing_request("alice", key, {"alice", {"dev"}, {}, {}}, "kubernetes.io/kube-apiserver-client",
-                                 {"client auth", "digital signature"}));
+  const Answer made = control.post(kRequests, signing_request("alice", key, {"alice", {"dev"}, {}, {}},
+                                                              "kubernetes.io/kube-apiserver-client",
+                                                              {"client auth", "digital signature"}));
   INFO(made.body);
   REQUIRE(made.status == 201);
   Json request = made.tree();
@@ -65,8 +65,9 @@ TEST_CASE("a user's certificate is approved, signed and used") {
   CHECK(approval.tree()["status"]["conditions"][0]["lastUpdateTime"].is_string());
   const Json done = wait_for(control, "alice", has_certificate);
   const std::string pem = *pki::base64_decode(base::string_at(done, {"status", "certificate"}));
-  const Answer who = control.send_as(Credentials{{pem, key}, {}}, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews",
-                                     R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})");
+  const Answer who = control.send_as(
+      Credentials{{pem, key}, {}}, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+      R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})");
   REQUIRE(who.status == 201);
   CHECK(who.tree()["status"]["userInfo"]["username"] == "alice");
   CHECK(who.tree()["status"]["userInfo"]["groups"] == Json({"dev", "system:authenticated"}));
@@ -81,9 +82,9 @@ TEST_CASE("a user's certificate is approved, signed and used") {
 TEST_CASE("a kubelet's client certificate needs nobody, if the requester has the right") {
   const Control& control = shared();
   const std::string key = pki::generate_key();
-  const Json body = signing_request("node-a", key, {"system:node:a", {"system:nodes"}, {}, {}},
-                                    "kubernetes.io/kube-apiserver-client-kubelet",
-                                    {"client auth", "digital signature"});
+  const Json body =
+      signing_request("node-a", key, {"system:node:a", {"system:nodes"}, {}, {}},
+                      "kubernetes.io/kube-apiserver-client-kubelet", {"client auth", "digital signature"});
   REQUIRE(control.post(kRequests, body).status == 201);
   const Json done = wait_for(control, "node-a", has_certificate);
   CHECK(done["status"]["conditions"][0]["reason"] == "AutoApproved");
@@ -102,7 +103,8 @@ TEST_CASE("approved requests that their signer cannot sign fail") {
   });
   CHECK(done["status"]["conditions"][1]["message"] == "subject organization is not system:nodes");
   CHECK(control.send("DELETE", kRequests + "/odd").status == 200);
-  check_error(control.post(kRequests, signing_request("m", pki::generate_key(), {"x", {"system:masters"}, {}, {}},
-                                                      "kubernetes.io/kube-apiserver-client", {"client auth"})),
-              403, "Forbidden", "signer with system:masters group is not allowed");
+  check_error(
+      control.post(kRequests, signing_request("m", pki::generate_key(), {"x", {"system:masters"}, {}, {}},
+                                              "kubernetes.io/kube-apiserver-client", {"client auth"})),
+      403, "Forbidden", "signer with system:masters group is not allowed");
 }

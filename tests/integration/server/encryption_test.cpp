@@ -14,7 +14,8 @@ const std::string kSecrets = "/api/v1/namespaces/default/secrets";
 const std::string kPlain = "c2VzYW1lb3BlbnNlc2FtZQ==";  // what a stored tree would hold
 
 Json secret(const std::string& name) {
-  return {{"apiVersion", "v1"}, {"kind", "Secret"}, {"metadata", {{"name", name}}}, {"data", {{"word", kPlain}}}};
+  return {
+      {"apiVersion", "v1"}, {"kind", "Secret"}, {"metadata", {{"name", name}}}, {"data", {{"word", kPlain}}}};
 }
 
 /// Whether a text is anywhere in the store's files.
@@ -82,9 +83,10 @@ TEST_CASE("--secrets-encryption keeps secrets from the disk, and its key rotates
   CHECK(word(control, "early") == kPlain);
   CHECK(word(control, "late") == kPlain);
   control.check_alive();
-  const Credentials node{*pki::issue(control.client_ca(), {"system:node:n", {"system:nodes"}, {}, {}, false, true},
-                                     base::SystemClock().now()),
-                         {}};
+  const Credentials node{
+      *pki::issue(control.client_ca(), {"system:node:n", {"system:nodes"}, {}, {}, false, true},
+                  base::SystemClock().now()),
+      {}};
   CHECK(control.send_as(node, "GET", "/v1-orch/encrypt").status == 403);
   control.stop();
 
@@ -98,9 +100,9 @@ TEST_CASE("--secrets-encryption keeps secrets from the disk, and its key rotates
 TEST_CASE("a provider configuration is read, changed and read again") {
   DataFolder data, files;
   const std::string file = files.path() + "/encryption.yaml";
-  REQUIRE(base::write_file_atomic(
-              file, provider_config(key_line("secretbox", "one", '1') + "  - identity: {}\n"))
-              .ok());
+  REQUIRE(
+      base::write_file_atomic(file, provider_config(key_line("secretbox", "one", '1') + "  - identity: {}\n"))
+          .ok());
   Control control(data);
   control.config().api.encryption_provider_config = file;
   control.config().api.encryption_provider_config_automatic_reload = true;
@@ -111,10 +113,10 @@ TEST_CASE("a provider configuration is read, changed and read again") {
   CHECK_FALSE(on_disk(data, "\"" + kPlain + "\""));
   CHECK(on_disk(data, kPlain + "map"));
   // Kubernetes' way to rotate: a new key in front, everything written anew, the old one taken away.
-  REQUIRE(base::write_file_atomic(
-              file, provider_config(key_line("aesgcm", "two", '2') + key_line("secretbox", "one", '1') +
-                                    "  - identity: {}\n"))
-              .ok());
+  REQUIRE(
+      base::write_file_atomic(file, provider_config(key_line("aesgcm", "two", '2') +
+                                                    key_line("secretbox", "one", '1') + "  - identity: {}\n"))
+          .ok());
   const auto stale = [&] { return control.get("/v1-orch/encrypt").tree()["stale"].get<int>(); };
   for (int i = 0; i < 200 && stale() == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(25));
   CHECK(stale() >= 1);

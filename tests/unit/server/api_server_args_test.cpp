@@ -25,9 +25,9 @@ ApiServerArgs taken(const std::vector<std::string>& args) {
 
 TEST_CASE("arguments set what they are named for") {
   const ApiServerArgs a =
-      taken({"anonymous-auth=false", "--service-account-issuer=https://a,b", "service-account-issuer=https://c",
-             "api-audiences=x,y", "api-audiences=z", "event-ttl=90m", "event-ttl=2h",
-             "default-not-ready-toleration-seconds=7", "authorization-mode=Node,RBAC",
+      taken({"anonymous-auth=false", "--service-account-issuer=https://a,b",
+             "service-account-issuer=https://c", "api-audiences=x,y", "api-audiences=z", "event-ttl=90m",
+             "event-ttl=2h", "default-not-ready-toleration-seconds=7", "authorization-mode=Node,RBAC",
              "authorization-mode=AlwaysDeny", "enable-admission-plugins=AlwaysPullImages,NodeRestriction",
              "runtime-config=api/ga=true,batch/v1", "requestheader-username-headers=X-Remote-User",
              "requestheader-client-ca-file=/ca.crt", "service-account-max-token-expiration=2h",
@@ -107,7 +107,8 @@ TEST_CASE("runtime-config") {
     return apply_runtime_config(config, *table).message();
   };
   CHECK(outcome({}).empty());
-  CHECK(outcome({{"api/ga", true}, {"v1", true}, {"apps/v1/deployments", true}, {"api/alpha", false}}).empty());
+  CHECK(
+      outcome({{"api/ga", true}, {"v1", true}, {"apps/v1/deployments", true}, {"api/alpha", false}}).empty());
   CHECK_THAT(outcome({{"api/all", true}}), contains("serves what is on by default"));
   CHECK_THAT(outcome({{"batch/v2alpha1", true}}), contains("does not serve it"));
   CHECK_THAT(outcome({{"apps/v1", false}}), contains("cannot be switched off"));

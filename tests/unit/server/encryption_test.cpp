@@ -20,8 +20,9 @@ std::string config(const std::string& resources) {
 
 std::string outcome(const std::string& text) {
   auto made = parse_encryption_config(
-      text, [](const std::string&, const std::string&, base::Duration)
-                -> base::Result<std::shared_ptr<datastore::EnvelopeService>> {
+      text,
+      [](const std::string&, const std::string&,
+         base::Duration) -> base::Result<std::shared_ptr<datastore::EnvelopeService>> {
         return std::shared_ptr<datastore::EnvelopeService>();
       });
   return made.status().message();
@@ -38,7 +39,8 @@ TEST_CASE("encryption configurations are judged as Kubernetes does") {
   CHECK(one("secrets", "aescbc: " + key).empty());
   CHECK(one("secrets, configmaps, pandas.awesome.bears.example", "secretbox: " + key).empty());
   CHECK(one("'*.*'", "identity: {}").empty());
-  CHECK(one("secrets", "kms: {apiVersion: v2, name: k, endpoint: 'unix:///run/k.sock', timeout: 3s}").empty());
+  CHECK(
+      one("secrets", "kms: {apiVersion: v2, name: k, endpoint: 'unix:///run/k.sock', timeout: 3s}").empty());
   struct Row {
     std::string resources, provider;
     const char* part;
@@ -53,7 +55,8 @@ TEST_CASE("encryption configurations are judged as Kubernetes does") {
       {"events.events.k8s.io", "identity: {}", "Use 'events' instead"},
       {"secrets.*", "identity: {}", "encrypting the same resource across groups is not supported"},
       {"secrets", "{}", "provider does not contain any of the expected providers"},
-      {"secrets", "{identity: {}, aescbc: " + key + "}", "more than one provider specified in a single element"},
+      {"secrets", "{identity: {}, aescbc: " + key + "}",
+       "more than one provider specified in a single element"},
       {"secrets", "aescbc: {keys: []}", "resources[0].providers[0].aescbc.keys: Required value"},
       {"secrets", "aescbc: {keys: [{name: a, secret: '###'}]}", "secrets must be base64 encoded"},
       {"secrets", "aesgcm: {keys: [{name: a, secret: c2hvcnQ=}]}", "got 5, expected one of [16 24 32]"},

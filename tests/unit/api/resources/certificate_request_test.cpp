@@ -60,8 +60,9 @@ TEST_CASE("requests are checked") {
     r["spec"][key] = std::move(value);
     return problems(r);
   };
-  CHECK_THAT(with("request", "eA=="), contains("spec.request: Invalid value: \"eA==\": PEM block type must be "
-                                               "CERTIFICATE REQUEST"));
+  CHECK_THAT(with("request", "eA=="),
+             contains("spec.request: Invalid value: \"eA==\": PEM block type must be "
+                      "CERTIFICATE REQUEST"));
   CHECK_THAT(with("usages", Json::array()), contains("spec.usages: Required value"));
   CHECK_THAT(with("usages", {"flying"}), contains("spec.usages[0]: Unsupported value: \"flying\""));
   CHECK_THAT(with("usages", {"any", "any"}), contains("spec.usages[1]: Duplicate value: \"any\""));
@@ -86,14 +87,17 @@ TEST_CASE("decisions go through approval, certificates through status") {
   CHECK(problems(approval.validate, r, request()) == "");
   Json both = r;
   both["status"]["conditions"].push_back({{"type", "Denied"}, {"status", "True"}});
-  CHECK_THAT(problems(approval.validate, both, r), contains("Approved and Denied conditions are mutually exclusive"));
+  CHECK_THAT(problems(approval.validate, both, r),
+             contains("Approved and Denied conditions are mutually exclusive"));
   CHECK_THAT(problems(approval.validate, request(), r),
              contains("updates may not remove a condition of type \"Approved\""));
-  CHECK_THAT(problems(approval.validate, decided("Denied", "False"), request()),
-             contains("status.conditions[0].status: Unsupported value: \"False\": supported values: \"True\""));
+  CHECK_THAT(
+      problems(approval.validate, decided("Denied", "False"), request()),
+      contains("status.conditions[0].status: Unsupported value: \"False\": supported values: \"True\""));
 
   const Validate& status = strategy().validate_status_update;
-  CHECK_THAT(problems(status, r, request()), contains("updates may not add a condition of type \"Approved\""));
+  CHECK_THAT(problems(status, r, request()),
+             contains("updates may not add a condition of type \"Approved\""));
   Json later = r;
   later["status"]["conditions"][0]["message"] = "changed";
   CHECK_THAT(problems(status, later, r), contains("updates may not modify a condition of type \"Approved\""));
@@ -112,7 +116,8 @@ TEST_CASE("decisions go through approval, certificates through status") {
              contains("status.certificate: Forbidden: updates may not set certificate content"));
   Json other = certified;
   other["status"]["certificate"] = pki::base64_encode(pem + pem);
-  CHECK_THAT(problems(status, other, certified), contains("updates may not modify existing certificate content"));
+  CHECK_THAT(problems(status, other, certified),
+             contains("updates may not modify existing certificate content"));
   Json rubbish = request();
   rubbish["status"]["certificate"] = pki::base64_encode("x");
   CHECK_THAT(problems(status, rubbish, request()),

@@ -31,18 +31,21 @@ const std::string kKey = counting(32, 0, 7);
 }  // namespace
 
 TEST_CASE("secretbox is NaCl's") {
-  const auto boxed = box(
-      kKey, counting(24, 200, -1),
-      "what is kept in the store, longer than one block of sixty-four bytes so that the counter moves");
+  const auto boxed =
+      box(kKey, counting(24, 200, -1),
+          "what is kept in the store, longer than one block of sixty-four bytes so that the counter moves");
   REQUIRE(boxed.ok());
   CHECK(hex(*boxed) ==
-        "47f33465b515efc0e9169da074522ce41079a78668a409e6033e3afb02c3d61765b1d1000e71393574f7ddc7984b7ba9f0bb3be7"
-        "9c136d066d93863f339a453da6287fc1be0ec9ccfbc8ece25a290a8e67e02ca2cc6e52466b544a16aa11b26091bade3075b5da7c"
+        "47f33465b515efc0e9169da074522ce41079a78668a409e6033e3afb02c3d61765b1d1000e71393574f7ddc7984b7ba9f0bb"
+        "3be7"
+        "9c136d066d93863f339a453da6287fc1be0ec9ccfbc8ece25a290a8e67e02ca2cc6e52466b544a16aa11b26091bade3075b5"
+        "da7c"
         "1a2f612f2f12");
 }
 
 TEST_CASE("keys are expanded as RFC 5869 has it") {
-  CHECK(hex(*expand_key(kKey, "info", 32)) == "63eb180c2c977a1f1740cd973ba4c414baf7e4f2a12e14aa729f9b1c2a722ee7");
+  CHECK(hex(*expand_key(kKey, "info", 32)) ==
+        "63eb180c2c977a1f1740cd973ba4c414baf7e4f2a12e14aa729f9b1c2a722ee7");
 }
 
 TEST_CASE("what was sealed opens, and nothing else does") {
@@ -54,8 +57,8 @@ TEST_CASE("what was sealed opens, and nothing else does") {
   const Cipher ciphers[] = {
       {"gcm", [](auto k, auto p) { return seal_aes_gcm(k, p, "/a"); },
        [](auto k, auto s) { return open_aes_gcm(k, s, "/a"); }, true},
-      {"cbc", [](auto k, auto p) { return seal_aes_cbc(k, p); }, [](auto k, auto s) { return open_aes_cbc(k, s); },
-       false},
+      {"cbc", [](auto k, auto p) { return seal_aes_cbc(k, p); },
+       [](auto k, auto s) { return open_aes_cbc(k, s); }, false},
       {"box", [](auto k, auto p) { return seal_secretbox(k, p); },
        [](auto k, auto s) { return open_secretbox(k, s); }, true},
   };

@@ -46,9 +46,9 @@ struct Seen {
 }  // namespace
 
 TEST_CASE("the first provider writes, all read") {
-  const auto all = ring({provider(Kind::kAesGcm, {{"new:er", 'n'}, {"old", 'o'}}),
-                         provider(Kind::kAesCbc, {{"c", 'c'}}), provider(Kind::kSecretbox, {{"s", 's'}}),
-                         provider(Kind::kIdentity)});
+  const auto all =
+      ring({provider(Kind::kAesGcm, {{"new:er", 'n'}, {"old", 'o'}}), provider(Kind::kAesCbc, {{"c", 'c'}}),
+            provider(Kind::kSecretbox, {{"s", 's'}}), provider(Kind::kIdentity)});
   const auto stored = all->seal(kSecret, "hello");
   REQUIRE(stored.ok());
   CHECK(stored->rfind("k8s:enc:aesgcm:v1:new:er:", 0) == 0);
@@ -94,7 +94,8 @@ TEST_CASE("rules name resources as Kubernetes does") {
 
 TEST_CASE("values are encrypted beneath and plain above") {
   SqliteUnderTest under;
-  EncryptedStore store(under.store(), ring({provider(Kind::kSecretbox, {{"k", 'k'}}), provider(Kind::kIdentity)}));
+  EncryptedStore store(under.store(),
+                       ring({provider(Kind::kSecretbox, {{"k", 'k'}}), provider(Kind::kIdentity)}));
   Seen seen;
   auto subscription = store.subscribe("/registry/", store.revision(), seen.listener());
   CHECK(store.write_sync(put(kSecret, "s1")).outcome == Outcome::kOk);
@@ -153,8 +154,9 @@ TEST_CASE("a missing key is an error, never wrong or missing data") {
     EncryptedStore store(under.store(), ring({provider(Kind::kAesGcm, {{"k1", '1'}})}));
     CHECK(store.write_sync(put(kSecret, "one")).outcome == Outcome::kOk);
   }
-  for (const auto& keyring : {ring({provider(Kind::kAesGcm, {{"k2", '2'}})}), ring({provider(Kind::kIdentity)}),
-                              std::make_shared<const Keyring>(std::vector<EncryptionRule>())}) {
+  for (const auto& keyring :
+       {ring({provider(Kind::kAesGcm, {{"k2", '2'}})}), ring({provider(Kind::kIdentity)}),
+        std::make_shared<const Keyring>(std::vector<EncryptionRule>())}) {
     EncryptedStore store(under.store(), keyring);
     const Range now = store.range("/registry/", prefix_end("/registry/"), 0, 0);
     CHECK(now.outcome == Outcome::kFailed);
@@ -190,10 +192,10 @@ class EncryptedUnderTest final : public StoreUnderTest {
   std::string fresh_path() override { return under_.fresh_path(); }
 
  private:
-  void wrap() {
-    store_ = std::make_unique<EncryptedStore>(under_.store(), keys());
+  void wrap() { store_ = std::make_unique<EncryptedStore>(under_.store(), keys()); }
+  static std::shared_ptr<const Keyring> keys() {
+    return ring({provider(Kind::kAesGcm, {{"k", 'k'}})}, {"*.*"});
   }
-  static std::shared_ptr<const Keyring> keys() { return ring({provider(Kind::kAesGcm, {{"k", 'k'}})}, {"*.*"}); }
   SqliteUnderTest under_;
   std::vector<std::unique_ptr<Store>> snapshots_;
   std::unique_ptr<EncryptedStore> store_;

@@ -31,7 +31,8 @@ class Plugin final : public ::v2::KeyManagementService::Service {
     response->set_ciphertext(std::string(plain.rbegin(), plain.rend()));
     response->set_key_id(key);
     (*response->mutable_annotations())["version.example.com"] = "7";
-    return request->uid().empty() ? grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no uid") : grpc::Status::OK;
+    return request->uid().empty() ? grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no uid")
+                                  : grpc::Status::OK;
   }
   grpc::Status Decrypt(grpc::ServerContext* /*context*/, const ::v2::DecryptRequest* request,
                        ::v2::DecryptResponse* response) override {
@@ -68,7 +69,8 @@ TEST_CASE("a plugin behind a socket seals and opens") {
     plugin.key = "k2";
     KmsEnvelope later(make_grpc_kms_plugin(endpoint, std::chrono::seconds(3)), clock);
     REQUIRE(later.start().ok());
-    CHECK_THAT(later.open(sealed, "/registry/core/secrets/ns/a", stale).error().message(), contains("another key"));
+    CHECK_THAT(later.open(sealed, "/registry/core/secrets/ns/a", stale).error().message(),
+               contains("another key"));
     plugin.healthz = "broken";
     CHECK_THAT(make_grpc_kms_plugin(endpoint, std::chrono::seconds(3))->key_id().error().message(),
                contains("got unexpected healthz status: broken"));

@@ -24,9 +24,10 @@ TEST_CASE("AlwaysPullImages") {
   CHECK(pod->object()["spec"]["initContainers"][0]["imagePullPolicy"] == "Always");
   CHECK(pod->object()["spec"]["volumes"][0]["image"]["pullPolicy"] == "Always");
   pod->object()["spec"]["containers"][0]["imagePullPolicy"] = "Never";
-  CHECK(plugin->validate(**pod).message() ==
-        "pods \"p\" is forbidden: spec.containers[0].imagePullPolicy: Unsupported value: \"Never\": supported "
-        "values: \"Always\"");
+  CHECK(
+      plugin->validate(**pod).message() ==
+      "pods \"p\" is forbidden: spec.containers[0].imagePullPolicy: Unsupported value: \"Never\": supported "
+      "values: \"Always\"");
   TestRequest same(Operation::kUpdate, "", "Pod", "pods", "ns", pod_with(), pod_with());
   CHECK_FALSE(plugin->handles(*same));
 }
@@ -38,7 +39,8 @@ TEST_CASE("DenyServiceExternalIPs") {
   };
   const Json with = service(R"({"externalIPs":["1.2.3.4"]})"), without = service("{}");
   TestRequest create(Operation::kCreate, "", "Service", "services", "ns", with);
-  CHECK(create.run(*plugin) == "services \"s\" is forbidden: Use of external IPs is denied by admission control");
+  CHECK(create.run(*plugin) ==
+        "services \"s\" is forbidden: Use of external IPs is denied by admission control");
   TestRequest plain(Operation::kCreate, "", "Service", "services", "ns", without);
   CHECK(plain.run(*plugin).empty());
   TestRequest kept(Operation::kUpdate, "", "Service", "services", "ns", with, with);
@@ -50,7 +52,8 @@ TEST_CASE("DenyServiceExternalIPs") {
 TEST_CASE("the other optional plugins") {
   auto pod = create_pod(pod_with());
   CHECK(pod->run(*make_always_admit()).empty());
-  CHECK(pod->run(*make_always_deny()) == "pods \"p\" is forbidden: admission control is denying all modifications");
+  CHECK(pod->run(*make_always_deny()) ==
+        "pods \"p\" is forbidden: admission control is denying all modifications");
   FakeLookup lookup;
   CHECK(pod->run(*make_namespace_exists(lookup)) == "namespaces \"ns\" not found");
   lookup.put("namespaces", simple_object("Namespace", "", "ns", "1"));
@@ -71,13 +74,15 @@ TEST_CASE("the other optional plugins") {
   };
   CHECK(apart("kubernetes.io/hostname").empty());
   CHECK(apart("zone") ==
-        "pods \"p\" is forbidden: affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey zone but only "
+        "pods \"p\" is forbidden: affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey zone but "
+        "only "
         "key kubernetes.io/hostname is allowed");
 }
 
 TEST_CASE("certificate requests say who asks") {
-  TestRequest r(Operation::kCreate, "certificates.k8s.io", "CertificateSigningRequest", "certificatesigningrequests",
-                "", json(R"({"spec":{"username":"root","groups":["system:masters"],"extra":{"a":["b"]},"uid":"1"}})"));
+  TestRequest r(
+      Operation::kCreate, "certificates.k8s.io", "CertificateSigningRequest", "certificatesigningrequests",
+      "", json(R"({"spec":{"username":"root","groups":["system:masters"],"extra":{"a":["b"]},"uid":"1"}})"));
   r.requester().name = "bob";
   r.requester().groups = {"dev"};
   CHECK(r.run(*make_certificate_requester()).empty());
@@ -126,10 +131,12 @@ TEST_CASE("the admission control configuration") {
              contains("orch takes no configuration for"));
   CHECK_THAT(read(head + "- name: PodSecurity\n  path: none.yaml\n", s), contains("none.yaml"));
   CHECK_THAT(read("kind: Pod\n", s), contains("not of kind AdmissionConfiguration"));
-  CHECK_THAT(read(head + "- name: PodSecurity\n  configuration:\n    kind: PodSecurityConfiguration\n    defaults: "
-                         "{enforce: strict}\n    exemptions: {namespaces: [A, b, b], usernames: ['']}\n",
-                  s),
-             contains("defaults.enforce: Invalid value: \"strict\": must be one of privileged, baseline, restricted"));
+  CHECK_THAT(
+      read(head + "- name: PodSecurity\n  configuration:\n    kind: PodSecurityConfiguration\n    defaults: "
+                  "{enforce: strict}\n    exemptions: {namespaces: [A, b, b], usernames: ['']}\n",
+           s),
+      contains(
+          "defaults.enforce: Invalid value: \"strict\": must be one of privileged, baseline, restricted"));
   (void)base::remove_all(folder);
 }
 
@@ -149,8 +156,9 @@ TEST_CASE("defaults and exemptions of PodSecurity") {
   CHECK(plain->run(*plugin).empty());
   CHECK(create_pod(pod, "free")->run(*plugin).empty());
   CHECK(create_pod(pod_with(R"({"hostNetwork":true,"runtimeClassName":"vm"})"))->run(*plugin).empty());
-  TestRequest ns(Operation::kCreate, "", "Namespace", "namespaces", "",
-                 json(R"({"metadata":{"name":"free","labels":{"pod-security.kubernetes.io/enforce":"restricted"}}})"));
+  TestRequest ns(
+      Operation::kCreate, "", "Namespace", "namespaces", "",
+      json(R"({"metadata":{"name":"free","labels":{"pod-security.kubernetes.io/enforce":"restricted"}}})"));
   CHECK(ns.run(*plugin).empty());
   REQUIRE(ns.warnings().size() == 1);
   CHECK(ns.warnings()[0] ==

@@ -48,7 +48,9 @@ AuditRule outcome(const AuditPolicy& p, const Ask& ask) {
   return p.evaluate(a);
 }
 
-std::string level(const AuditPolicy& p, const Ask& ask) { return std::string(audit_level_name(outcome(p, ask).level)); }
+std::string level(const AuditPolicy& p, const Ask& ask) {
+  return std::string(audit_level_name(outcome(p, ask).level));
+}
 
 class Collector final : public AuditBackend {
  public:
@@ -110,7 +112,8 @@ TEST_CASE("policies that are none") {
            Row{"rules: [{level: None, nonResourceURLs: ['/a*b']}]", "must be the final character"},
            Row{"rules: [{level: None, nonResourceURLs: [/a], namespaces: [x]}]", "cannot apply to both"},
            Row{"rules: [{level: None, resources: [{group: a/v1}]}]", "rules[0].resources.group"},
-           Row{"rules: [{level: None, resources: [{group: '', resourceNames: [x]}]}]", "requires at least one resource"},
+           Row{"rules: [{level: None, resources: [{group: '', resourceNames: [x]}]}]",
+               "requires at least one resource"},
            Row{"omitStages: [Later]\nrules: [{level: None}]", "allowed stages are"},
        }) {
     INFO(row.rules);
@@ -131,8 +134,10 @@ TEST_CASE("events hold what their level says, and no token") {
   http::Request request;
   request.target = "/api/v1/namespaces/ns/pods?x=1";
   request.remote_address = "[fd00::1]:80";
-  request.headers = {{"Authorization", "Bearer secret-token"}, {"X-Forwarded-For", "1.2.3.4, bad, 5.6.7.8"},
-                     {"User-Agent", "kubectl"}, {"Audit-ID", "my-id"}};
+  request.headers = {{"Authorization", "Bearer secret-token"},
+                     {"X-Forwarded-For", "1.2.3.4, bad, 5.6.7.8"},
+                     {"User-Agent", "kubectl"},
+                     {"Audit-ID", "my-id"}};
   UserInfo user;
   user.name = "bob";
   Attributes a;

@@ -75,7 +75,8 @@ TEST_CASE("key sets verify what their keys signed") {
   damaged[damaged.find('.') + 3] ^= 1;
   CHECK_FALSE(rsa.verify(damaged, {"RS256"}).ok());
   const std::string key = pki::generate_key();
-  const auto ec = *pki::JwkSet::parse("{\"keys\":[{\"kty\":\"oct\",\"k\":\"x\"}," + *pki::public_jwk(key) + "]}");
+  const auto ec =
+      *pki::JwkSet::parse("{\"keys\":[{\"kty\":\"oct\",\"k\":\"x\"}," + *pki::public_jwk(key) + "]}");
   const std::string token = *pki::sign_jwt(key, "{}");
   CHECK(*ec.verify(token, {"RS256", "ES256"}) == "{}");
   CHECK_FALSE(ec.verify(token, {"ES384"}).ok());
@@ -125,7 +126,8 @@ TEST_CASE("keys are fetched once, and again for a key not known") {
         return "{\"keys\":[" + *pki::public_jwk(key) + "]}";
       },
       clock);
-  const auto ask = [&](const std::string& token, const std::vector<std::string>& audiences = {}) -> std::string {
+  const auto ask = [&](const std::string& token,
+                       const std::vector<std::string>& audiences = {}) -> std::string {
     auto found = a.authenticate_token(token, audiences);
     if (!found.ok()) return "!" + found.error().message();
     return found->has_value() ? (*found)->user.name : "nobody";
@@ -176,18 +178,29 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
   struct Row {
     const char *rest, *part;
   };
-  const std::string good = "{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {claim: sub, prefix: ''}}}";
+  const std::string good =
+      "{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {claim: sub, prefix: ''}}}";
   CHECK(parse_authentication_config(config("jwt: [" + good + "]")).ok());
   CHECK_THAT(parse_authentication_config(config("jwt: [" + good + "," + good + "]")).error().message(),
              contains("jwt[1].issuer.url: Duplicate value"));
   for (const Row& row : {
-           Row{"jwt: [{issuer: {audiences: [x]}, claimMappings: {username: {claim: s, prefix: ''}}}]", "URL is required"},
-           Row{"jwt: [{issuer: {url: http://a, audiences: [x]}, claimMappings: {username: {claim: s, prefix: ''}}}]", "URL scheme must be https"},
-           Row{"jwt: [{issuer: {url: https://a}, claimMappings: {username: {claim: s, prefix: ''}}}]", "audiences"},
-           Row{"jwt: [{issuer: {url: https://a, audiences: [x, z]}, claimMappings: {username: {claim: s, prefix: ''}}}]", "must be MatchAny"},
-           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {claim: s}}}]", "prefix is required when claim is set"},
-           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {}}]", "claim or expression is required"},
-           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: claims.sub}}}]", "expressions are not supported"},
+           Row{"jwt: [{issuer: {audiences: [x]}, claimMappings: {username: {claim: s, prefix: ''}}}]",
+               "URL is required"},
+           Row{"jwt: [{issuer: {url: http://a, audiences: [x]}, claimMappings: {username: {claim: s, prefix: "
+               "''}}}]",
+               "URL scheme must be https"},
+           Row{"jwt: [{issuer: {url: https://a}, claimMappings: {username: {claim: s, prefix: ''}}}]",
+               "audiences"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x, z]}, claimMappings: {username: {claim: s, "
+               "prefix: ''}}}]",
+               "must be MatchAny"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {claim: s}}}]",
+               "prefix is required when claim is set"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {}}]",
+               "claim or expression is required"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: "
+               "claims.sub}}}]",
+               "expressions are not supported"},
            Row{"anonymous: {enabled: false, conditions: [{path: /a}]}", "enabled should be set to true"},
        }) {
     INFO(row.rest);

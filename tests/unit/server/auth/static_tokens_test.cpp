@@ -43,11 +43,15 @@ TEST_CASE("a token file that is none names the file and no token") {
 }
 
 TEST_CASE("a front proxy names the user by headers") {
-  FrontProxies proxies{{"edge"}, {"X-Remote-User"}, {"X-Remote-Uid"}, {"X-Remote-Group"}, {"X-Remote-Extra-"}};
+  FrontProxies proxies{
+      {"edge"}, {"X-Remote-User"}, {"X-Remote-Uid"}, {"X-Remote-Group"}, {"X-Remote-Extra-"}};
   http::Request request;
-  request.headers = {{"x-remote-user", "alice"},       {"X-Remote-Group", "a"},
-                     {"X-Remote-Group", "b"},          {"X-Remote-Uid", "7"},
-                     {"X-Remote-Extra-Acme%2fTeam", "x"}, {"Accept", "*/*"}};
+  request.headers = {{"x-remote-user", "alice"},
+                     {"X-Remote-Group", "a"},
+                     {"X-Remote-Group", "b"},
+                     {"X-Remote-Uid", "7"},
+                     {"X-Remote-Extra-Acme%2fTeam", "x"},
+                     {"Accept", "*/*"}};
   CHECK_FALSE(proxies.user(request).has_value());
   request.peer.common_name = "edge";
   CHECK_FALSE(proxies.user(request).has_value());

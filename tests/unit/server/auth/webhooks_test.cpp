@@ -40,7 +40,8 @@ TEST_CASE("a webhook tells whose token it is") {
   CHECK(ask("t") == "nobody");
   CHECK(hook.asked[0] == json(R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview",
                                   "spec":{"token":"t","audiences":["api"]}})"));
-  hook.status = R"({"authenticated":true,"user":{"username":"bob","uid":"7","groups":["g"],"extra":{"k":["v"]}}})";
+  hook.status =
+      R"({"authenticated":true,"user":{"username":"bob","uid":"7","groups":["g"],"extra":{"k":["v"]}}})";
   CHECK(ask("t") == "nobody");
   CHECK(hook.asked.size() == 1);
   clock.advance(std::chrono::seconds(121));

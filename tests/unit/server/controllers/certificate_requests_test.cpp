@@ -44,8 +44,8 @@ Json request(const Ask& ask) {
 }
 
 Json with_condition(Json r, const char* type, int64_t seconds_ago = 0) {
-  r["status"]["conditions"] = Json::array(
-      {{{"type", type}, {"status", "True"}, {"lastUpdateTime", ago(seconds_ago)}}});
+  r["status"]["conditions"] =
+      Json::array({{{"type", type}, {"status", "True"}, {"lastUpdateTime", ago(seconds_ago)}}});
   return r;
 }
 
@@ -91,9 +91,8 @@ TEST_CASE("kubelet client certificates are approved by right") {
     return a.subresource == granted;
   });
   CHECK(plan_of(c, request({})).writes.empty());
-  CHECK(asked == std::vector<std::string>{
-                     "system:node:a create certificatesigningrequests/selfnodeclient",
-                     "system:node:a create certificatesigningrequests/nodeclient"});
+  CHECK(asked == std::vector<std::string>{"system:node:a create certificatesigningrequests/selfnodeclient",
+                                          "system:node:a create certificatesigningrequests/nodeclient"});
   // Rights may come later.
   CHECK(plan_of(c, request({})).requeue > base::Duration::zero());
   granted = "selfnodeclient";
@@ -163,7 +162,9 @@ TEST_CASE("approved requests are signed, as asked and no longer than allowed") {
 
 TEST_CASE("requests that break their signer's rules fail, in Kubernetes' words") {
   const Controller c = make_csr_signing_controller(signing());
-  const auto said = [&](const Ask& ask) { return failure(plan_of(c, with_condition(request(ask), "Approved"))); };
+  const auto said = [&](const Ask& ask) {
+    return failure(plan_of(c, with_condition(request(ask), "Approved")));
+  };
   const std::string head = "SignerValidationFailure: ";
   const std::vector<std::string> client = {"digital signature", "client auth"};
   const std::vector<std::string> server = {"digital signature", "server auth"};
@@ -174,10 +175,12 @@ TEST_CASE("requests that break their signer's rules fail, in Kubernetes' words")
   CHECK(said({"system:node:a", nodes, {}, {"1.2.3.4"}}) == head + "IP subjectAltNames are not allowed");
   CHECK(said({"system:node:a", nodes, {}, {}, kKubelet, server}) ==
         head + "usages did not match [client auth digital signature key encipherment]");
-  CHECK(said({"system:node:a", nodes, {}, {}, kServing, server}) == head + "DNS or IP subjectAltName is required");
+  CHECK(said({"system:node:a", nodes, {}, {}, kServing, server}) ==
+        head + "DNS or IP subjectAltName is required");
   CHECK(said({"system:node:a", nodes, {"d"}, {}, kServing, client}) ==
         head + "usages did not match [digital signature key encipherment server auth]");
-  CHECK(said({"a", {"x"}, {}, {}, kClient, server}) == head + "invalid usage for client certificate: server auth");
+  CHECK(said({"a", {"x"}, {}, {}, kClient, server}) ==
+        head + "invalid usage for client certificate: server auth");
   CHECK(said({"a", {"x"}, {}, {}, kClient, {"digital signature"}}) ==
         head + "missing required usage for client certificate: client auth");
   CHECK(said({"a", {"x"}, {}, {}, kClient, client}).empty());
