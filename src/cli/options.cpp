@@ -66,6 +66,19 @@ Status check_lost_nodes(Options& o) {
   return {};
 }
 
+/// An environment variable holds several values as lines.
+std::vector<std::string> split_lines(const std::vector<std::string>& values) {
+  std::vector<std::string> out;
+  for (const std::string& value : values) {
+    for (size_t from = 0; from < value.size();) {
+      const size_t end = std::min(value.find('\n', from), value.size());
+      if (end > from) out.push_back(value.substr(from, end - from));
+      from = end + 1;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> certificate_addresses(const Options& o) {
@@ -92,6 +105,9 @@ Status check(Command command, Options& o) {
     return {};
   }
   server::ServerConfig& s = o.server;
+  auto api = server::parse_api_server_args(split_lines(o.kube_apiserver_args));
+  if (!api.ok()) return api.error();
+  s.api = std::move(*api);
   ORCH_RETURN_IF_ERROR(check_cidr("cluster-cidr", s.cluster_cidr));
   ORCH_RETURN_IF_ERROR(check_cidr("service-cidr", s.service_cidr));
   if (s.cluster_cidr == s.service_cidr)

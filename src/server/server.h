@@ -12,6 +12,7 @@
 #include "base/timer.h"
 #include "client/client.h"
 #include "pki/pki.h"
+#include "server/api_server_args.h"
 
 namespace orch::server {
 
@@ -40,6 +41,8 @@ struct ServerConfig {
   bool disable_scheduler = false, disable_controller_manager = false;
   std::string hostname;
   std::vector<std::string> node_ips;
+  ApiServerArgs api;                // --kube-apiserver-arg
+  bool secrets_encryption = false;  // Secrets are encrypted on disk with a key kept beside them
 };
 
 /// What a node inside the same process needs of the server.

@@ -108,19 +108,57 @@ http::Response ApiServer::answer(Call& call) {
   if (auto open = o_.open_paths.find(call.info.path); open != o_.open_paths.end())
     return open->second(request, call.user);
   auto authenticated = o_.authenticator->authenticate(request);
-  if (!authenticated.ok()) return http::Response::from_status(authenticated.error());
-  if (!*authenticated) return http::Response::from_status(Status(Code::kUnauthorized, "Unauthorized"));
+  if (!authenticated.ok() || !*authenticated) {
+    audit_refusal(call);
+    return http::Response::from_status(authenticated.ok() ? Status(Code::kUnauthorized, "Unauthorized")
+                                                          : authenticated.error());
+  }
   call.user = std::move(**authenticated);
+  if (o_.strip) o_.strip(request);
   if (auto join = o_.join_paths.find(call.info.path); join != o_.join_paths.end())
     return join->second(request, call.user);
+  if (o_.audit != nullptr) call.audit = o_.audit->begin(request, call.info.attributes(call.user));
+  if (call.audit != nullptr) call.audit->emit(AuditStage::kRequestReceived);
+  http::Response response = answer_user(call);
+  if (call.audit != nullptr) audit_answer(call, response);
+  if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
+  for (const auto& w : call.warnings) response.headers.emplace_back("Warning", warning_header(w));
+  return response;
+}
+
+http::Response ApiServer::answer_user(Call& call) {
+  http::Request& request = call.request;
   if (o_.impersonate) {
     auto user = o_.impersonate(request, call.user);
     if (!user.ok()) return http::Response::from_status(user.error());
+    const bool another = user->name != call.user.name || user->groups != call.user.groups;
     call.user = std::move(*user);
+    if (another && call.audit != nullptr) call.audit->impersonated(call.user);
   }
+  const bool reads = call.info.verb == "get" || call.info.verb == "list";
+  const int64_t limit = reads ? o_.max_reading : o_.max_mutating;
+  if (limit == 0 || call.info.long_running()) return answer_allowed(call);
+  struct UnderWay {
+    std::atomic<int64_t>& count;
+    const int64_t before = count.fetch_add(1);
+    ~UnderWay() { count.fetch_sub(1); }
+  };
+  const UnderWay under_way{reads ? reading_ : mutating_};
+  if (under_way.before < limit || call.user.in_group(kGroupMasters)) return answer_allowed(call);
+  auto response = http::Response::text("Too many requests, please try again later.\n", 429);
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+http::Response ApiServer::answer_allowed(Call& call) {
   Attributes attributes = call.info.attributes(call.user);
   Verdict verdict = o_.authorizer->authorize(attributes);
-  if (verdict.decision != Decision::kAllow) {
+  const bool allowed = verdict.decision == Decision::kAllow;
+  if (call.audit != nullptr) {
+    call.audit->annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
+    call.audit->annotate("authorization.k8s.io/reason", verdict.reason);
+  }
+  if (!allowed) {
     return http::Response::from_status(forbidden_status(attributes, verdict.reason));
   }
   if (auto elsewhere = aggregated(call)) return std::move(*elsewhere);
@@ -131,8 +169,6 @@ http::Response ApiServer::answer(Call& call) {
   }
   if (call.info.resource_request && !response.takeover)
     response.headers.emplace_back("Cache-Control", "no-cache, private");
-  if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
-  for (const auto& w : call.warnings) response.headers.emplace_back("Warning", warning_header(w));
   return response;
 }
 

@@ -18,6 +18,7 @@
 #include "http/message.h"
 #include "server/apiserver/negotiate.h"
 #include "server/apiserver/request_info.h"
+#include "server/audit/audit.h"
 #include "server/auth/auth.h"
 #include "server/registry/registry.h"
 
@@ -43,7 +44,8 @@ struct HealthCheck {
 
 /// What a token of a service account is made from (serviceaccounts/token); see auth/token_issuer.h.
 using TokenRequestHandler =
-    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user)>;
+    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user,
+                                     std::vector<std::string>* warnings)>;
 /// Answers one review kind (SubjectAccessReview, TokenReview, …): the object with its status.
 using ReviewHandler =
     std::function<base::Result<Json>(std::string_view kind, const Json& review, const UserInfo& user)>;
@@ -55,7 +57,13 @@ struct ApiServerOptions {
   const api::Schema* schema = nullptr;
   Authenticator* authenticator = nullptr;
   Authorizer* authorizer = nullptr;
+  AuditLog* audit = nullptr;  // null: nothing is audited
   Impersonator impersonate;
+  /// Requests under way at once that only read, and others; 0: no limit. Those that run long, and those of
+  /// system:masters, are not held up.
+  int64_t max_reading = 0, max_mutating = 0;
+  /// Takes what only the authenticator should see off an authenticated request; may be empty.
+  std::function<void(http::Request&)> strip;
   ReviewHandler review;
   TokenRequestHandler token_request;
   std::function<std::string()> openid_configuration, jwks;
@@ -92,6 +100,13 @@ class ApiServer {
   struct Call;
   friend struct Call;
   http::Response answer(Call& call);
+  /// From who asks on: impersonation, authorization, the handler. Errors are JSON still.
+  http::Response answer_user(Call& call);
+  http::Response answer_allowed(Call& call);
+  Json audited_request(const Call& call) const;
+  Json audited_response(const Call& call, const http::Response& response) const;
+  void audit_refusal(Call& call);
+  void audit_answer(Call& call, http::Response& response);
   http::Response dispatch(Call& call);
   http::Response resource_request(Call& call);
   http::Response plain_path(Call& call);
@@ -161,6 +176,7 @@ class ApiServer {
   base::ThreadPool reaper_;      // ends watches off the pump's thread
   base::ThreadPool converters_;  // waits for conversion webhooks on behalf of watches
   std::atomic<bool> ready_{false};
+  std::atomic<int64_t> reading_{0}, mutating_{0};
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;
   std::unique_ptr<RequestMetrics> requests_;

@@ -34,6 +34,7 @@ struct ApiServer::Call {
   bool force = false;                 // an apply takes what others own
   Json options = {};                  // CreateOptions, UpdateOptions or DeleteOptions, for admission
   VerbatimStatus verbatim = nullptr;  // the answer, when a webhook refuses
+  std::shared_ptr<AuditEvent> audit = nullptr;  // null: not audited
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();

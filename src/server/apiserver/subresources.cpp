@@ -163,7 +163,7 @@ Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_vie
   if (r.group.empty() && r.plural == "serviceaccounts" && subresource == "token") {
     auto account = registry_.get(r, ns, name);
     if (!account.ok()) return account.error();
-    return o_.token_request(**account, object, *context.user);
+    return o_.token_request(**account, object, *context.user, context.warnings);
   }
   return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
 }

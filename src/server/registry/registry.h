@@ -127,6 +127,9 @@ class Registry {
     std::function<void(const Json* kept, const Json* dropped)> settle;
   };
   void add_hook(std::string group_resource, Hook hook);
+  /// Says of a datastore key that its value is to be written again even when an update changes nothing. Set
+  /// before start(); must be quick.
+  void set_stale(std::function<bool(std::string_view key)> stale) { stale_ = std::move(stale); }
 
   /// The revision up to which all caches have been given the store's events.
   int64_t revision() const;
@@ -176,6 +179,7 @@ class Registry {
   const AdmissionChain& admission_;
   const base::Clock& clock_;
   std::unique_ptr<Rep> rep_;
+  std::function<bool(std::string_view key)> stale_;
 };
 
 }  // namespace orch::server

@@ -197,7 +197,8 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     if (h != nullptr) h->settle(written ? &next : &old, written ? &old : &next);
   };
   // That only the time of an owner's write changed is no change.
-  if (equal_but_revision(next, old) && same_managed_fields(owners, known_owners)) {
+  if (equal_but_revision(next, old) && same_managed_fields(owners, known_owners) &&
+      !(stale_ && stale_(r.key(ns, name)))) {
     settle(false);
     return current;
   }

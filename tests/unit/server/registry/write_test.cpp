@@ -1,4 +1,5 @@
 // Create and update: metadata, conflicts, generation, status, dry run.
+#include "pki/pki.h"
 #include "tests/unit/server/registry/fixture.h"
 
 namespace orch::testing {
@@ -314,18 +315,21 @@ TEST_CASE("validation speaks of the kind and the field") {
 TEST_CASE("certificate requests are decided through approval, and certified through status") {
   RegistryFixture f;
   const char* kind = "certificatesigningrequests.certificates.k8s.io";
-  Json csr = f.create(kind, {{"metadata", {{"name", "r"}}},
-                             {"spec",
-                              {{"request", "eA=="},
-                               {"signerName", "example.com/signer"},
-                               {"usages", Json::array({"client auth"})}}},
-                             {"status", {{"conditions", Json::array({{{"type", "Approved"}}})}}}});
+  const std::string pem = pki::base64_encode(*pki::make_csr(pki::generate_key(), {"r", {}, {}, {}}));
+  const std::string certificate =
+      pki::base64_encode(pki::make_ca("ca", base::SystemClock().now())->certificate_pem);
+  Json csr = f.create(
+      kind,
+      {{"metadata", {{"name", "r"}}},
+       {"spec",
+        {{"request", pem}, {"signerName", "example.com/signer"}, {"usages", Json::array({"client auth"})}}},
+       {"status", {{"conditions", Json::array({{{"type", "Approved"}}})}}}});
   CHECK_FALSE(csr.value("status", Json::object()).contains("conditions"));
 
   const Json approved{{"type", "Approved"}, {"status", "True"}, {"reason", "e2e"}};
   Json next = csr;
   next["metadata"]["annotations"]["a"] = "b";
-  next["status"] = {{"conditions", Json::array({approved})}, {"certificate", "Yw=="}};
+  next["status"] = {{"conditions", Json::array({approved})}, {"certificate", certificate}};
   next = f.update(kind, next, "approval");
   CHECK(next["status"]["conditions"][0]["type"] == "Approved");
   CHECK(next["status"]["conditions"][0]["lastUpdateTime"].is_string());
@@ -342,10 +346,10 @@ TEST_CASE("certificate requests are decided through approval, and certified thro
   status["status"]["conditions"].push_back({{"type", "Denied"}, {"status", "True"}});
   CHECK_FALSE(f.try_update(kind, status, "status").ok());
   status = next;
-  status["status"]["certificate"] = "Yw==";
+  status["status"]["certificate"] = certificate;
   status["status"]["conditions"].push_back({{"type", "Other"}, {"status", "False"}});
   status = f.update(kind, status, "status");
-  CHECK(status["status"]["certificate"] == "Yw==");
+  CHECK(status["status"]["certificate"] == certificate);
   CHECK(status["status"]["conditions"].size() == 2);
   CHECK(status["status"]["conditions"][0]["reason"] == "e2e");
 
