@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "api/effective_resources.h"
 #include "api/meta.h"
 #include "api/quantity.h"
 #include "base/json.h"
@@ -81,7 +82,8 @@ void read_affinity(const Json& spec, PodInfo& pod) {
 
 /// A pod needs what its containers need together, or what a single init container needs beside the sidecars
 /// started before it, whichever is more (KEP-753).
-void read_requests(const Json& spec, PodInfo& pod) {
+void read_requests(const Json& tree, PodInfo& pod) {
+  const Json& spec = base::object_at(tree, {"spec"});
   Resources total, sidecars, init_peak;
   int64_t weighed_cpu = 0, weighed_memory = 0;
   auto weigh = [&](const Resources& r) {
@@ -89,13 +91,15 @@ void read_requests(const Json& spec, PodInfo& pod) {
     weighed_memory += r.memory != 0 ? r.memory : kDefaultMemory;
   };
   for (const auto& c : base::array_at(spec, {"containers"})) {
-    Resources r = read_resources(base::object_at(c, {"resources", "requests"}));
+    Resources r = read_resources(effective_resources(tree, c, "requests"));
     total.add(r);
     weigh(r);
   }
   for (const auto& c : base::array_at(spec, {"initContainers"})) {
-    Resources r = read_resources(base::object_at(c, {"resources", "requests"}));
-    if (base::string_at(c, {"restartPolicy"}) == "Always") {
+    const bool sidecar = base::string_at(c, {"restartPolicy"}) == "Always";
+    Resources r = read_resources(sidecar ? effective_resources(tree, c, "requests")
+                                         : base::object_at(c, {"resources", "requests"}));
+    if (sidecar) {
       sidecars.add(r);
       total.add(r);
       weigh(r);
@@ -180,7 +184,7 @@ PodPtr read_pod(const ObjectPtr& object) {
                    base::string_at(*disruption, {"reason"}) == "PreemptionByScheduler";
   pod->preempts_never = base::string_at(spec, {"preemptionPolicy"}) == "Never";
   if (auto at = base::parse_time(base::string_at(tree, {"status", "startTime"})); at.ok()) pod->started = *at;
-  read_requests(spec, *pod);
+  read_requests(tree, *pod);
   read_ports(spec, *pod);
   for (const auto& [key, value] : base::object_at(spec, {"nodeSelector"}).items()) {
     if (value.is_string()) pod->node_selector.emplace_back(key, value.get<std::string>());
