@@ -55,7 +55,11 @@ Strategy runtime_class_strategy();
 Strategy network_policy_strategy();
 Strategy ingress_class_strategy();
 Strategy ip_address_strategy();
+Strategy service_cidr_strategy();
 Strategy ingress_strategy();
+
+// certificates.k8s.io
+Strategy certificate_request_strategy();
 
 // rbac.authorization.k8s.io
 Strategy role_strategy();
