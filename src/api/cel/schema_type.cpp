@@ -17,8 +17,9 @@ bool flag(const Json& schema, const char* name) {
 
 std::string_view text(const Json& schema, const char* name) {
   const auto found = schema.find(name);
-  return found == schema.end() || !found->is_string() ? std::string_view()
-                                                      : std::string_view(found->get_ref<const std::string&>());
+  return found == schema.end() || !found->is_string()
+             ? std::string_view()
+             : std::string_view(found->get_ref<const std::string&>());
 }
 
 std::optional<int64_t> limit(const Json& schema, const char* name) {
@@ -166,9 +167,9 @@ class Maker {
 };
 
 bool reserved(std::string_view name) {
-  for (std::string_view word :
-       {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-        "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"}) {
+  for (std::string_view word : {"true",     "false",   "null",      "in",       "as",  "break",  "const",
+                                "continue", "else",    "for",       "function", "if",  "import", "let",
+                                "loop",     "package", "namespace", "return",   "var", "void",   "while"}) {
     if (name == word) return true;
   }
   return false;

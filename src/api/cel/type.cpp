@@ -19,6 +19,10 @@ Type error_type() {
   static const Type type = make(TypeKind::kError, "!error!");
   return type;
 }
+Type unspecified_type() {
+  static const Type type = make(TypeKind::kUnspecified, "");
+  return type;
+}
 Type dyn_type() {
   static const Type type = make(TypeKind::kDyn, "dyn");
   return type;

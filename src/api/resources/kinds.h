@@ -67,4 +67,11 @@ Strategy cluster_role_strategy();
 Strategy role_binding_strategy();
 Strategy cluster_role_binding_strategy();
 
+// admissionregistration.k8s.io
+Strategy mutating_webhook_strategy();
+Strategy validating_webhook_strategy();
+
+// apiregistration.k8s.io
+Strategy api_service_strategy();
+
 }  // namespace orch::api

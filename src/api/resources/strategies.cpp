@@ -17,6 +17,7 @@ struct Entry {
 };
 
 constexpr const char* kRbac = "rbac.authorization.k8s.io";
+constexpr const char* kAdmission = "admissionregistration.k8s.io";
 
 constexpr Entry kEntries[] = {
     {"", "Pod", pod_strategy},
@@ -59,6 +60,9 @@ constexpr Entry kEntries[] = {
     {kRbac, "ClusterRole", cluster_role_strategy},
     {kRbac, "RoleBinding", role_binding_strategy},
     {kRbac, "ClusterRoleBinding", cluster_role_binding_strategy},
+    {kAdmission, "MutatingWebhookConfiguration", mutating_webhook_strategy},
+    {kAdmission, "ValidatingWebhookConfiguration", validating_webhook_strategy},
+    {"apiregistration.k8s.io", "APIService", api_service_strategy},
 };
 
 using Key = std::pair<std::string, std::string>;

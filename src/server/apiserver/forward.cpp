@@ -79,6 +79,7 @@ http::UpgradeBackend upgrade_backend(const http::Request& request, const Forward
     if (credential(name)) backend.drop_headers.push_back(name);
   }
   add_forwarded_for(request, backend.headers);
+  backend.headers.insert(backend.headers.end(), target.identity.begin(), target.identity.end());
   return backend;
 }
 
@@ -106,6 +107,7 @@ http::Headers request_headers(const http::Request& request, const ForwardTarget&
     const std::string_view path = std::string_view(target.path).substr(0, target.path.find('?'));
     headers.emplace_back("X-Forwarded-Uri", base::cat(target.prefix, path));
   }
+  headers.insert(headers.end(), target.identity.begin(), target.identity.end());
   headers.emplace_back("Connection", "close");
   return headers;
 }
@@ -270,7 +272,15 @@ void forward_log_socket(const http::Request& request, const std::shared_ptr<http
 void forward_plain(const http::Request& request, const std::shared_ptr<http::Stream>& client,
                    const ForwardTarget& target) {
   const auto unreachable = [&](const Status& error) {
-    if (target.prefix.empty()) {
+    if (!target.identity.empty()) {
+      const std::string text = base::cat("error trying to reach service: ", error.message(), "\n");
+      client->write(http::format_response_head(503, {{"Content-Type", "text/plain; charset=utf-8"},
+                                                     {"X-Content-Type-Options", "nosniff"},
+                                                     {"Content-Length", std::to_string(text.size())},
+                                                     {"Connection", "close"}}) +
+                    text);
+      client->close_write();
+    } else if (target.prefix.empty()) {
       // As Go's HTTP client words it.
       answer(*client, Status(Code::kUnknown, base::cat("Get \"https://", host_of(target.dial), target.path,
                                                        "\": ", error.message())));
