@@ -1,6 +1,6 @@
-// /bin/sh of the small conformance images. Debian's busybox words errors as the published image does, but drops
-// variables whose names are no shell names ("data-1"), which that hands on; bash hands them on, and words errors
-// otherwise. So a shell that is given such a variable is bash.
+// /bin/sh of the small conformance images. Debian's busybox words errors as the published image does, but
+// drops variables whose names are no shell names ("data-1"), which that hands on; bash hands them on, and
+// words errors otherwise. So a shell that is given such a variable is bash.
 #include <ctype.h>
 #include <stddef.h>
 #include <unistd.h>
