@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <map>
 #include <mutex>
 
+#include "api/meta.h"
 #include "api/resources/resource.h"
 #include "api/schema/schema.h"
 #include "base/file.h"
@@ -472,10 +474,32 @@ class ServerImpl final : public Server {
     return reconcile_bootstrap_policy(*api_client_).with_context("default roles");
   }
 
+  /// Addresses of services come from the ranges that ServiceCIDR objects name.
+  void follow_service_ranges() {
+    client::Informer& ranges = informers_->get({"networking.k8s.io", "v1", "servicecidrs"});
+    ranges.on_change([this](const api::ObjectPtr& before, const api::ObjectPtr& after) {
+      const std::string name(after != nullptr ? after->name() : before->name());
+      std::vector<std::string>& own = service_ranges_[name];
+      own.clear();
+      if (after != nullptr && !after->deleting()) {
+        const Json tree = after->tree();
+        const Json none = Json::array();
+        for (const Json& cidr :
+             api::condition_is_true(tree, "Ready") ? base::array_at(tree, {"spec", "cidrs"}) : none)
+          own.push_back(cidr.get<std::string>());
+      }
+      std::vector<std::string> all;
+      for (const auto& [range, cidrs] : service_ranges_) all.insert(all.end(), cidrs.begin(), cidrs.end());
+      services_->use_ranges(all);
+    });
+  }
+
   Status start_loops() {
+    follow_service_ranges();
     if (!config_.disable_controller_manager) {
       ControllerOptions o;
       o.cluster_cidr = config_.cluster_cidr;
+      o.service_cidr = config_.service_cidr;
       o.root_ca_pem = pki_.server_ca.certificate_pem;
       o.node_monitor_grace_period = config_.node_monitor_grace_period;
       o.sign_secret_token = [this](const api::Object& account, std::string_view secret) {
@@ -596,6 +620,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<CacheLookup> lookup_;
   std::unique_ptr<CustomResources> customs_;
   std::unique_ptr<ServiceAllocator> services_;
+  std::map<std::string, std::vector<std::string>> service_ranges_;  // by ServiceCIDR; its informer's alone
   std::string dns_ip_;
   ClusterPki pki_;
   std::mutex identity_mutex_;

@@ -12,6 +12,7 @@
 #include "server/controllers/persistent_volumes.h"
 #include "server/controllers/replicaset.h"
 #include "server/controllers/resource_quota.h"
+#include "server/controllers/service_cidr.h"
 #include "server/controllers/token_secrets.h"
 #include "server/controllers/ttl_after_finished.h"
 #include "server/controllers/volume_protection.h"
@@ -40,6 +41,8 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.push_back(make_endpoints_controller());
   out.push_back(make_endpointslice_controller());
   out.push_back(make_endpointslice_mirroring_controller());
+  out.push_back(make_service_cidr_controller(options.service_cidr));
+  out.push_back(make_ip_address_controller());
   out.push_back(make_cluster_role_aggregation_controller());
   out.push_back(make_resource_quota_controller(options.namespaced));
   if (options.sign_secret_token) {

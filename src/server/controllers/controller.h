@@ -131,6 +131,7 @@ using KindList = std::function<std::vector<client::ResourceRef>()>;
 
 struct ControllerOptions {
   std::string cluster_cidr;                    // pod addresses; one part of it per node
+  std::string service_cidr;                    // addresses of services
   std::string root_ca_pem;                     // for config maps kube-root-ca.crt
   base::Duration node_monitor_grace_period{};  // see node.h
   KindList namespaced;                         // every stored namespaced kind that can be deleted

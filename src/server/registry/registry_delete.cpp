@@ -129,7 +129,9 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
     }
   } else {
     if (strategy.grace_seconds) grace = strategy.grace_seconds(old);
-    if (grace > 0 && asked != nullptr) grace = std::max<int64_t>(0, *asked);
+    // Less than 0: none of its own, but what is asked for is given.
+    if (grace != 0 && asked != nullptr) grace = *asked;
+    grace = std::max<int64_t>(0, grace);
     meta["deletionTimestamp"] = base::format_time(clock_.now() + std::chrono::seconds(grace));
     meta["deletionGracePeriodSeconds"] = grace;
     if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;

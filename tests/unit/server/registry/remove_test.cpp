@@ -117,6 +117,19 @@ TEST_CASE("the grace period asked for counts") {
   REQUIRE(gone.ok());
   CHECK_FALSE(gone->gone);
   CHECK(f.get("pods", "p")["metadata"]["deletionGracePeriodSeconds"] == 12);
+  // A pod that would go at once gets time, too.
+  Json quick = pod("quick", "n1");
+  quick["spec"]["terminationGracePeriodSeconds"] = 0;
+  f.create("pods", quick);
+  gone = f.remove("pods", "quick", grace(60));
+  REQUIRE(gone.ok());
+  CHECK_FALSE(gone->gone);
+  CHECK(f.get("pods", "quick")["metadata"]["deletionGracePeriodSeconds"] == 60);
+  quick["metadata"]["name"] = "quicker";
+  f.create("pods", quick);
+  gone = f.remove("pods", "quicker");
+  REQUIRE(gone.ok());
+  CHECK(gone->gone);
 }
 
 TEST_CASE("finalizers hold an object back until the last is gone") {
