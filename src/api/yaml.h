@@ -14,8 +14,10 @@ namespace orch::api {
 
 /// The first document as a JSON tree; null when there is none. kBadRequest, "yaml: line 3: …", for broken
 /// YAML, nesting deeper than base::parse_json allows, and aliases that would grow the document beyond reason.
-/// Repeated keys: the last one wins; their dotted paths are appended to `duplicates` when given.
-base::Result<Json> parse_yaml(std::string_view text, std::vector<std::string>* duplicates = nullptr);
+/// Repeated keys: the last one wins; their dotted paths are appended to `duplicates` when given, and the
+/// lines they stand in, from 1, to `lines`.
+base::Result<Json> parse_yaml(std::string_view text, std::vector<std::string>* duplicates = nullptr,
+                              std::vector<size_t>* lines = nullptr);
 
 /// All documents of a manifest in order, empty ones left out.
 base::Result<std::vector<Json>> parse_yaml_documents(std::string_view text);

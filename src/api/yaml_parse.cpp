@@ -69,10 +69,12 @@ base::Result<Json> scalar(size_t line, std::string_view tag, std::string_view te
 /// Makes a tree of the events of one document.
 class Builder {
  public:
-  explicit Builder(std::vector<std::string>* duplicates) : duplicates_(duplicates) {}
+  Builder(std::vector<std::string>* duplicates, std::vector<size_t>* lines)
+      : duplicates_(duplicates), lines_(lines) {}
 
   base::Status handle(const yaml_event_t& event) {
     const size_t line = event.start_mark.line;
+    line_ = line;
     switch (event.type) {
       case YAML_ALIAS_EVENT:
         return alias(line, std::string(view(event.data.alias.anchor)));
@@ -209,10 +211,13 @@ class Builder {
     }
     if (std::find(duplicates_->begin(), duplicates_->end(), path) == duplicates_->end()) {
       duplicates_->push_back(std::move(path));
+      if (lines_ != nullptr) lines_->push_back(line_ + 1);
     }
   }
 
   std::vector<std::string>* duplicates_;
+  std::vector<size_t>* lines_;
+  size_t line_ = 0;  // of the event at hand
   std::vector<Frame> frames_;
   std::unordered_map<std::string, Anchored> anchors_;
   size_t copied_ = 0;
@@ -271,16 +276,16 @@ base::Status check_bytes(std::string_view text) {
 
 /// Gives each document's tree to `on_document` until it returns false.
 template <typename OnDocument>
-base::Status parse(std::string_view text, std::vector<std::string>* duplicates,
+base::Status parse(std::string_view text, std::vector<std::string>* duplicates, std::vector<size_t>* lines,
                    const OnDocument& on_document) {
   ORCH_RETURN_IF_ERROR(check_bytes(text));
   Events events(text);
-  Builder builder(duplicates);
+  Builder builder(duplicates, lines);
   for (;;) {
     ORCH_RETURN_IF_ERROR(events.next());
     switch (events.event().type) {
       case YAML_DOCUMENT_START_EVENT:
-        builder = Builder(duplicates);
+        builder = Builder(duplicates, lines);
         break;
       case YAML_DOCUMENT_END_EVENT:
         if (!on_document(builder.take())) return {};
@@ -296,7 +301,8 @@ base::Status parse(std::string_view text, std::vector<std::string>* duplicates,
 
 }  // namespace
 
-base::Result<Json> parse_yaml(std::string_view text, std::vector<std::string>* duplicates) {
+base::Result<Json> parse_yaml(std::string_view text, std::vector<std::string>* duplicates,
+                              std::vector<size_t>* lines) {
   const size_t start = text.find_first_not_of(" \t\r\n");
   if (start != std::string_view::npos && text[start] == '{') {
     base::JsonParseOptions options;
@@ -306,7 +312,7 @@ base::Result<Json> parse_yaml(std::string_view text, std::vector<std::string>* d
     if (duplicates != nullptr) duplicates->clear();
   }
   Json out;
-  const base::Status status = parse(text, duplicates, [&](Json tree) {
+  const base::Status status = parse(text, duplicates, lines, [&](Json tree) {
     out = std::move(tree);
     return false;
   });
@@ -316,7 +322,7 @@ base::Result<Json> parse_yaml(std::string_view text, std::vector<std::string>* d
 
 base::Result<std::vector<Json>> parse_yaml_documents(std::string_view text) {
   std::vector<Json> out;
-  const base::Status status = parse(text, nullptr, [&](Json tree) {
+  const base::Status status = parse(text, nullptr, nullptr, [&](Json tree) {
     if (!tree.is_null()) out.push_back(std::move(tree));
     return true;
   });

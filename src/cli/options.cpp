@@ -7,6 +7,7 @@
 #include "api/duration.h"
 #include "api/names.h"
 #include "base/file.h"
+#include "cli/scheduler_args.h"
 
 namespace orch::cli {
 
@@ -108,6 +109,7 @@ Status check(Command command, Options& o) {
                          "\" is not a duration of at least ", api::format_duration(kShortestLifetime)));
   }
   s.cluster_signing_duration = std::chrono::duration_cast<std::chrono::seconds>(*lifetime);
+  ORCH_RETURN_IF_ERROR(apply_scheduler_args(o.scheduler_args, s));
   s.data_dir = o.data_dir;
   s.token = o.token;
   s.hostname = o.node.node_name;

@@ -84,6 +84,8 @@ void add_server(CLI::App& app, Options& o) {
                  "LeastAllocated spreads pods over the nodes, MostAllocated fills one after the other")
       ->capture_default_str()
       ->check(CLI::IsMember({"LeastAllocated", "MostAllocated"}));
+  app.add_option("--kube-scheduler-arg", o.scheduler_args,
+                 "Flag of kube-scheduler, NAME=VALUE; config=FILE names a KubeSchedulerConfiguration");
   app.add_flag("--disable-scheduler", s.disable_scheduler, "Run no scheduler");
   app.add_flag("--disable-controller-manager", s.disable_controller_manager, "Run no controllers");
 }

@@ -14,7 +14,10 @@
 #include "client/informer.h"
 #include "datastore/sqlite/sqlite_store.h"
 #include "http/server.h"
+#include "server/admission/conversion_webhook.h"
 #include "server/admission/defaults.h"
+#include "server/admission/webhook_plugins.h"
+#include "server/aggregator/aggregator.h"
 #include "server/apiserver/api_server.h"
 #include "server/auth/authenticators.h"
 #include "server/auth/authorizers.h"
@@ -36,6 +39,8 @@
 #include "server/registry/local_client.h"
 #include "server/registry/registry.h"
 #include "server/registry/service_allocator.h"
+#include "server/scheduler/plugins/all.h"
+#include "server/scheduler/plugins/config.h"
 #include "server/scheduler/scheduler.h"
 
 namespace orch::server {
@@ -82,10 +87,11 @@ class ServerImpl final : public Server {
     if (informers_) informers_->stop();
     scheduler_.reset();
     controllers_.reset();
-    informers_.reset();
     if (http_) http_->stop(kStopGrace);
     http_.reset();
     api_.reset();
+    aggregator_.reset();
+    informers_.reset();
   }
 
   Status start() {
@@ -117,7 +123,7 @@ class ServerImpl final : public Server {
     auto pki = ensure_pki(pki_options(), clock_.now());
     if (!pki.ok()) return pki.error();
     ORCH_RETURN_IF_ERROR(http_->reload(tls_config(*pki)));
-    use_kubelet_identity(*pki);
+    use_client_identities(*pki);
     ORCH_RETURN_IF_ERROR(write_admin_kubeconfig(pki->admin));
     return pki_renewal_time(*pki);
   }
@@ -152,7 +158,9 @@ class ServerImpl final : public Server {
   SubresourcePost post() {
     return [this](const api::Resource& r, std::string_view ns, std::string_view name,
                   std::string_view subresource, const Json& body, const UserInfo& user) {
-      return api_->post_subresource(r, ns, name, subresource, body, user);
+      WriteContext context;
+      context.user = &user;
+      return api_->post_subresource(r, ns, name, subresource, body, context);
     };
   }
 
@@ -161,6 +169,28 @@ class ServerImpl final : public Server {
       return client_->update({"", "v1", "resourcequotas"}, base::string_at(quota, {"metadata", "namespace"}),
                              quota, "status");
     };
+  }
+
+  std::vector<std::unique_ptr<AdmissionPlugin>> webhooks() {
+    const auto parts = [this](const WebhookSource& source) {
+      return WebhookParts{source,       *lookup_, *table_,  authorizer_,
+                          hook_client_, clock_,   metrics_, [this] { return loopback(); }};
+    };
+    std::vector<std::unique_ptr<AdmissionPlugin>> out;
+    out.push_back(make_mutating_webhooks(parts(mutating_hooks_)));
+    out.push_back(make_validating_webhooks(parts(validating_hooks_)));
+    return out;
+  }
+
+  pki::KeyPair proxy_client() {
+    std::lock_guard lock(identity_mutex_);
+    return proxy_client_;
+  }
+
+  Loopback loopback() const {
+    const uint16_t own = http_ ? port() : config_.https_listen_port;
+    return {base::cat("127.0.0.1:", own), pki_.server_ca.certificate_pem, pki_.admin.certificate_pem,
+            pki_.admin.key_pem};
   }
 
   Status open_store() {
@@ -206,11 +236,13 @@ class ServerImpl final : public Server {
     AdmissionParts parts{*lookup_, authorizer_, rbac_, clock_, quota_writer()};
     parts.not_ready_toleration_seconds = config_.default_not_ready_toleration_seconds;
     parts.unreachable_toleration_seconds = config_.default_unreachable_toleration_seconds;
-    add_default_plugins(admission_, std::move(parts));
+    add_default_plugins(admission_, std::move(parts), webhooks());
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
     CustomResourcesOptions customs;
     customs.user = component("system:apiserver");
+    customs.webhook =
+        make_conversion_webhooks({*lookup_, hook_client_, clock_, metrics_, [this] { return loopback(); }});
     customs_ = std::make_unique<CustomResources>(*registry_, timers_, std::move(customs));
     return customs_->start().with_context("custom resources");
   }
@@ -231,16 +263,17 @@ class ServerImpl final : public Server {
     return {pki.serving.certificate_pem, pki.serving.key_pem, pki.client_ca.certificate_pem};
   }
 
-  void use_kubelet_identity(const ClusterPki& pki) {
-    std::lock_guard lock(kubelet_mutex_);
+  void use_client_identities(const ClusterPki& pki) {
+    std::lock_guard lock(identity_mutex_);
     kubelet_access_ = {pki.server_ca.certificate_pem, pki.kubelet_client.certificate_pem,
                        pki.kubelet_client.key_pem};
+    proxy_client_ = pki.proxy_client;
   }
 
   Status load_pki() {
     auto pki = ensure_pki(pki_options(), clock_.now());
     if (!pki.ok()) return pki.error();
-    use_kubelet_identity(*pki);
+    use_client_identities(*pki);
     pki_ = std::move(*pki);
     auto tokens = ensure_token_files(config_.data_dir, pki_.server_ca.certificate_pem, config_.token);
     if (!tokens.ok()) return tokens.error();
@@ -266,12 +299,14 @@ class ServerImpl final : public Server {
     api_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-apiserver");
     scheduler_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-scheduler");
     informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
-    feed_authorizers();
+    feed_policy();
+    aggregator_ = std::make_unique<Aggregator>(AggregatorParts{
+        *api_client_, *informers_, timers_, clock_, *lookup_, *table_, [this] { return proxy_client(); }});
     return {};
   }
 
-  /// Policy follows the caches: whoever reads it after a write of a role sees that write.
-  void feed_authorizers() {
+  /// Policy follows the caches: whoever reads it after a write of a role or a webhook sees that write.
+  void feed_policy() {
     auto feed = [this](const char* group, const char* plural, auto member, auto& target) {
       informers_->get({group, "v1", plural})
           .on_change([&target, member](const api::ObjectPtr& before, const api::ObjectPtr& after) {
@@ -287,6 +322,9 @@ class ServerImpl final : public Server {
     feed("", "persistentvolumes", &NodeGraph::on_persistent_volume, graph_);
     feed("storage.k8s.io", "volumeattachments", &NodeGraph::on_volume_attachment, graph_);
     feed("resource.k8s.io", "resourceslices", &NodeGraph::on_resource_slice, graph_);
+    constexpr const char* kAdmission = "admissionregistration.k8s.io";
+    feed(kAdmission, "mutatingwebhookconfigurations", &WebhookSource::on_change, mutating_hooks_);
+    feed(kAdmission, "validatingwebhookconfigurations", &WebhookSource::on_change, validating_hooks_);
   }
 
   Result<Json> review(std::string_view kind, const Json& body, const UserInfo& user) {
@@ -327,11 +365,12 @@ class ServerImpl final : public Server {
       auto text = issuer_->jwks();
       return text.ok() ? *text : std::string("{}");
     };
+    o.aggregator = aggregator_.get();
     o.timers = &timers_;
     o.metrics = &metrics_;
     o.settle = [this] { customs_->settle(); };
     o.kubelet = [this] {
-      std::lock_guard lock(kubelet_mutex_);
+      std::lock_guard lock(identity_mutex_);
       return kubelet_access_;
     };
     o.health = {{"datastore", [this] { return store_->health(); }, true, true},
@@ -403,11 +442,10 @@ class ServerImpl final : public Server {
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_);
     }
     if (!config_.disable_scheduler) {
-      const auto strategy = config_.scheduler_strategy == "MostAllocated"
-                                ? scheduler::FitStrategy::kMostAllocated
-                                : scheduler::FitStrategy::kLeastAllocated;
+      auto options = scheduler_options();
+      if (!options.ok()) return options.error();
       scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *informers_, clock_, metrics_,
-                                                          scheduler::default_plugins(strategy));
+                                                          std::move(*options));
     }
     informers_->start();
     if (!informers_->wait_synced(kSyncTimeout))
@@ -422,13 +460,35 @@ class ServerImpl final : public Server {
       customs_->set_listeners(
           [this, ref](const api::Resource& row) {
             if (Status s = gc_->follow(ref(row)); !s.ok())
-              base::log_warning("gc", "a kind cannot be followed", {{"kind", row.kind}, {"error", s.message()}});
+              base::log_warning("gc", "a kind cannot be followed",
+                                {{"kind", row.kind}, {"error", s.message()}});
           },
           [this, ref](const api::Resource& row) { gc_->unfollow(ref(row)); });
     }
     if (scheduler_) scheduler_->start();
     if (events_) events_->start();
+    aggregator_->start();
     return {};
+  }
+
+  Result<scheduler::SchedulerOptions> scheduler_options() const {
+    scheduler::SchedulerOptions options;
+    if (config_.scheduler_config.empty()) {
+      scheduler::PluginArgs args;
+      if (config_.scheduler_strategy == "MostAllocated")
+        args.fit.strategy = scheduler::FitArgs::Strategy::kMostAllocated;
+      options.profiles.push_back(scheduler::default_profile(args));
+      return options;
+    }
+    auto config = scheduler::read_config(config_.scheduler_config);
+    if (!config.ok()) return Status(config.error()).with_context("scheduler configuration");
+    options.profiles = std::move(config->profiles);
+    options.first_backoff = config->first_backoff;
+    options.last_backoff = config->last_backoff;
+    options.bind_timeout = config->bind_timeout;
+    for (auto& e : config->extenders)
+      options.extenders.push_back(scheduler::make_extender(std::move(e), scheduler::post_over_http()));
+    return options;
   }
 
   Status write_admin_kubeconfig(const pki::KeyPair& admin) {
@@ -458,6 +518,8 @@ class ServerImpl final : public Server {
   HealthAuthorizer health_;
   NodeAuthorizer nodes_{graph_};
   UnionAuthorizer authorizer_{{&masters_, &health_, &nodes_, &rbac_}};
+  client::HookClient hook_client_;
+  WebhookSource mutating_hooks_, validating_hooks_;
   AdmissionChain admission_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<CacheLookup> lookup_;
@@ -465,8 +527,9 @@ class ServerImpl final : public Server {
   std::unique_ptr<ServiceAllocator> services_;
   std::string dns_ip_;
   ClusterPki pki_;
-  std::mutex kubelet_mutex_;
-  KubeletAccess kubelet_access_;  // under kubelet_mutex_
+  std::mutex identity_mutex_;
+  KubeletAccess kubelet_access_;  // under identity_mutex_
+  pki::KeyPair proxy_client_;     // under identity_mutex_
   std::vector<JoinToken> tokens_;
   std::vector<std::string> audiences_;
   std::unique_ptr<TokenIssuer> issuer_;
@@ -475,6 +538,7 @@ class ServerImpl final : public Server {
   /// One for each component that owns what it writes.
   std::unique_ptr<client::Client> client_, api_client_, scheduler_client_;
   std::unique_ptr<client::InformerFactory> informers_;
+  std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<ControllerLoop> controllers_;
   std::unique_ptr<GarbageCollector> gc_;

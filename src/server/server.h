@@ -29,6 +29,8 @@ struct ServerConfig {
   std::string cluster_domain = "cluster.local";
   std::string service_node_port_range = "30000-32767";
   std::string scheduler_strategy = "LeastAllocated";  // or MostAllocated: bin packing
+  /// A KubeSchedulerConfiguration, which takes the place of the strategy; "": none.
+  std::string scheduler_config;
   /// A node silent for so long becomes Unknown and is tainted unreachable.
   base::Duration node_monitor_grace_period = std::chrono::seconds(50);
   /// How long pods that say nothing about it stay on a node that is not ready or silent.

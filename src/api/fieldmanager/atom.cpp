@@ -106,17 +106,18 @@ Atom of_value(const Value& value, const Field* field) {
   return {};
 }
 
-TypeRef node_ref(const structural::Node* node, bool keep_unknown) {
+TypeRef node_ref(const structural::Node* node, const Type* metadata, bool keep_unknown) {
   TypeRef out;
   out.known = Known::kNode;
   out.node = node;
+  out.type = metadata;
   out.keep_unknown = keep_unknown;
   return out;
 }
 
 /// A schema of a custom resource (k8s.io/kube-openapi/pkg/schemaconv): what preserves unknown members does so
 /// for all that is below.
-Atom of_node(const structural::Node& node, const Type* metadata, bool keep_unknown) {
+Atom of_node(const structural::Node& node, const Type* metadata, bool keep_unknown, bool root) {
   using structural::JsonType;
   const bool keep = keep_unknown || node.preserve_unknown;
   const JsonType type = node.int_or_string ? JsonType::kAny : node.type;
@@ -141,9 +142,10 @@ Atom of_node(const structural::Node& node, const Type* metadata, bool keep_unkno
     out.map_atomic = node.map_type == MapType::kAtomic;
     out.node = &node;
     out.metadata = metadata;
+    out.resource = root || node.embedded;
     out.keep_unknown = keep;
     if (node.additional != nullptr) {
-      out.other = node_ref(node.additional, keep);
+      out.other = node_ref(node.additional, metadata, keep);
     } else if (node.has_additional ? node.additional_allowed : keep || node.property_count == 0) {
       out.other = special(Known::kDeduced);
     }
@@ -151,8 +153,9 @@ Atom of_node(const structural::Node& node, const Type* metadata, bool keep_unkno
   if (type != JsonType::kObject) {
     out.list = true;
     out.list_atomic = node.list_type != ListType::kSet && node.list_type != ListType::kMap;
-    out.keys = node.list_type == ListType::kMap && node.details != nullptr ? &node.details->map_keys : &kNoKeys;
-    out.item = node.items != nullptr ? node_ref(node.items, keep) : special(Known::kUntyped);
+    out.keys =
+        node.list_type == ListType::kMap && node.details != nullptr ? &node.details->map_keys : &kNoKeys;
+    out.item = node.items != nullptr ? node_ref(node.items, metadata, keep) : special(Known::kUntyped);
   }
   return out;
 }
@@ -223,8 +226,8 @@ TypeRef TypeRef::of(const Type* type) {
 
 TypeRef TypeRef::of(const structural::Node* root, const Type& metadata, bool keep_unknown) {
   if (root == nullptr) return of(nullptr);
-  TypeRef out = node_ref(root, keep_unknown);
-  out.type = &metadata;
+  TypeRef out = node_ref(root, &metadata, keep_unknown);
+  out.root = true;
   return out;
 }
 
@@ -237,7 +240,7 @@ Atom resolve(const TypeRef& type) {
     case Known::kValue:
       return of_value(*type.value, type.field);
     case Known::kNode:
-      return of_node(*type.node, type.type, type.keep_unknown);
+      return of_node(*type.node, type.type, type.keep_unknown, type.root);
     case Known::kString:
       return scalar(Atom::Scalar::kString);
     case Known::kDeduced:
@@ -264,13 +267,12 @@ Atom deduce(Atom atom, const Json* value) {
 
 TypeRef member_type(const Atom& atom, std::string_view name, bool* named) {
   if (atom.node != nullptr) {
-    const bool root = atom.metadata != nullptr;
     const structural::Node* member = atom.node->property(name);
-    const bool meta = root && (name == "metadata" || name == "kind" || name == "apiVersion");
+    const bool meta = atom.resource && (name == "metadata" || name == "kind" || name == "apiVersion");
     if (named != nullptr) *named = meta || member != nullptr;
     if (meta && name == "metadata") return TypeRef::of(atom.metadata);
     if (meta) return special(Known::kString);
-    return member != nullptr ? node_ref(member, atom.keep_unknown) : atom.other;
+    return member != nullptr ? node_ref(member, atom.metadata, atom.keep_unknown) : atom.other;
   }
   const Member* member = atom.fields == nullptr ? nullptr : atom.fields->member(name);
   if (named != nullptr) *named = member != nullptr;

@@ -26,8 +26,9 @@ struct Atom {
   const Type* fields = nullptr;
   /// The same of a custom resource's.
   const structural::Node* node = nullptr;
-  /// Of a custom resource itself: the type of its metadata.
+  /// With node: the type of metadata in resources, and whether this is one.
   const Type* metadata = nullptr;
+  bool resource = false;
   bool keep_unknown = false;
   /// Of what is no member; kNothing: nothing else is allowed.
   TypeRef other;

@@ -35,11 +35,12 @@ struct TypeRef {
   static TypeRef of(const structural::Node* root, const Type& metadata, bool keep_unknown);
 
   Known known = Known::kNothing;
-  const Type* type = nullptr;    // kType; kNode: of a root's metadata
-  const Value* value = nullptr;  // kValue
-  const Field* field = nullptr;  // kValue: that has the value, or null for an item
+  const Type* type = nullptr;              // kType; kNode: of metadata in resources
+  const Value* value = nullptr;            // kValue
+  const Field* field = nullptr;            // kValue: that has the value, or null for an item
   const structural::Node* node = nullptr;  // kNode
   bool keep_unknown = false;               // kNode
+  bool root = false;                       // kNode: of a whole object
 };
 
 /// What is wrong with a tree, each with its path: `.spec.ports: duplicate entries for key [port=80]`.

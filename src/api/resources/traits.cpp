@@ -40,7 +40,6 @@ constexpr Traits kTraits[] = {
     {kAdmission, "ValidatingAdmissionPolicyBinding", admission_policy_binding_cells,
      kGeneration | kNeedsVersion},
     {"autoscaling", "HorizontalPodAutoscaler", autoscaler_cells, 0},
-    {"certificates.k8s.io", "CertificateSigningRequest", signing_request_cells, 0},
     {kFlow, "FlowSchema", flow_schema_cells, kGeneration},
     {kFlow, "PriorityLevelConfiguration", priority_level_cells, kGeneration},
     {kNetworking, "Ingress", ingress_cells, kGeneration},

@@ -79,6 +79,34 @@ std::string_view zero_default(const Value& value) {
   }
 }
 
+/// What `kubectl explain` says of the members that every object has.
+std::string_view description_of(std::string_view type, std::string_view member) {
+  struct Text {
+    std::string_view member, text;
+  };
+  static constexpr Text kMetadata[] = {
+      {"annotations", "Annotations are notes of tools and people: any text under names of their own."},
+      {"creationTimestamp",
+       "CreationTimestamp is a timestamp of the server's clock when the object was made."},
+      {"deletionTimestamp", "DeletionTimestamp is when the object goes, or would but for its finalizers."},
+      {"finalizers", "Finalizers name what has to be done before the object may go."},
+      {"generateName", "GenerateName begins the name that the server makes when there is none."},
+      {"generation", "Generation counts what was asked for: it grows with every change of the spec."},
+      {"labels", "Labels are what selectors find the object by."},
+      {"managedFields", "ManagedFields tell who wrote which of the object's fields."},
+      {"name", "Name is the object's own among those of its kind in its namespace."},
+      {"namespace", "Namespace is where the object is; objects of the cluster are in none."},
+      {"ownerReferences", "OwnerReferences name the objects without which this one goes."},
+      {"resourceVersion", "ResourceVersion changes with every write; its value says nothing else."},
+      {"uid", "UID is the object's own for all time, whatever becomes of its name."},
+  };
+  if (type != "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta") return {};
+  for (const Text& one : kMetadata) {
+    if (one.member == member) return one.text;
+  }
+  return {};
+}
+
 std::string_view list_type_name(ListType type) {
   return type == ListType::kAtomic ? "atomic" : type == ListType::kSet ? "set" : "map";
 }
@@ -205,7 +233,7 @@ void DefinitionWriter::properties(JsonText& out, const Type& type) {
   out.key("properties").open('{');
   for (const Member& member : type.members) {
     out.key(member.field->name);
-    property(out, *member.field);
+    property(out, *member.field, description_of(type.name, member.field->name));
   }
   out.close('}');
 }
@@ -223,10 +251,11 @@ void DefinitionWriter::reference_with_siblings(JsonText& out, std::string_view n
   if (!default_json.empty()) out.raw_member("default", default_json);
 }
 
-void DefinitionWriter::property(JsonText& out, const Field& field) {
+void DefinitionWriter::property(JsonText& out, const Field& field, std::string_view description) {
   const Value& value = *field.value;
   const FieldNotes& notes = *field.notes;
   out.open('{');
+  if (!description.empty()) out.member("description", description);
   std::string_view default_json = notes.default_json;
   bool zero = default_json.empty() && !field.pointer && (field.always || value.kind == ValueKind::kMessage);
   if (zero) default_json = zero_default(value);
@@ -234,7 +263,7 @@ void DefinitionWriter::property(JsonText& out, const Field& field) {
                         !notes.merge_key.empty() || notes.merge || notes.replace || notes.retain_keys;
   std::string special = value.kind == ValueKind::kMessage ? value.type->name : special_name(value, notes);
   if (!special.empty()) {
-    reference_with_siblings(out, special, default_json, !has_extensions);
+    reference_with_siblings(out, special, default_json, !has_extensions && description.empty());
   } else {
     value_type(out, value, notes);
     if (version_ == OpenApiVersion::kV3 && !default_json.empty()) out.raw_member("default", default_json);

@@ -312,7 +312,8 @@ void PathWriter::shape(JsonText& out, const Operation& op, Operation::Shape shap
   switch (shape) {
     case Shape::kObject:
       if (op.type != nullptr) return definitions_.reference(out, *op.type);
-      if (op.resource != nullptr && is_custom(*op.resource)) return definitions_.object_reference(out, *op.resource);
+      if (op.resource != nullptr && is_custom(*op.resource))
+        return definitions_.object_reference(out, *op.resource);
       out.raw(R"({"type":"object"})");
       return;
     case Shape::kList:

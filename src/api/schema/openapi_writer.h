@@ -44,7 +44,7 @@ class DefinitionWriter {
   void type_definition(JsonText& out, const Type& type);
   void list_definition(JsonText& out, const OpenApiResource& resource);
   void properties(JsonText& out, const Type& type);
-  void property(JsonText& out, const Field& field);
+  void property(JsonText& out, const Field& field, std::string_view description);
   void element(JsonText& out, const Value& value, const FieldNotes& notes);
   void value_type(JsonText& out, const Value& value, const FieldNotes& notes);
   void extensions(JsonText& out, const Field& field);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "api/structural/format_text.h"
 
@@ -100,17 +101,54 @@ bool is_credit_card(std::string_view text) {
   return sum % 10 == 0;
 }
 
-bool is_hostname(const std::string& text) {
-  static const re2::RE2 shape(
-      R"(^([a-zA-Z0-9\p{S}\p{L}]((-?[a-zA-Z0-9\p{S}\p{L}]{0,62})?)|([a-zA-Z0-9\p{S}\p{L}](([a-zA-Z0-9-\p{S}\p{L}]{0,61}[a-zA-Z0-9\p{S}\p{L}])?)(\.)){1,}([a-zA-Z\p{L}]){2,63})$)");
+/// A character of a host name: letters, digits and symbols of any script. `letters`: the former alone.
+bool host_rune(std::string_view rune, bool letters) {
+  static const re2::RE2 any(R"([a-zA-Z0-9\p{S}\p{L}])"), letter(R"([a-zA-Z\p{L}])");
+  return re2::RE2::FullMatch({rune.data(), rune.size()}, letters ? letter : any);
+}
+
+std::vector<std::string_view> runes(std::string_view text) {
+  std::vector<std::string_view> out;
+  for (size_t at = 0; at < text.size();) {
+    size_t end = at + 1;
+    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
+    out.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return out;
+}
+
+bool is_host_label(std::string_view text, bool last) {
+  const auto all = runes(text);
+  constexpr size_t kLongest = 63, kShortestTop = 2;
+  if (all.empty() || all.size() > kLongest || (last && all.size() < kShortestTop)) return false;
+  if (!last && (all.front() == "-" || all.back() == "-")) return false;
+  return std::all_of(all.begin(), all.end(), [last](std::string_view rune) {
+    return (!last && rune == "-") || host_rune(rune, last);
+  });
+}
+
+/// One label alone may have a dash after its first character only, as the library's pattern says.
+bool is_lone_host(std::string_view text) {
+  auto all = runes(text);
+  constexpr size_t kLongest = 63;
+  if (all.empty()) return false;
+  if (all.size() > 1 && all[1] == "-") all.erase(all.begin() + 1);
+  return all.size() <= kLongest &&
+         std::all_of(all.begin(), all.end(), [](std::string_view rune) { return host_rune(rune, false); });
+}
+
+bool is_hostname(std::string_view text) {
   constexpr size_t kLongest = 255, kLongestLabel = 63;
-  if (!re2::RE2::PartialMatch(text, shape) || text.size() > kLongest) return false;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t dot = std::min(text.find('.', at), text.size());
-    if (dot - at > kLongestLabel) return false;
+  if (text.empty() || text.size() > kLongest) return false;
+  if (text.find('.') == std::string_view::npos) return text.size() <= kLongestLabel && is_lone_host(text);
+  for (size_t at = 0;;) {
+    const size_t dot = text.find('.', at);
+    const std::string_view label = text.substr(at, dot == std::string_view::npos ? dot : dot - at);
+    if (label.size() > kLongestLabel || !is_host_label(label, dot == std::string_view::npos)) return false;
+    if (dot == std::string_view::npos) return true;
     at = dot + 1;
   }
-  return true;
 }
 
 bool is_base64(std::string_view text) {
@@ -180,7 +218,7 @@ bool has_format(Format format, std::string_view value) {
     case Format::kEmail:
       return is_email(value);
     case Format::kHostname:
-      return is_hostname(std::string(value));
+      return is_hostname(value);
     case Format::kIpv4:
       return is_ip(value) && value.find('.') != std::string_view::npos;
     case Format::kIpv6:

@@ -44,7 +44,8 @@ bool good_escapes(std::string_view text) {
 }
 
 bool good_host(std::string_view authority) {
-  if (const size_t user = authority.rfind('@'); user != std::string_view::npos) authority.remove_prefix(user + 1);
+  if (const size_t user = authority.rfind('@'); user != std::string_view::npos)
+    authority.remove_prefix(user + 1);
   std::string_view port;
   if (!authority.empty() && authority.front() == '[') {
     const size_t close = authority.find(']');
@@ -53,7 +54,8 @@ bool good_host(std::string_view authority) {
   } else if (const size_t colon = authority.rfind(':'); colon != std::string_view::npos) {
     port = authority.substr(colon);
   }
-  if (!port.empty() && (port.front() != ':' || !std::all_of(port.begin() + 1, port.end(), digit))) return false;
+  if (!port.empty() && (port.front() != ':' || !std::all_of(port.begin() + 1, port.end(), digit)))
+    return false;
   constexpr std::string_view kBad = " <>\"\\^`{}|";
   return authority.find_first_of(kBad) == std::string_view::npos;
 }
@@ -112,7 +114,8 @@ bool is_email(std::string_view text) {
     if (open == std::string_view::npos) return false;
     const std::string_view name = trim(text.substr(0, open));
     const bool quoted = name.size() >= 2 && name.front() == '"' && name.back() == '"';
-    if (!quoted && !std::all_of(name.begin(), name.end(), [](char c) { return c == ' ' || c == '.' || atom_char(c); }))
+    if (!quoted &&
+        !std::all_of(name.begin(), name.end(), [](char c) { return c == ' ' || c == '.' || atom_char(c); }))
       return false;
     text = text.substr(open + 1, text.size() - open - 2);
   }
@@ -192,7 +195,8 @@ bool is_date_time(std::string_view text) {
   if (time.substr(0, 2) > "23" || time.substr(3, 2) > "59" || time.substr(6, 2) > "59") return false;
   time.remove_prefix(8);
   // The fraction's point may be any character, as the pattern of the library has it.
-  if (time.size() > 1 && digit(time[1]) && !(time.size() == 6 && (time[0] == '+' || time[0] == '-') && time[3] == ':')) {
+  if (time.size() > 1 && digit(time[1]) &&
+      !(time.size() == 6 && (time[0] == '+' || time[0] == '-') && time[3] == ':')) {
     size_t end = 1;
     while (end < time.size() && digit(time[end])) ++end;
     time.remove_prefix(end);
@@ -204,8 +208,10 @@ bool is_date_time(std::string_view text) {
 
 bool is_duration(std::string_view text) {
   if (parse_duration(text).ok()) return true;
-  static constexpr std::string_view kExact[] = {"ns", "us", "\u00b5s", "ms", "s", "m", "h", "hr", "d", "w", "wk"};
-  static constexpr std::string_view kPrefixes[] = {"nano", "micro", "milli", "sec", "min", "hour", "day", "week"};
+  static constexpr std::string_view kExact[] = {"ns", "us", "\u00b5s", "ms", "s", "m",
+                                                "h",  "hr", "d",       "w",  "wk"};
+  static constexpr std::string_view kPrefixes[] = {"nano", "micro", "milli", "sec",
+                                                   "min",  "hour",  "day",   "week"};
   for (size_t at = 0; at < text.size();) {
     if (!digit(text[at])) {
       ++at;

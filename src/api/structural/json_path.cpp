@@ -21,8 +21,8 @@ using Steps = std::vector<Step>;
 struct Step {
   enum class Kind : uint8_t { kField, kWildcard, kRecursive, kSlice, kUnion, kFilter, kValue };
   Kind kind;
-  std::string name = {};                     // kField; kFilter: the operator
-  std::optional<int64_t> from = {}, to = {}; // kSlice
+  std::string name = {};                      // kField; kFilter: the operator
+  std::optional<int64_t> from = {}, to = {};  // kSlice
   int64_t stride = 1;
   bool one = false;               // kSlice: an index, `to` follows from it
   std::vector<Steps> parts = {};  // kUnion; kFilter: left and right
@@ -268,7 +268,8 @@ class JsonPathParser {
     at_ = close + 1;
     if (inside == "*") inside = ":";
     if (inside.find(',') != std::string_view::npos) return parts(steps, inside);
-    if (inside.size() >= 2 && (inside.front() == '\'' || inside.front() == '"') && inside.back() == inside.front()) {
+    if (inside.size() >= 2 && (inside.front() == '\'' || inside.front() == '"') &&
+        inside.back() == inside.front()) {
       JsonPathParser key(inside.substr(1, inside.size() - 2));
       key.field(steps);
       // A dotted key in quotes is a path within, as the library has it.

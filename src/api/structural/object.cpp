@@ -70,7 +70,8 @@ class Pruner {
       size_t index = 0;
       for (Json& item : value) {
         const size_t before = way_.enter(index++);
-        prune(s != nullptr ? s->items : nullptr, item, s != nullptr && s->items != nullptr && s->items->embedded);
+        prune(s != nullptr ? s->items : nullptr, item,
+              s != nullptr && s->items != nullptr && s->items->embedded);
         way_.leave(before);
       }
     }
@@ -128,7 +129,8 @@ class Coercer {
   Status coerce(const Node& s, Json& value, const FieldPath& path) {
     if (!s.has_embedded) return {};
     if (value.is_array() && s.items != nullptr) {
-      for (size_t i = 0; i < value.size(); ++i) ORCH_RETURN_IF_ERROR(coerce(*s.items, value[i], path.index(i)));
+      for (size_t i = 0; i < value.size(); ++i)
+        ORCH_RETURN_IF_ERROR(coerce(*s.items, value[i], path.index(i)));
     }
     if (!value.is_object()) return {};
     if (s.embedded) ORCH_RETURN_IF_ERROR(embedded(value, path));
@@ -199,7 +201,8 @@ void validate_embedded_names(const Json& object, const FieldPath& path, FieldErr
         errors.invalid(at, text, base::cat("unexpected GroupVersion string: ", text));
     } else {
       std::string lower = text;
-      std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+      std::transform(lower.begin(), lower.end(), lower.begin(),
+                     [](unsigned char c) { return std::tolower(c); });
       if (const Problems problems = check_dns1035_label(lower); !problems.empty()) {
         errors.invalid(at, text,
                        base::cat("may have mixed case, but should otherwise match: ", join(problems, ",")));
@@ -215,7 +218,8 @@ void validate_embedded_metadata(const Schema& builtin, const Json& metadata, con
     return errors.invalid(path, metadata, status.message());
   const std::string_view name = base::string_at(copy, {"name"});
   const auto problems = [&](const char* key, std::string_view value, const Problems& found) {
-    for (const std::string& problem : found) errors.invalid(path.child(key), Json(std::string(value)), problem);
+    for (const std::string& problem : found)
+      errors.invalid(path.child(key), Json(std::string(value)), problem);
   };
   if (!name.empty()) problems("name", name, check_path_segment_name(name));
   const std::string_view ns = base::string_at(copy, {"namespace"});
@@ -227,7 +231,8 @@ void validate_embedded_metadata(const Schema& builtin, const Json& metadata, con
   }
   for (const auto& [key, value] : base::object_at(copy, {"annotations"}).items()) {
     std::string lower = key;
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
     problems("annotations", key, check_qualified_name(lower));
   }
 }
@@ -251,7 +256,8 @@ Status coerce_metadata(const Schema& builtin, Json& metadata, const FieldPath& p
     const std::string own = parent.child("metadata").text();
     for (const std::string& problem : *problems) {
       if (problem.substr(0, kPrefix.size()) != kPrefix) continue;
-      unknown->push_back(base::cat(own, ".", problem.substr(kPrefix.size(), problem.size() - kPrefix.size() - 1)));
+      unknown->push_back(
+          base::cat(own, ".", problem.substr(kPrefix.size(), problem.size() - kPrefix.size() - 1)));
     }
   }
   schema::normalise(builtin, meta_type(builtin), metadata);
@@ -333,7 +339,8 @@ void validate_embedded(const Schema& builtin, const Node& schema, const Json& ob
     const Node* own = schema.property(name);
     const Node* below = own != nullptr ? own : schema.additional;
     if (below != nullptr) {
-      validate_embedded(builtin, *below, member, own != nullptr ? path.child(name) : path.key(name), false, errors);
+      validate_embedded(builtin, *below, member, own != nullptr ? path.child(name) : path.key(name), false,
+                        errors);
     }
   }
 }

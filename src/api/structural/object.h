@@ -18,8 +18,8 @@ namespace orch::api::structural {
 /// Makes the value of a member "metadata" what Go's ObjectMeta would be: pruned, types checked. Paths of what
 /// is unknown are appended to `unknown` ("metadata.foo"). The error is the bare text of Go's decoder; with
 /// `drop_malformed`, members of other types go instead, as they do when stored objects are read.
-base::Status coerce_metadata(const Schema& builtin, Json& metadata, const FieldPath& parent, bool drop_malformed,
-                             std::vector<std::string>* unknown);
+base::Status coerce_metadata(const Schema& builtin, Json& metadata, const FieldPath& parent,
+                             bool drop_malformed, std::vector<std::string>* unknown);
 
 /// Takes out what the schema (null: knows nothing) does not have. At the root, and in embedded resources,
 /// kind, apiVersion and metadata stay. Paths are appended to `unknown`, in order, unless that is null.

@@ -107,16 +107,17 @@ std::string Pattern::problem(std::string_view text) {
   const re2::RE2 regex({text.data(), text.size()}, regex_options());
   if (regex.ok()) return {};
   const std::string_view arg(regex.error_arg().data(), regex.error_arg().size());
-  const bool whole =
-      regex.error_code() == re2::RE2::ErrorMissingParen || regex.error_code() == re2::RE2::ErrorUnexpectedParen;
+  const bool whole = regex.error_code() == re2::RE2::ErrorMissingParen ||
+                     regex.error_code() == re2::RE2::ErrorUnexpectedParen;
   if (regex.error_code() == re2::RE2::ErrorTrailingBackslash)
     return base::cat("error parsing regexp: ", go_regex_error(regex.error_code()), ": ``");
-  return base::cat("error parsing regexp: ", go_regex_error(regex.error_code()), ": `", whole ? text : arg, "`");
+  return base::cat("error parsing regexp: ", go_regex_error(regex.error_code()), ": `", whole ? text : arg,
+                   "`");
 }
 
 const Node* Node::property(std::string_view name) const {
-  const Property* found = std::lower_bound(
-      begin(), end(), name, [](const Property& p, std::string_view n) { return p.name < n; });
+  const Property* found = std::lower_bound(begin(), end(), name,
+                                           [](const Property& p, std::string_view n) { return p.name < n; });
   return found != end() && found->name == name ? found->node : nullptr;
 }
 
@@ -272,7 +273,8 @@ class Compiler {
     }
     const auto text_of = [&](const char* key) -> std::string_view {
       const Json* value = present(s, key);
-      if (value == nullptr || (value->is_array() && value->empty() && key != std::string_view("default"))) return {};
+      if (value == nullptr || (value->is_array() && value->empty() && key != std::string_view("default")))
+        return {};
       any = true;
       return rep_.keep(base::dump_json(*value));
     };
@@ -325,8 +327,9 @@ class Compiler {
   std::string key_of(const Node& n, const std::vector<Property>& properties, const Details* d) {
     std::string key;
     raw(key, n.type);
-    for (const bool bit : {bool(n.nullable), bool(n.preserve_unknown), bool(n.embedded), bool(n.int_or_string),
-                           bool(n.has_additional), bool(n.additional_allowed), bool(n.has_format)}) {
+    for (const bool bit :
+         {bool(n.nullable), bool(n.preserve_unknown), bool(n.embedded), bool(n.int_or_string),
+          bool(n.has_additional), bool(n.additional_allowed), bool(n.has_format)}) {
       key += bit ? '1' : '0';
     }
     raw(key, n.list_type);
@@ -337,11 +340,12 @@ class Compiler {
     for (const Property& p : properties) view(key, p.name), raw(key, p.node);
     if (d == nullptr) return key;
     for (const auto* value : {&d->maximum, &d->minimum, &d->multiple_of}) optional(key, *value);
-    for (const auto* value : {&d->max_length, &d->min_length, &d->max_items, &d->min_items, &d->max_properties,
-                              &d->min_properties}) {
+    for (const auto* value : {&d->max_length, &d->min_length, &d->max_items, &d->min_items,
+                              &d->max_properties, &d->min_properties}) {
       optional(key, *value);
     }
-    for (const bool bit : {d->exclusive_maximum, d->exclusive_minimum, d->unique_items}) key += bit ? '1' : '0';
+    for (const bool bit : {d->exclusive_maximum, d->exclusive_minimum, d->unique_items})
+      key += bit ? '1' : '0';
     raw(key, d->format);
     raw(key, d->pattern);
     each(key, d->required);

@@ -34,8 +34,8 @@ std::string float_text(double value) {
   char buffer[64];
   const int exponent = value == 0 ? 0 : static_cast<int>(std::floor(std::log10(std::abs(value))));
   constexpr int kLargest = 21, kSmallest = -4;
-  const auto form = exponent < kSmallest || exponent >= kLargest ? std::chars_format::scientific
-                                                                  : std::chars_format::fixed;
+  const auto form =
+      exponent < kSmallest || exponent >= kLargest ? std::chars_format::scientific : std::chars_format::fixed;
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, form).ptr;
   return {buffer, end};
 }
@@ -78,8 +78,8 @@ bool is_integral(double value) {
 }
 
 size_t rune_count(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 /// What a value's type is called, and its format.
@@ -93,10 +93,10 @@ std::pair<std::string_view, std::string_view> kind_of(const Json& value) {
 
 std::string_view format_name(Format format) {
   static constexpr std::string_view kNames[] = {
-      "",      "bsonobjectid", "uri",   "email", "hostname", "ipv4",     "ipv6",     "cidr",     "mac",
-      "uuid",  "uuid3",        "uuid4", "uuid5", "isbn",     "isbn10",   "isbn13",   "creditcard", "ssn",
-      "hexcolor", "rgbcolor",  "byte",  "password", "date",  "duration", "date-time", "k8s-short-name",
-      "k8s-long-name"};
+      "",         "bsonobjectid", "uri",        "email",     "hostname",       "ipv4",         "ipv6",
+      "cidr",     "mac",          "uuid",       "uuid3",     "uuid4",          "uuid5",        "isbn",
+      "isbn10",   "isbn13",       "creditcard", "ssn",       "hexcolor",       "rgbcolor",     "byte",
+      "password", "date",         "duration",   "date-time", "k8s-short-name", "k8s-long-name"};
   return kNames[static_cast<size_t>(format)];
 }
 
@@ -106,8 +106,8 @@ const Json* same_key(const Node& list, const Json& old, const Json& item) {
   const Json* found = nullptr;
   for (const Json& candidate : old) {
     if (!candidate.is_object()) continue;
-    const bool same = std::all_of(
-        list.details->map_keys.begin(), list.details->map_keys.end(), [&](std::string_view key) {
+    const bool same =
+        std::all_of(list.details->map_keys.begin(), list.details->map_keys.end(), [&](std::string_view key) {
           const auto a = item.find(key), b = candidate.find(key);
           return (a == item.end()) == (b == candidate.end()) && (a == item.end() || *a == *b);
         });
@@ -180,7 +180,8 @@ class Validator {
     const bool fits = wants(kind) || float_int || (kind == "integer" && numbers);
     const bool lists = value.is_string() || value.is_array();
     const std::string_view wanted_format = format_name(format(s));
-    if (!wanted_format.empty() && !lists && !fits) return type_problem(wanted_format, value_format, at, result);
+    if (!wanted_format.empty() && !lists && !fits)
+      return type_problem(wanted_format, value_format, at, result);
     if (!wanted_format.empty() && lists && !integers && !numbers) {
       ++result.matches;
       return;
@@ -191,7 +192,8 @@ class Validator {
 
   static void invalid(const Step* at, Json value, std::string_view words, Result& result) {
     const std::string path = path_of(at);
-    result.add({Problem::Kind::kInvalid, path, std::move(value), base::cat(path, kInBody, words), 0, nullptr});
+    result.add(
+        {Problem::Kind::kInvalid, path, std::move(value), base::cat(path, kInBody, words), 0, nullptr});
   }
 
   static void text(const Node& s, const std::string& value, const Step* at, Result& result) {
@@ -200,8 +202,11 @@ class Validator {
     const auto length = [&] { return static_cast<int64_t>(rune_count(value)); };
     if (d.max_length && length() > *d.max_length) {
       const std::string path = path_of(at);
-      result.add({Problem::Kind::kTooLong, path, {},
-                  base::cat(path, kInBody, "should be at most ", *d.max_length, " chars long"), *d.max_length,
+      result.add({Problem::Kind::kTooLong,
+                  path,
+                  {},
+                  base::cat(path, kInBody, "should be at most ", *d.max_length, " chars long"),
+                  *d.max_length,
                   nullptr});
     } else if (d.min_length && length() < *d.min_length) {
       invalid(at, value, base::cat("should be at least ", *d.min_length, " chars long"), result);
@@ -214,9 +219,10 @@ class Validator {
     const auto& text = value.get_ref<const std::string&>();
     if (has_format(s.details->format, text)) return;
     const std::string path = path_of(at);
-    result.add({Problem::Kind::kType, path, value,
-                base::cat(path, kInBody, "must be of type ", format_name(s.details->format), ": ", go_quote(text)),
-                0, nullptr});
+    result.add(
+        {Problem::Kind::kType, path, value,
+         base::cat(path, kInBody, "must be of type ", format_name(s.details->format), ": ", go_quote(text)),
+         0, nullptr});
   }
 
   static void number(const Node& s, const Json& value, const Step* at, Result& result) {
@@ -228,8 +234,8 @@ class Validator {
       if (*d.multiple_of <= 0) {
         const std::string path = path_of(at);
         result.add({Problem::Kind::kInvalid, path, *d.multiple_of,
-                    base::cat("factor MultipleOf declared for ", path, " must be positive: ",
-                              float_text(*d.multiple_of)),
+                    base::cat("factor MultipleOf declared for ", path,
+                              " must be positive: ", float_text(*d.multiple_of)),
                     0, nullptr});
       } else {
         invalid(at, value, base::cat("should be a multiple of ", float_text(*d.multiple_of)), result);
@@ -239,10 +245,11 @@ class Validator {
       return integer ? std::to_string(static_cast<int64_t>(limit)) : float_text(limit);
     };
     if (d.minimum && beyond(value, *d.minimum, d.exclusive_minimum, -1)) {
-      invalid(at, value,
-              base::cat(d.exclusive_minimum ? "should be greater than " : "should be greater than or equal to ",
-                        bound(*d.minimum)),
-              result);
+      invalid(
+          at, value,
+          base::cat(d.exclusive_minimum ? "should be greater than " : "should be greater than or equal to ",
+                    bound(*d.minimum)),
+          result);
     }
     if (d.maximum && beyond(value, *d.maximum, d.exclusive_maximum, 1)) {
       invalid(at, value,
@@ -318,8 +325,8 @@ class Validator {
     if (d != nullptr && d->min_properties && size < *d->min_properties)
       invalid(at, size, base::cat("should have at least ", *d->min_properties, " properties"), result);
     if (d != nullptr && d->max_properties && size > *d->max_properties) {
-      too_many(at, size, *d->max_properties, base::cat("should have at most ", *d->max_properties, " properties"),
-               result);
+      too_many(at, size, *d->max_properties,
+               base::cat("should have at most ", *d->max_properties, " properties"), result);
     }
     for (const auto& [name, member] : value.items()) {
       const Node* own = s.property(name);
@@ -405,16 +412,16 @@ class Validator {
       result.merge(std::move(one));
     }
     if (valid == branches.size()) return;
-    composite(at,
-              base::cat("must validate all the schemas (allOf)", valid == 0 ? ". None validated" : ""), result);
+    composite(at, base::cat("must validate all the schemas (allOf)", valid == 0 ? ". None validated" : ""),
+              result);
   }
 };
 
 void report(Problem problem, std::string_view base_path, FieldErrors& errors) {
   const FieldPath root(base_path.empty() ? std::string("<nil>") : std::string(base_path));
-  const FieldPath path = problem.path.empty()  ? root
-                         : base_path.empty() ? FieldPath(problem.path)
-                                             : root.child(problem.path);
+  const FieldPath path = problem.path.empty() ? root
+                         : base_path.empty()  ? FieldPath(problem.path)
+                                              : root.child(problem.path);
   const Json shown = problem.value.is_null() ? Json("") : std::move(problem.value);
   switch (problem.kind) {
     case Problem::Kind::kRequired:
@@ -438,8 +445,8 @@ void report(Problem problem, std::string_view base_path, FieldErrors& errors) {
                            go_quote(one.is_string() ? one.get_ref<const std::string&>() : go_json(one)));
   }
   errors.add({"FieldValueNotSupported",
-              base::cat("Unsupported value: ", problem.value.is_null() && shown == "" ? "null" : go_value(shown),
-                        supported),
+              base::cat("Unsupported value: ",
+                        problem.value.is_null() && shown == "" ? "null" : go_value(shown), supported),
               path.text()});
 }
 
@@ -494,8 +501,10 @@ class ListChecker {
         return errors_.invalid(path.index(i), list[i], "must be an object for an array of list-type map");
       }
       Json key = Json::object();
-      for (const std::string_view name : s.details != nullptr ? s.details->map_keys : std::vector<std::string_view>()) {
-        if (list[i].is_object() && list[i].contains(name)) key[std::string(name)] = list[i][std::string(name)];
+      for (const std::string_view name :
+           s.details != nullptr ? s.details->map_keys : std::vector<std::string_view>()) {
+        if (list[i].is_object() && list[i].contains(name))
+          key[std::string(name)] = list[i][std::string(name)];
       }
       keys.push_back(std::move(key));
     }

@@ -25,7 +25,7 @@ ApiServer::ApiServer(ApiServerOptions options)
       schema_(*o_.schema),
       reaper_("watch-end", 1),
       converters_("conversions", 4),
-      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table())),
+      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table(), o_.aggregator)),
       requests_(std::make_unique<RequestMetrics>(*o_.metrics)) {}
 
 ApiServer::~ApiServer() = default;
@@ -48,6 +48,8 @@ WriteContext ApiServer::Call::write_context() {
   c.warnings = &warnings;
   c.manager = manager.empty() ? api::manager_of_user_agent(request.header("User-Agent")) : manager;
   if (storage && storage != resource) c.asked = resource.get();
+  c.options = &options;
+  c.verbatim = &verbatim;
   return c;
 }
 
@@ -121,7 +123,12 @@ http::Response ApiServer::answer(Call& call) {
   if (verdict.decision != Decision::kAllow) {
     return http::Response::from_status(forbidden_status(attributes, verdict.reason));
   }
+  if (auto elsewhere = aggregated(call)) return std::move(*elsewhere);
   http::Response response = dispatch(call);
+  if (call.verbatim != nullptr && response.status >= 400) {
+    response.status = static_cast<int>(base::int_at(*call.verbatim, {"code"}));
+    response.body = base::dump_json(*call.verbatim);
+  }
   if (call.info.resource_request && !response.takeover)
     response.headers.emplace_back("Cache-Control", "no-cache, private");
   if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
@@ -168,9 +175,10 @@ Status check_path_name(std::string_view name) {
 /// Custom resources have no protobuf, but their tables and metadata do.
 Status check_custom_form(const Negotiated& want) {
   if (want.format != Format::kProtobuf || want.form != Form::kObject) return {};
-  return {Code::kNotAcceptable,
-          "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot "
-          "be encoded to a protobuf message"};
+  return {
+      Code::kNotAcceptable,
+      "object *unstructured.Unstructured does not implement the protobuf marshalling interface and cannot "
+      "be encoded to a protobuf message"};
 }
 
 Status check_table(const Negotiated& want, const http::Query& query) {
@@ -199,9 +207,10 @@ http::Response ApiServer::resource_request(Call& call) {
   // A namespace is authorized as of itself, but stored in none.
   const bool in_namespace = !info.ns.empty() && r.plural != "namespaces";
   if (!r.namespaced) call.info.ns.clear();
-  call.storage =
-      r.custom ? call.resource
-      : r.stored ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural) : nullptr;
+  call.storage = r.custom ? call.resource
+                 : r.stored
+                     ? registry_.table().storage(r.storage_version ? r.group : r.storage_group, r.plural)
+                     : nullptr;
   if (r.namespaced && info.ns.empty() && !info.name.empty()) return no_such_resource();
   if (!r.namespaced && in_namespace) return no_such_resource();
   // Even where GET is, HEAD is no method of resources.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@
 namespace orch::server {
 
 struct ForwardTarget;
+class Aggregator;
 class RequestMetrics;
 
 /// Where and how the API server reaches a kubelet.
@@ -57,6 +59,7 @@ struct ApiServerOptions {
   ReviewHandler review;
   TokenRequestHandler token_request;
   std::function<std::string()> openid_configuration, jwks;
+  Aggregator* aggregator = nullptr;  // null: nothing is served behind this server
   base::Timers* timers = nullptr;
   base::Metrics* metrics = nullptr;
   std::function<KubeletAccess()> kubelet;  // changes when its certificate is renewed
@@ -80,8 +83,8 @@ class ApiServer {
   http::Response handle(http::Request& request);
   /// binding, eviction, token, …: the answer's tree. Also used by the in-process client.
   base::Result<Json> post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
-                                      std::string_view subresource, const Json& body, const UserInfo& user,
-                                      bool dry_run = false);
+                                      std::string_view subresource, const Json& body,
+                                      const WriteContext& context);
   /// Set once everything is started; /readyz fails before and after.
   void set_ready(bool ready) { ready_ = ready; }
 
@@ -121,7 +124,11 @@ class ApiServer {
   http::Response do_connect(Call& call);
   /// A GET that becomes exec, attach or port-forward needs what the POST needs.
   base::Status may_connect(const Call& call) const;
+  /// Admission of exec, attach, port-forward and proxy.
+  base::Status admit_connect(Call& call) const;
   http::Response do_proxy(Call& call);
+  /// The answer of another API server, when the group version is its.
+  std::optional<http::Response> aggregated(const Call& call);
   base::Result<ForwardTarget> service_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> pod_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> node_target(const std::string& id);
@@ -140,13 +147,13 @@ class ApiServer {
   http::Response openapi(Call& call);
 
   base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding,
-                              const UserInfo& user, bool dry_run);
+                              const WriteContext& admitted);
   base::Result<api::ObjectPtr> covering_budget(const api::Object& pod);
   base::Status spend_budget(const api::Object& budget, const std::string& pod, const WriteContext& context);
   base::Status mark_evicted(const api::Resource& pods, const api::Object& pod, bool unchanged,
                             DeleteParams& params, const WriteContext& context);
   base::Result<Json> evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
-                               const UserInfo& user, bool dry_run);
+                               const WriteContext& admitted);
 
   ApiServerOptions o_;
   Registry& registry_;

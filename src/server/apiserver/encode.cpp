@@ -92,7 +92,8 @@ Response encode_tree(const Negotiated& want, const api::Schema& schema, const Js
   return r;
 }
 
-base::Result<std::vector<ObjectPtr>> convert_objects(const api::Resource& row, std::vector<ObjectPtr> objects) {
+base::Result<std::vector<ObjectPtr>> convert_objects(const api::Resource& row,
+                                                     std::vector<ObjectPtr> objects) {
   if (!row.custom) return objects;
   const std::string version = row.api_version();
   std::vector<Json> trees;
@@ -113,10 +114,12 @@ base::Result<std::vector<ObjectPtr>> convert_objects(const api::Resource& row, s
 }
 
 bool selects_converted(const api::Resource& row, const Filter& filter) {
-  return row.custom && row.custom->converter->remote() && !row.selectable_fields.empty() && !filter.fields.empty();
+  return row.custom && row.custom->converter->remote() && !row.selectable_fields.empty() &&
+         !filter.fields.empty();
 }
 
-base::Result<std::vector<ObjectPtr>> select_converted(const api::Resource& row, std::vector<ObjectPtr> objects,
+base::Result<std::vector<ObjectPtr>> select_converted(const api::Resource& row,
+                                                      std::vector<ObjectPtr> objects,
                                                       const api::FieldSelector& fields) {
   auto all = convert_objects(row, std::move(objects));
   if (!all.ok()) return all.error();

@@ -30,8 +30,8 @@ struct ListMeta {
   int64_t remaining = -1;
 };
 
-/// Objects of a custom resource in the row asked for; the same objects where they are so already. May wait for
-/// a conversion webhook.
+/// Objects of a custom resource in the row asked for; the same objects where they are so already. May wait
+/// for a conversion webhook.
 base::Result<std::vector<api::ObjectPtr>> convert_objects(const api::Resource& row,
                                                           std::vector<api::ObjectPtr> objects);
 /// A field selector of this row is about what only a webhook knows.

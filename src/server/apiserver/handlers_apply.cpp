@@ -1,5 +1,6 @@
 // Server-side apply: PATCH with application/apply-patch+yaml.
 #include "api/go_text.h"
+#include "api/resources/custom_resource.h"
 #include "api/resources/custom_strategy.h"
 #include "api/schema/schema.h"
 #include "api/yaml.h"
@@ -17,10 +18,14 @@ namespace {
 /// Tries of an apply that finds the object now there, now gone.
 constexpr int kMaxTries = 5;
 
-std::string duplicate_text(const std::vector<std::string>& duplicates) {
+std::string duplicate_text(const std::vector<std::string>& duplicates, const std::vector<size_t>& lines) {
   std::string out = "error converting YAML to JSON: yaml: unmarshal errors:";
-  for (const std::string& path : duplicates)
-    out += base::cat("\n  key ", api::go_quote(path.substr(path.rfind('.') + 1)), " already set in map");
+  for (size_t i = 0; i < duplicates.size(); ++i) {
+    // JSON that a client sends stands in one line as a rule.
+    out +=
+        base::cat("\n  line ", i < lines.size() ? lines[i] : size_t{1}, ": key ",
+                  api::go_quote(duplicates[i].substr(duplicates[i].rfind('.') + 1)), " already set in map");
+  }
   return out;
 }
 
@@ -28,12 +33,13 @@ std::string duplicate_text(const std::vector<std::string>& duplicates) {
 Result<Json> parse_apply(const http::Request& request, FieldValidation validation,
                          std::vector<std::string>& warnings) {
   std::vector<std::string> duplicates;
+  std::vector<size_t> lines;
   base::JsonParseOptions options;
   options.duplicates = &duplicates;
   auto tree = base::parse_json(request.body, options);
   if (!tree.ok()) {
     duplicates.clear();
-    tree = api::parse_yaml(request.body, &duplicates);
+    tree = api::parse_yaml(request.body, &duplicates, &lines);
   }
   if (!tree.ok())
     return Status(Code::kBadRequest, base::cat("error decoding YAML: ", tree.error().message()));
@@ -43,7 +49,7 @@ Result<Json> parse_apply(const http::Request& request, FieldValidation validatio
                   "into Go value of type map[string]interface {}");
   }
   if (duplicates.empty() || validation == FieldValidation::kIgnore) return tree;
-  const std::string problem = duplicate_text(duplicates);
+  const std::string problem = duplicate_text(duplicates, lines);
   if (validation == FieldValidation::kStrict)
     return Status(Code::kBadRequest, base::cat("error strict decoding YAML: ", problem));
   warnings.push_back(problem);
@@ -122,6 +128,10 @@ http::Response ApiServer::do_apply(Call& call) {
   }
   WriteContext context = call.write_context();
   context.applied = context.with_owners = true;
+  const ObjectPart part = call.resource->custom && call.resource->custom->scale
+                              ? custom_scale_part(*call.resource->custom->scale)
+                              : scale_part();
+  if (scale) context.part = &part;
   const auto change = [&](const Json& stored) -> Result<Json> {
     auto next = registry_.apply(*call.storage, context, info.subresource, &stored, *patch, call.force);
     if (!next.ok()) return next;

@@ -106,8 +106,7 @@ Result<Json> ApiServer::apply_patch(Call& call, const api::Type* type, const Jso
       return invalid(other_kind(schema_, *next, group, base::string_at(current, {"kind"})));
     }
   }
-  auto unknown =
-      custom != nullptr ? decode_tree(schema_, *custom, *next) : decode_tree(schema_, type, *next);
+  auto unknown = custom != nullptr ? decode_tree(schema_, *custom, *next) : decode_tree(schema_, type, *next);
   if (!unknown.ok()) return invalid(unknown.error().message());
   std::vector<std::string> problems = std::move(patch->problems);
   for (auto& p : *unknown) problems.push_back(std::move(p));
@@ -138,9 +137,8 @@ http::Response ApiServer::do_patch(Call& call) {
   bool warned = false;
   auto change = [&](const Json& stored) -> Result<Json> {
     std::vector<std::string> repeated;  // of a retry after a lost race: reported once
-    auto next =
-        apply_patch(call, r.type, from_storage(r, *call.storage, stored), warned ? repeated : call.warnings,
-                    r.custom ? &r : nullptr);
+    auto next = apply_patch(call, r.type, from_storage(r, *call.storage, stored),
+                            warned ? repeated : call.warnings, r.custom ? &r : nullptr);
     if (!next.ok()) return next;
     warned = true;
     ORCH_RETURN_IF_ERROR(check_name(call, *next));

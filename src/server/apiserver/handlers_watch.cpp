@@ -14,6 +14,8 @@
 
 namespace orch::server {
 
+using base::Status;
+
 namespace {
 
 constexpr std::chrono::seconds kBookmarkPeriod{60};
@@ -35,11 +37,12 @@ std::string_view type_name(CacheEvent::Type type) {
   return "DELETED";
 }
 
-/// The events of a watch whose objects a webhook converts, in their order; and what is selected of them, which
-/// is known only then.
+/// The events of a watch whose objects a webhook converts, in their order; and what is selected of them,
+/// which is known only then.
 class Converting {
  public:
-  Converting(api::ResourcePtr row, api::FieldSelector fields) : row_(std::move(row)), fields_(std::move(fields)) {}
+  Converting(api::ResourcePtr row, api::FieldSelector fields)
+      : row_(std::move(row)), fields_(std::move(fields)) {}
 
   /// True if somebody has to begin to pop.
   bool push(const std::vector<Delivery>& deliveries) {
@@ -89,7 +92,9 @@ class Converting {
     const bool now = d.type != CacheEvent::Type::kDeleted && selected.ok() && !selected->empty();
     const bool before = now ? !seen_.insert(key).second : seen_.erase(key) != 0;
     if (!now && !before) return false;
-    d.type = !now ? CacheEvent::Type::kDeleted : before ? CacheEvent::Type::kModified : CacheEvent::Type::kAdded;
+    d.type = !now     ? CacheEvent::Type::kDeleted
+             : before ? CacheEvent::Type::kModified
+                      : CacheEvent::Type::kAdded;
     return true;
   }
 
@@ -235,9 +240,9 @@ http::Response ApiServer::do_watch(Call& call) {
                                                 requests_->long_running(call.info, call.request.method));
   session->sent = since;
   if (call.resource->custom && call.resource->custom->converter->remote()) {
-    session->converter = std::make_unique<Converting>(call.resource, selects_converted(*call.resource, *filter)
-                                                                         ? std::exchange(filter->fields, {})
-                                                                         : api::FieldSelector());
+    session->converter = std::make_unique<Converting>(
+        call.resource, selects_converted(*call.resource, *filter) ? std::exchange(filter->fields, {})
+                                                                  : api::FieldSelector());
     session->pool = &converters_;
   }
   http::Response response;

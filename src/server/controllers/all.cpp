@@ -9,6 +9,7 @@
 #include "server/controllers/job.h"
 #include "server/controllers/namespace.h"
 #include "server/controllers/node.h"
+#include "server/controllers/persistent_volumes.h"
 #include "server/controllers/replicaset.h"
 #include "server/controllers/resource_quota.h"
 #include "server/controllers/token_secrets.h"
@@ -45,6 +46,8 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
     out.push_back(make_token_secret_controller(options.sign_secret_token, options.root_ca_pem));
   }
   out.push_back(make_token_cleaner_controller());
+  out.push_back(make_volume_binder_controller());
+  out.push_back(make_volume_phase_controller());
   out.push_back(make_claim_protection_controller());
   out.push_back(make_volume_protection_controller());
   out.push_back(make_attributes_class_protection_controller());

@@ -75,10 +75,10 @@ struct Batch {
 };
 
 struct Plan {
-  std::vector<Write> writes;  // in order; the first failure ends the plan, which is then tried again
+  std::vector<Write> writes;   // in order; the first failure ends the plan, which is then tried again
   std::vector<Batch> batches;  // parts of writes, ascending and apart from each other
-  std::vector<Note> notes;    // each once the write planned before it succeeded
-  base::Duration requeue{0};  // > 0: look again after this, whatever happens
+  std::vector<Note> notes;     // each once the write planned before it succeeded
+  base::Duration requeue{0};   // > 0: look again after this, whatever happens
   /// What to do about the write that failed and why, before the plan is tried again: conditions and events
   /// that tell. May be empty.
   std::function<Plan(const Write& failed, const base::Status& why)> otherwise;
@@ -130,10 +130,10 @@ client::IndexFunction controller_uid_index();
 using KindList = std::function<std::vector<client::ResourceRef>()>;
 
 struct ControllerOptions {
-  std::string cluster_cidr;                     // pod addresses; one part of it per node
-  std::string root_ca_pem;                      // for config maps kube-root-ca.crt
-  base::Duration node_monitor_grace_period{};   // see node.h
-  KindList namespaced;                          // every stored namespaced kind that can be deleted
+  std::string cluster_cidr;                    // pod addresses; one part of it per node
+  std::string root_ca_pem;                     // for config maps kube-root-ca.crt
+  base::Duration node_monitor_grace_period{};  // see node.h
+  KindList namespaced;                         // every stored namespaced kind that can be deleted
   /// Signs tokens of Secrets (see token_secrets.h); without it such Secrets are left as they are.
   std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
       sign_secret_token;

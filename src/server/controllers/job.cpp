@@ -250,15 +250,17 @@ Controller make_job_orphan_controller() {
   auto tracked = [](const api::ObjectPtr& pod) {
     return pod != nullptr && api::raw_metadata(*pod).find(kJobTracking) != std::string_view::npos;
   };
-  // Whose Job is there is left to it; whether that has ended is for the plan to see.
   auto pod_key = [tracked](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
     if (!tracked(after)) return Keys();
     const api::OwnerReference owner = api::controller_of(*after);
     if (!owner.uid.empty()) {
       if (owner.kind != "Job") return Keys();
       const api::ObjectPtr job = view.get(kJobs, after->ns(), owner.name);
-      // A running Job looks after its pods.
-      if (job != nullptr && job->uid() == owner.uid && !after->deleting()) return Keys();
+      // A Job that goes on looks after its pods.
+      if (job != nullptr && job->uid() == owner.uid &&
+          !job_finished(base::object_at(job->tree(), {"status"}))) {
+        return Keys();
+      }
     }
     return own_key(before, after, view);
   };

@@ -113,7 +113,9 @@ std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
 }
 
 api::LabelSelector label_selector_of(const Json& spec) {
-  auto selector = api::LabelSelector::from_tree(base::object_at(spec, {"selector"}));
+  const Json* tree = base::find_path(spec, {"selector"});
+  if (tree == nullptr) return api::LabelSelector::nothing();
+  auto selector = api::LabelSelector::from_tree(*tree);
   return selector.ok() ? std::move(*selector) : api::LabelSelector::nothing();
 }
 

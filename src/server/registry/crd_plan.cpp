@@ -18,14 +18,17 @@ struct Taken {
   std::set<std::string> resources, kinds;
 };
 
-std::string text_at(const Json& object, const char* key) { return std::string(base::string_at(object, {key})); }
+std::string text_at(const Json& object, const char* key) {
+  return std::string(base::string_at(object, {key}));
+}
 
 Taken names_taken(const std::vector<const Json*>& definitions) {
   Taken out;
   for (const Json* crd : definitions) {
     const Json& names = base::object_at(*crd, {"status", "acceptedNames"});
     for (const char* key : {"plural", "singular"}) out.resources.insert(text_at(names, key));
-    for (const Json& name : base::array_at(names, {"shortNames"})) out.resources.insert(name.get<std::string>());
+    for (const Json& name : base::array_at(names, {"shortNames"}))
+      out.resources.insert(name.get<std::string>());
     for (const char* key : {"kind", "listKind"}) out.kinds.insert(text_at(names, key));
   }
   return out;
@@ -106,15 +109,16 @@ void set_schema_condition(Json& crd, base::WallTime now) {
     errors.invalid(api::FieldPath("spec.preserveUnknownFields"), true, "must be false");
   size_t i = 0;
   for (const Json& version : base::array_at(crd, {"spec", "versions"})) {
-    const api::FieldPath path = api::FieldPath("spec.versions").index(i++).child("schema").child("openAPIV3Schema");
+    const api::FieldPath path =
+        api::FieldPath("spec.versions").index(i++).child("schema").child("openAPIV3Schema");
     const Json* schema = base::find_path(version, {"schema", "openAPIV3Schema"});
     if (schema == nullptr) continue;
     if (const std::string why = api::not_structural(*schema); !why.empty()) {
-      api::set_condition(crd,
-                         {"NonStructuralSchema", "Unknown", "StructuralError",
-                          base::cat("failed to check validation schema for version ", text_at(version, "name"),
-                                    ": ", why)},
-                         now);
+      api::set_condition(
+          crd,
+          {"NonStructuralSchema", "Unknown", "StructuralError",
+           base::cat("failed to check validation schema for version ", text_at(version, "name"), ": ", why)},
+          now);
       return;
     }
     api::validate_structural(*schema, path, errors);
@@ -137,7 +141,8 @@ void set_approval_condition(Json& crd, base::WallTime now) {
   if (state == api::CrdApproval::kMissing) reason = "MissingAnnotation";
   if (state == api::CrdApproval::kApproved) reason = "ApprovedAnnotation";
   if (state == api::CrdApproval::kBypassed) reason = "UnapprovedAnnotation";
-  api::set_condition(crd, {kType, state == api::CrdApproval::kApproved ? "True" : "False", reason, message}, now);
+  api::set_condition(crd, {kType, state == api::CrdApproval::kApproved ? "True" : "False", reason, message},
+                     now);
 }
 
 bool has_cleanup_finalizer(const Json& crd) {
@@ -165,20 +170,21 @@ Json plan_crd_status(const Json& crd, const std::vector<const Json*>& others, ba
 CrdCleanup plan_crd_cleanup(const Json& crd, size_t instances) {
   if (!has_cleanup_finalizer(crd)) return CrdCleanup::kNone;
   return instances > 0 && api::condition_is_true(crd, "Established") ? CrdCleanup::kInstances
-                                                                       : CrdCleanup::kFinalizer;
+                                                                     : CrdCleanup::kFinalizer;
 }
 
 Json with_cleanup_condition(const Json& crd, CrdCleanup cleanup, base::WallTime now) {
   Json next = crd;
   if (cleanup == CrdCleanup::kInstances) {
-    api::set_condition(next,
-                       {"Terminating", "True", "InstanceDeletionInProgress",
-                        "CustomResource deletion is in progress"},
-                       now);
+    api::set_condition(
+        next, {"Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress"},
+        now);
   } else if (api::condition_is_true(crd, "Established")) {
-    api::set_condition(next, {"Terminating", "False", "InstanceDeletionCompleted", "removed all instances"}, now);
+    api::set_condition(next, {"Terminating", "False", "InstanceDeletionCompleted", "removed all instances"},
+                       now);
   } else {
-    api::set_condition(next, {"Terminating", "False", "NeverEstablished", "resource was never established"}, now);
+    api::set_condition(next, {"Terminating", "False", "NeverEstablished", "resource was never established"},
+                       now);
   }
   return next;
 }

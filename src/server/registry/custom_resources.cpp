@@ -59,8 +59,8 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     ResourcePtr stored;
     std::unique_ptr<CacheWatch> instances;  // while they are being deleted
   };
-  std::map<std::string, Served> served;              // by the definition's name
-  std::map<std::string, int64_t> looked_at;           // generations whose schemas were looked at
+  std::map<std::string, Served> served;      // by the definition's name
+  std::map<std::string, int64_t> looked_at;  // generations whose schemas were looked at
 
   base::ThreadPool pool;  // last: its thread ends before what it uses
 
@@ -149,7 +149,8 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
   std::vector<Json> names_of_others(const std::string& group, const std::string& name) {
     std::vector<Json> out;
     for (const ObjectPtr& object : definitions()->list({}).items) {
-      if (object->name() == name || api::scalar_text(api::raw_value(object->bytes(), {"spec", "group"})) != group)
+      if (object->name() == name ||
+          api::scalar_text(api::raw_value(object->bytes(), {"spec", "group"})) != group)
         continue;
       auto names = base::parse_json(api::raw_value(object->bytes(), {"status", "acceptedNames"}));
       if (names.ok()) out.push_back({{"status", {{"acceptedNames", std::move(*names)}}}});
@@ -168,7 +169,8 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     for (const ObjectPtr& object : definitions()->list({}).items) {
       const std::string_view own = object->name();
       if (own == name || own.size() <= group.size() || !own.ends_with(group)) continue;
-      if (object->bytes().find("\"reason\":\"NoConflicts\"") == std::string_view::npos) enqueue(std::string(own));
+      if (object->bytes().find("\"reason\":\"NoConflicts\"") == std::string_view::npos)
+        enqueue(std::string(own));
     }
   }
 

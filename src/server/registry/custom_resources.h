@@ -23,7 +23,7 @@ struct CustomResourcesOptions {
   api::ConverterFactory webhook;
   /// The stored row of a resource that is served from now on (also when it was before, with another schema);
   /// of one that is not any more. Called by the thread that works, one call at a time.
-  std::function<void(const api::Resource& row)> opened, closed;
+  std::function<void(const api::Resource&row)> opened, closed;
 };
 
 /// Thread-safe.

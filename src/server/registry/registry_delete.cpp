@@ -99,10 +99,14 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
   ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
   const Json old = current->tree();
   const std::string_view owners = api::raw_value(current->bytes(), {"metadata", "managedFields"});
+  AdmissionRequest request =
+      admission_request({r, "", AdmissionRequest::Operation::kDelete, ns, name}, context);
   const auto asked_tree = tree_of(r, *current, false);
   if (!asked_tree.ok()) return asked_tree.error();
-  ORCH_RETURN_IF_ERROR(
-      admit(r, "", AdmissionRequest::Operation::kDelete, ns, name, nullptr, &*asked_tree, context));
+  request.old_object = &*asked_tree;
+  request.old_owners = owners;
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  ORCH_RETURN_IF_ERROR(validate(request, context));
 
   Json next = old;
   Json& meta = next["metadata"];
@@ -131,7 +135,8 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
     if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
     if (strategy.prepare_delete) {
       strategy.prepare_delete(
-          next, {clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr, nullptr});
+          next, {clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr,
+                 nullptr});
     }
   }
   const bool held =

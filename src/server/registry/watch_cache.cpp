@@ -113,7 +113,7 @@ struct WatchCache::Rep {
   int64_t last = 0;                     // under mutex: revision of the last event applied
   std::vector<WatcherPtr> general;      // under mutex
   std::unordered_map<std::string, std::vector<WatcherPtr>> triggered;  // under mutex
-  std::vector<WatcherPtr> dirty;  // under mutex: watchers with pending deliveries
+  std::vector<WatcherPtr> dirty;         // under mutex: watchers with pending deliveries
   bool filling = false, closed = false;  // under mutex
   int64_t filled = 0;                    // under mutex: what load() gave was of this revision
   std::vector<Change> collected;         // under mutex, while filling

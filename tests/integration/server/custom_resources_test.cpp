@@ -97,8 +97,9 @@ TEST_CASE("a custom resource is made, defaulted, validated and pruned") {
                          {{"specReplicasPath", ".spec.replicas"},
                           {"statusReplicasPath", ".status.replicas"},
                           {"labelSelectorPath", ".status.selector"}}}};
-  v1["additionalPrinterColumns"] = {{{"name", "Spec"}, {"type", "string"}, {"jsonPath", ".spec.cronSpec"}},
-                                    {{"name", "Replicas"}, {"type", "integer"}, {"jsonPath", ".spec.replicas"}}};
+  v1["additionalPrinterColumns"] = {
+      {{"name", "Spec"}, {"type", "string"}, {"jsonPath", ".spec.cronSpec"}},
+      {{"name", "Replicas"}, {"type", "integer"}, {"jsonPath", ".spec.replicas"}}};
   v1["selectableFields"] = {{{"jsonPath", ".spec.color"}}};
   const Defined crd(c, definition("crontabs", "CronTab", {v1}));
   const std::string path = objects("crontabs");
@@ -106,9 +107,10 @@ TEST_CASE("a custom resource is made, defaulted, validated and pruned") {
   Json tab = object("CronTab", "a", {{"cronSpec", "5"}, {"replicas", 2}, {"color", "blue"}, {"bogus", 1}});
   tab["status"] = {{"replicas", 9}};
   Answer made = c.send("POST", path + "?fieldValidation=Strict", tab.dump());
-  check_error(made, 400, "BadRequest",
-              "CronTab in version \"v1\" cannot be handled as a CronTab: strict decoding error: unknown field "
-              "\"spec.bogus\"");
+  check_error(
+      made, 400, "BadRequest",
+      "CronTab in version \"v1\" cannot be handled as a CronTab: strict decoding error: unknown field "
+      "\"spec.bogus\"");
   made = c.send("POST", path + "?fieldValidation=Warn", tab.dump());
   CHECK(made.status == 201);
   CHECK(made.headers.find("unknown field \\\"spec.bogus\\\"") != std::string::npos);
@@ -118,10 +120,11 @@ TEST_CASE("a custom resource is made, defaulted, validated and pruned") {
   CHECK(first["metadata"]["generation"] == 1);
 
   const Answer bad = c.post(path, object("CronTab", "b", {{"cronSpec", "x"}, {"replicas", 11}}));
-  check_error(bad, 422, "Invalid",
-              "CronTab.stable.example.com \"b\" is invalid: [spec.cronSpec: Invalid value: \"x\": spec.cronSpec in "
-              "body should match '^(\\d+|\\*)$', spec.replicas: Invalid value: 11: spec.replicas in body should be "
-              "less than or equal to 10]");
+  check_error(
+      bad, 422, "Invalid",
+      "CronTab.stable.example.com \"b\" is invalid: [spec.cronSpec: Invalid value: \"x\": spec.cronSpec in "
+      "body should match '^(\\d+|\\*)$', spec.replicas: Invalid value: 11: spec.replicas in body should be "
+      "less than or equal to 10]");
   CHECK(c.post(path, object("CronTab", "c", {{"cronSpec", "7"}, {"color", "red"}})).status == 201);
 
   // Lists, field selectors, tables.
@@ -134,7 +137,8 @@ TEST_CASE("a custom resource is made, defaulted, validated and pruned") {
   CHECK(table["rows"][0]["cells"] == Json::parse(R"(["a","5",2])"));
 
   // Patches.
-  CHECK(c.patch(path + "/a", "merge-patch+json", {{"spec", {{"replicas", 3}}}}).tree()["spec"]["replicas"] == 3);
+  CHECK(c.patch(path + "/a", "merge-patch+json", {{"spec", {{"replicas", 3}}}}).tree()["spec"]["replicas"] ==
+        3);
   CHECK(c.patch(path + "/a", "json-patch+json",
                 Json::parse(R"([{"op":"replace","path":"/spec/replicas","value":4}])"))
             .tree()["spec"]["replicas"] == 4);
@@ -153,17 +157,18 @@ TEST_CASE("a custom resource is made, defaulted, validated and pruned") {
   const Json scale = c.get(path + "/a/scale").tree();
   CHECK(scale["spec"]["replicas"] == 4);
   CHECK(scale["status"] == Json::parse(R"({"replicas":1,"selector":"app=a"})"));
-  CHECK(c.patch(path + "/a/scale", "merge-patch+json", {{"spec", {{"replicas", 6}}}}).tree()["spec"]["replicas"] ==
-        6);
+  CHECK(c.patch(path + "/a/scale", "merge-patch+json", {{"spec", {{"replicas", 6}}}})
+            .tree()["spec"]["replicas"] == 6);
   CHECK(c.get(path + "/a").tree()["spec"]["replicas"] == 6);
 
   // Server-side apply merges lists by their keys.
   Json ports = object("CronTab", "a", {{"cronSpec", "5"}, {"ports", {{{"port", 80}, {"name", "web"}}}}});
-  CHECK(c.send("PATCH", path + "/a?fieldManager=one&force=true", ports.dump(), {"application/apply-patch+yaml", {}})
+  CHECK(c.send("PATCH", path + "/a?fieldManager=one&force=true", ports.dump(),
+               {"application/apply-patch+yaml", {}})
             .status == 200);
   ports["spec"]["ports"] = {{{"port", 81}}};
-  const Answer both =
-      c.send("PATCH", path + "/a?fieldManager=two&force=true", ports.dump(), {"application/apply-patch+yaml", {}});
+  const Answer both = c.send("PATCH", path + "/a?fieldManager=two&force=true", ports.dump(),
+                             {"application/apply-patch+yaml", {}});
   INFO(both.body);
   CHECK(both.tree()["spec"]["ports"].size() == 2);
 }
@@ -184,8 +189,9 @@ TEST_CASE("discovery and OpenAPI tell of custom resources while they are served"
     CHECK(model["properties"]["spec"]["properties"]["image"]["default"] == "nginx");
     CHECK(model["properties"]["metadata"]["$ref"] ==
           "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
-    CHECK(c.get("/openapi/v3/apis/stable.example.com/v1").tree()["components"]["schemas"].contains(
-        "com.example.stable.v1.Widget"));
+    CHECK(c.get("/openapi/v3/apis/stable.example.com/v1")
+              .tree()["components"]["schemas"]
+              .contains("com.example.stable.v1.Widget"));
   }
   CHECK(gone(c, objects("widgets")));
   CHECK(gone(c, "/apis/stable.example.com/v1"));
@@ -201,7 +207,8 @@ TEST_CASE("versions are one object") {
   CHECK(c.post(objects("gadgets", "v1beta1"), object("Gadget", "a", {{"x", 1}}, "v1beta1")).status == 201);
   const Answer read = c.get(objects("gadgets", "v1beta1") + "/a");
   CHECK(read.tree()["apiVersion"] == "stable.example.com/v1beta1");
-  CHECK(read.headers.find("stable.example.com/v1beta1 Gadget is deprecated; use stable.example.com/v1 Gadget") !=
+  CHECK(read.headers.find(
+            "stable.example.com/v1beta1 Gadget is deprecated; use stable.example.com/v1 Gadget") !=
         std::string::npos);
   CHECK(c.get(objects("gadgets") + "/a").tree()["apiVersion"] == "stable.example.com/v1");
   const Json list = c.get(objects("gadgets", "v1beta1")).tree();
@@ -216,7 +223,8 @@ TEST_CASE("a changed schema is what objects are read by") {
   const Defined crd(c, definition("things", "Thing", {version("v1", schema)}));
   CHECK(c.post(objects("things"), object("Thing", "a", {{"keep", "k"}, {"drop", "d"}})).status == 201);
   Json changed = c.get(crd.path()).tree();
-  Json& properties = changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+  Json& properties =
+      changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
   properties.erase("drop");
   properties["fresh"] = {{"type", "string"}, {"default", "new"}};
   const Answer put = c.put(crd.path(), changed);
@@ -239,8 +247,8 @@ TEST_CASE("a definition goes after its instances") {
   check_error(c.post(objects("leavers"), object("Leaver", "late", Json::object())), 403, "Forbidden",
               "leavers.stable.example.com \"late\" is forbidden: create not allowed while custom resource "
               "definition is terminating");
-  CHECK(c.patch(objects("leavers") + "/held", "merge-patch+json", {{"metadata", {{"finalizers", nullptr}}}}).status ==
-        200);
+  CHECK(c.patch(objects("leavers") + "/held", "merge-patch+json", {{"metadata", {{"finalizers", nullptr}}}})
+            .status == 200);
   CHECK(gone(c, crd.path()));
   CHECK(c.get(objects("leavers")).status == 404);
 }
@@ -271,16 +279,19 @@ TEST_CASE("definitions that are wrong are refused") {
   const Control& c = shared();
   Json crd = definition("wrongs", "Wrong", {version("v1", {{"type", "object"}})});
   crd["metadata"]["name"] = "other";
-  check_error(c.post(kDefinitions, crd), 422, "Invalid",
-              "CustomResourceDefinition.apiextensions.k8s.io \"other\" is invalid: metadata.name: Invalid value: "
-              "\"other\": must be spec.names.plural+\".\"+spec.group");
-  crd = definition("wrongs", "Wrong",
-                   {version("v1", Json::parse(R"({"type":"object","properties":{"a":{}, "b":{"type":"array"}}})"))});
-  check_error(c.post(kDefinitions, crd), 422, "Invalid",
-              "CustomResourceDefinition.apiextensions.k8s.io \"wrongs.stable.example.com\" is invalid: "
-              "[spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified "
-              "object fields, spec.validation.openAPIV3Schema.properties[b].items: Required value: must be "
-              "specified]");
+  check_error(
+      c.post(kDefinitions, crd), 422, "Invalid",
+      "CustomResourceDefinition.apiextensions.k8s.io \"other\" is invalid: metadata.name: Invalid value: "
+      "\"other\": must be spec.names.plural+\".\"+spec.group");
+  crd = definition(
+      "wrongs", "Wrong",
+      {version("v1", Json::parse(R"({"type":"object","properties":{"a":{}, "b":{"type":"array"}}})"))});
+  check_error(
+      c.post(kDefinitions, crd), 422, "Invalid",
+      "CustomResourceDefinition.apiextensions.k8s.io \"wrongs.stable.example.com\" is invalid: "
+      "[spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified "
+      "object fields, spec.validation.openAPIV3Schema.properties[b].items: Required value: must be "
+      "specified]");
 }
 
 TEST_CASE("custom resources outlive a restart") {

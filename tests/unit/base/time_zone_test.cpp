@@ -54,7 +54,9 @@ TEST_CASE("rules of time zones") {
     INFO(c.rule << " " << c.moment);
     const auto zone = rule(c.rule);
     CHECK(format_time_in(at(c.moment), *zone) == c.local);
-    CHECK(zone->moment(zone->civil(at(c.moment))) <= at(c.moment));
+    const CivilTime there = zone->civil(at(c.moment)), again = zone->civil(zone->moment(there));
+    CHECK(again.day == there.day);
+    CHECK(again.hour * 60 + again.minute == there.hour * 60 + there.minute);
   }
   for (const char* bad : {"", "5", "CET", "CET-1CEST", "CET-1CEST,M3.5.0", "CET-1CEST,M13.5.0,M10.5.0", "CET-1x!",
                           "<CET-1", "CET-1CEST,M3.5.0,M10.5.0/3 "}) {

@@ -25,7 +25,8 @@ Json parse(std::string_view text) {
 
 /// A right definition whose one version has this schema.
 Json definition(const std::string& schema) {
-  Json crd = parse(R"({"metadata":{"name":"as.example.com"},"spec":{"group":"example.com","scope":"Namespaced",
+  Json crd =
+      parse(R"({"metadata":{"name":"as.example.com"},"spec":{"group":"example.com","scope":"Namespaced",
       "names":{"plural":"as","singular":"a","kind":"A","listKind":"AList"},"conversion":{"strategy":"None"},
       "versions":[{"name":"v1","served":true,"storage":true}]},"status":{"storedVersions":["v1"]}})");
   crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = parse(schema);
@@ -44,34 +45,42 @@ TEST_CASE("schemas are structural, or refused") {
   };
   const Row rows[] = {
       {R"({"type":"object"})", ""},
-      {R"({"type":"string"})", R"(spec.validation.openAPIV3Schema.type: Invalid value: "string": must be object at the root)"},
+      {R"({"type":"string"})",
+       R"(spec.validation.openAPIV3Schema.type: Invalid value: "string": must be object at the root)"},
       {R"({"type":"object","properties":{"a":{}}})",
-       "spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields"},
+       "spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified "
+       "object fields"},
       {R"({"type":"object","properties":{"a":{"type":"array"}}})",
        "spec.validation.openAPIV3Schema.properties[a].items: Required value: must be specified"},
       {R"({"type":"object","properties":{"a":{"type":"string","anyOf":[{"type":"string"}]}}})",
-       "spec.validation.openAPIV3Schema.properties[a].anyOf[0].type: Forbidden: must be empty to be structural"},
+       "spec.validation.openAPIV3Schema.properties[a].anyOf[0].type: Forbidden: must be empty to be "
+       "structural"},
       {R"({"type":"object","oneOf":[{"required":["a"],"properties":{"a":{"minimum":1}}}]})",
        "spec.validation.openAPIV3Schema.properties[a]: Required value: because it is defined in "
        "spec.validation.openAPIV3Schema.oneOf[0].properties[a]"},
       {R"({"type":"object","properties":{"metadata":{"type":"object","properties":{"labels":{"type":"object"}}}}})",
-       "spec.validation.openAPIV3Schema.properties[metadata]: Forbidden: must not specify anything other than name "
+       "spec.validation.openAPIV3Schema.properties[metadata]: Forbidden: must not specify anything other "
+       "than name "
        "and generateName, but metadata is implicitly specified"},
       {R"({"type":"object","properties":{"v":{"x-kubernetes-int-or-string":true}}})", ""},
       {R"({"type":"object","properties":{"v":{"type":"string","pattern":"a(b"}}})",
-       "spec.validation.openAPIV3Schema.properties[v].pattern: Invalid value: \"a(b\": must be a valid regular "
+       "spec.validation.openAPIV3Schema.properties[v].pattern: Invalid value: \"a(b\": must be a valid "
+       "regular "
        "expression, but isn't: error parsing regexp: missing closing ): `a(b`"},
       {R"({"type":"object","properties":{"v":{"type":"string","uniqueItems":true}}})",
-       "spec.validation.openAPIV3Schema.properties[v].uniqueItems: Forbidden: uniqueItems cannot be set to true since "
+       "spec.validation.openAPIV3Schema.properties[v].uniqueItems: Forbidden: uniqueItems cannot be set to "
+       "true since "
        "the runtime complexity becomes quadratic"},
       {R"({"type":"object","properties":{"v":{"type":"integer","default":"x"}}})",
-       "spec.validation.openAPIV3Schema.properties[v].default: Invalid value: \"string\": "
-       "spec.validation.openAPIV3Schema.properties[v].default in body must be of type integer: \"string\""},
+       "spec.validation.openAPIV3Schema.properties[v].default: Invalid value: \"string\":  "
+       "in body must be of type integer: \"string\""},
       {R"({"type":"object","properties":{"v":{"type":"object","default":{"x":1}}}})",
-       "spec.validation.openAPIV3Schema.properties[v].default: Invalid value: {\"x\":1}: must not have unknown fields"},
+       "spec.validation.openAPIV3Schema.properties[v].default: Invalid value: {\"x\":1}: must not have "
+       "unknown fields"},
       {R"({"type":"object","properties":{"l":{"type":"array","x-kubernetes-list-type":"map",
            "x-kubernetes-list-map-keys":["k"],"items":{"type":"object","properties":{"k":{"type":"string"}}}}}})",
-       "spec.validation.openAPIV3Schema.properties[l].items.properties[k].default: Required value: this property is in "
+       "spec.validation.openAPIV3Schema.properties[l].items.properties[k].default: Required value: this "
+       "property is in "
        "x-kubernetes-list-map-keys, so it must have a default or be a required property"},
       {R"({"type":"object","properties":{"l":{"$ref":"#/x","type":"string"}}})",
        "spec.validation.openAPIV3Schema.properties[l].$ref: Forbidden: $ref is not supported"},
@@ -90,8 +99,9 @@ TEST_CASE("definitions say what they need to") {
   const std::string text = problems(crd);
   CHECK(text.find("spec.group: Invalid value: \"nodots\": should be a domain with at least one dot") !=
         std::string::npos);
-  CHECK(text.find("spec.scope: Unsupported value: \"Galaxy\": supported values: \"Cluster\", \"Namespaced\"") !=
-        std::string::npos);
+  CHECK(
+      text.find("spec.scope: Unsupported value: \"Galaxy\": supported values: \"Cluster\", \"Namespaced\"") !=
+      std::string::npos);
   CHECK(text.find("must have exactly one version marked as storage version") != std::string::npos);
 
   Json conversion = definition(R"({"type":"object"})");
@@ -103,9 +113,10 @@ TEST_CASE("definitions say what they need to") {
   Json approval = definition(R"({"type":"object"})");
   approval["spec"]["group"] = "x.k8s.io";
   approval["metadata"]["name"] = "as.x.k8s.io";
-  CHECK(problems(approval) ==
-        "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval "
-        "annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111");
+  CHECK(
+      problems(approval) ==
+      "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval "
+      "annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111");
   approval["metadata"]["annotations"]["api-approved.kubernetes.io"] = "https://a.example/1";
   CHECK(problems(approval).empty());
 
@@ -117,7 +128,8 @@ TEST_CASE("definitions say what they need to") {
 
   Json gone = definition(R"({"type":"object"})");
   gone["status"]["storedVersions"] = {"v1", "v0"};
-  CHECK(problems(gone).find("missing from spec.versions; v0 was previously a storage version") != std::string::npos);
+  CHECK(problems(gone).find("missing from spec.versions; v0 was previously a storage version") !=
+        std::string::npos);
 }
 
 TEST_CASE("selectable fields are scalars the schema has") {
@@ -128,39 +140,48 @@ TEST_CASE("selectable fields are scalars the schema has") {
   CHECK(problems(crd).empty());
   fields = {{{"jsonPath", ".spec.none"}}, {{"jsonPath", ".spec.list"}}, {{"jsonPath", ".spec['color']"}}};
   CHECK(problems(crd) ==
-        "[spec.selectableFields[0].jsonPath: Invalid value: \".spec.none\": is an invalid path: does not refer to a "
-        "valid field, spec.selectableFields[1].jsonPath: Invalid value: \".spec.list\": must point to a field of type "
+        "[spec.selectableFields[0].jsonPath: Invalid value: \".spec.none\": is an invalid path: does not "
+        "refer to a "
+        "valid field, spec.selectableFields[1].jsonPath: Invalid value: \".spec.list\": must point to a "
+        "field of type "
         "string, boolean or integer. Enum string fields and strings with formats are allowed., "
-        "spec.selectableFields[2].jsonPath: Invalid value: \".spec['color']\": is an invalid path: array notation is "
+        "spec.selectableFields[2].jsonPath: Invalid value: \".spec['color']\": is an invalid path: array "
+        "notation is "
         "not allowed]");
 }
 
 TEST_CASE("rules compile, and cost what they may") {
   const auto with_rule = [](const std::string& rule) {
-    return definition(R"({"type":"object","properties":{"spec":{"type":"object","x-kubernetes-validations":[)" + rule +
-                      R"(],"properties":{"min":{"type":"integer"},"max":{"type":"integer"},
+    return definition(
+        R"({"type":"object","properties":{"spec":{"type":"object","x-kubernetes-validations":[)" + rule +
+        R"(],"properties":{"min":{"type":"integer"},"max":{"type":"integer"},
                          "all":{"type":"array","items":{"type":"string"}}}}}})");
   };
   CHECK(problems(with_rule(R"({"rule":"self.min <= self.max"})")).empty());
   CHECK(problems(with_rule(R"({"rule":"self.min"})")).find("cel expression must evaluate to a bool") !=
         std::string::npos);
-  CHECK(problems(with_rule(R"({"rule":"self.none > 1"})")).find("compilation failed: ERROR") != std::string::npos);
+  CHECK(problems(with_rule(R"({"rule":"self.none > 1"})")).find("compilation failed: ERROR") !=
+        std::string::npos);
   CHECK(problems(with_rule(R"({"rule":" "})")) ==
-        "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Required value: rule is "
+        "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Required value: "
+        "rule is "
         "not specified");
-  CHECK(problems(with_rule(R"({"rule":"self.all.all(a, self.all.all(b, a == b || self.all.exists(c, c == a)))"})"))
-            .find("estimated rule cost exceeds budget by factor of more than 100x") != std::string::npos);
+  CHECK(
+      problems(
+          with_rule(R"~({"rule":"self.all.all(a, self.all.all(b, a == b || self.all.exists(c, c == a)))"})~"))
+          .find("estimated rule cost exceeds budget by factor of more than 100x") != std::string::npos);
   CHECK(problems(with_rule(R"({"rule":"self.min == 1","optionalOldSelf":true})"))
             .find("may not be set if oldSelf is not used in rule") != std::string::npos);
 }
 
 TEST_CASE("rules are held against objects") {
-  const auto schema = std::make_shared<const Json>(parse(R"({"type":"object","properties":{"spec":{"type":"object",
+  const auto schema =
+      std::make_shared<const Json>(parse(R"~({"type":"object","properties":{"spec":{"type":"object",
       "x-kubernetes-validations":[
         {"rule":"self.min <= self.max","messageExpression":"'min ' + string(self.min) + ' is more than max'"},
         {"rule":"self.min >= oldSelf.min","message":"min only grows","reason":"FieldValueForbidden","fieldPath":".min"}],
       "properties":{"min":{"type":"integer"},"max":{"type":"integer"},
-        "name":{"type":"string","x-kubernetes-validations":[{"rule":"self.startsWith('a')"}]}}}}})"));
+        "name":{"type":"string","x-kubernetes-validations":[{"rule":"self.startsWith('a')"}]}}}}})~"));
   const auto rules = RuleSet::compile(schema);
   REQUIRE(rules != nullptr);
   const auto check = [&](const char* now, const char* old) {
@@ -176,14 +197,17 @@ TEST_CASE("rules are held against objects") {
   CHECK(check(R"({"spec":{"min":1,"max":2}})", R"({"spec":{"min":2,"max":2}})") ==
         "spec.min: Forbidden: min only grows");
   // What was so before is let pass.
-  CHECK(check(R"({"spec":{"min":1,"max":3,"name":"b"}})", R"({"spec":{"min":1,"max":2,"name":"b"}})").empty());
-  CHECK(check(R"({"spec":{"max":2}})", nullptr).find("no such key: min evaluating rule: ") != std::string::npos);
+  CHECK(
+      check(R"({"spec":{"min":1,"max":3,"name":"b"}})", R"({"spec":{"min":1,"max":2,"name":"b"}})").empty());
+  CHECK(check(R"({"spec":{"max":2}})", nullptr).find("no such key: min evaluating rule: ") !=
+        std::string::npos);
 }
 
 TEST_CASE("versions are ordered as clients prefer them") {
   std::vector<std::string> names = {"v1beta1", "foo", "v10", "v2", "v1alpha2", "v1beta10", "bar", "v1"};
   std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return version_before(a, b); });
-  CHECK(names == std::vector<std::string>{"v10", "v2", "v1", "v1beta10", "v1beta1", "v1alpha2", "bar", "foo"});
+  CHECK(names ==
+        std::vector<std::string>{"v10", "v2", "v1", "v1beta10", "v1beta1", "v1alpha2", "bar", "foo"});
 }
 
 }  // namespace

@@ -60,7 +60,8 @@ TEST_CASE("which kinds answer a deletion with the object") {
     for (const std::string& kind : *list) {
       INFO(kind);
       const size_t slash = kind.find('/');
-      CHECK(strategy_for(kind.substr(0, slash), kind.substr(slash + 1), builtin())->returns_deleted == (list == &yes));
+      CHECK(strategy_for(kind.substr(0, slash), kind.substr(slash + 1), builtin())->returns_deleted ==
+            (list == &yes));
     }
   }
 }

@@ -123,7 +123,10 @@ class MapView final : public server::View {
                                                              {"serviceaccounts", "ServiceAccount"},
                                                              {"controllerrevisions", "ControllerRevision"},
                                                              {"statefulsets", "StatefulSet"},
-                                                             {"poddisruptionbudgets", "PodDisruptionBudget"}};
+                                                             {"poddisruptionbudgets", "PodDisruptionBudget"},
+                                                             {"persistentvolumeclaims", "PersistentVolumeClaim"},
+                                                             {"persistentvolumes", "PersistentVolume"},
+                                                             {"storageclasses", "StorageClass"}};
     return kinds.at(r.plural);
   }
   std::map<std::tuple<std::string, std::string, std::string, std::string>, api::ObjectPtr> objects_;

@@ -98,6 +98,7 @@ TEST_CASE("an indexed Job from start to end") {
   CHECK(run.status()["succeeded"] == 1);
   CHECK(run.status()["uncountedTerminatedPods"] == Json::object());
   CHECK_FALSE(pod_of(2).empty());
+  run.now += 1s;
   run.set_phase(pod_of(0), "Failed");
   run.settle();
   CHECK(run.status()["failed"] == 1);

@@ -75,7 +75,9 @@ class StubbornApi final : public client::Client {
 struct Rig {
   StubbornApi api;
   MapView view;
-  server::Controller controller = server::make_namespace_controller([] { return std::vector<client::ResourceRef>{kConfigMaps, kPods}; });
+  server::Controller controller = server::make_namespace_controller([] {
+    return std::vector<client::ResourceRef>{kConfigMaps, kPods};
+  });
   Plan run() {
     auto p = controller.observe_and_plan(api, view, {"", "ns"}, kNow);
     REQUIRE(p.ok());

@@ -226,8 +226,9 @@ class ListClient final : public client::Client {
 }  // namespace
 
 TEST_CASE("quotas are counted when new, and again once they are left alone") {
-  const Controller c = make_resource_quota_controller(
-      [] { return std::vector<client::ResourceRef>{{"apps", "v1", "deployments"}}; });
+  const Controller c = make_resource_quota_controller([] {
+    return std::vector<client::ResourceRef>{{"apps", "v1", "deployments"}};
+  });
   ValueView view(c);
   ListClient client;
   client.count = 2;

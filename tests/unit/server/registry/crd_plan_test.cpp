@@ -12,9 +12,9 @@ Json definition(const std::string& plural, const std::string& kind) {
   return {{"metadata", {{"name", plural + ".example.com"}}},
           {"spec",
            {{"group", "example.com"},
-            {"names", {{"plural", plural}, {"singular", plural + "x"}, {"kind", kind}, {"listKind", kind + "List"}}},
-            {"versions",
-             {{{"name", "v1"}, {"schema", {{"openAPIV3Schema", {{"type", "object"}}}}}}}}}}};
+            {"names",
+             {{"plural", plural}, {"singular", plural + "x"}, {"kind", kind}, {"listKind", kind + "List"}}},
+            {"versions", {{{"name", "v1"}, {"schema", {{"openAPIV3Schema", {{"type", "object"}}}}}}}}}}};
 }
 
 std::string condition(const Json& crd, const char* type) {
@@ -50,7 +50,8 @@ TEST_CASE("schemas that are not structural are told of") {
   Json crd = definition("as", "A");
   crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["a"] = Json::object();
   CHECK(condition(plan_crd_status(crd, {}, {}), "NonStructuralSchema") ==
-        "True Violations: spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must not be "
+        "True Violations: spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must "
+        "not be "
         "empty for specified object fields");
 }
 
