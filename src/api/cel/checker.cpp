@@ -1,4 +1,5 @@
 // The type checker: unification of type parameters over the overloads of functions.
+#include <ranges>
 #include <unordered_map>
 
 #include "api/cel/environment.h"
@@ -171,9 +172,9 @@ class Checker {
 
   Type find_ident(std::string_view name) const {
     if (name.starts_with('.')) name.remove_prefix(1);
-    for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-      const auto found = scope->find(name);
-      if (found != scope->end()) return found->second;
+    for (const auto& scope : std::views::reverse(scopes_)) {
+      const auto found = scope.find(name);
+      if (found != scope.end()) return found->second;
     }
     return env_.find_ident(name);
   }

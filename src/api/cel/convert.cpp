@@ -264,9 +264,9 @@ std::string format_timestamp(const Value& value) {
 }
 
 std::string format_seconds(int64_t nanos) {
-  const double seconds =
-      static_cast<double>(nanos / 1'000'000'000) + static_cast<double>(nanos % 1'000'000'000) / 1e9;
-  return format_double_f(seconds) + "s";
+  const int64_t whole = nanos / 1'000'000'000;
+  const int64_t rest = nanos % 1'000'000'000;
+  return format_double_f(static_cast<double>(whole) + static_cast<double>(rest) / 1e9) + "s";
 }
 
 std::string plain_text(const Value& value) {

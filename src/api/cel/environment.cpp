@@ -60,9 +60,9 @@ Environment::Environment(Options options) {
     rep->idents[type->name] = type_type(type);
   }
   for (const Type& type : options.types) collect(type, rep->objects);
-  for (const Variable& variable : options.variables) {
+  for (Variable& variable : options.variables) {
     collect(variable.type, rep->objects);
-    rep->idents[variable.name] = variable.type;
+    rep->idents[std::move(variable.name)] = std::move(variable.type);
   }
   rep_ = std::move(rep);
 }

@@ -71,10 +71,11 @@ Text walk(const std::string& format, size_t count, const std::function<Text(size
       const std::string context = "could not parse formatting clause: error while parsing precision: ";
       std::string digits;
       for (++i; i < format.size() && format[i] >= '0' && format[i] <= '9'; ++i) digits += format[i];
-      if (i >= format.size()) return fail(context + "could not find end of precision specifier");
+      if (i >= format.size()) return fail(base::cat(context, "could not find end of precision specifier"));
       if (digits.empty() || digits.size() > 9) {
-        return fail(context + "error while converting precision to integer: strconv.Atoi: parsing \"" +
-                    digits + "\": " + (digits.empty() ? "invalid syntax" : "value out of range"));
+        return fail(base::cat(context,
+                              "error while converting precision to integer: strconv.Atoi: parsing \"", digits,
+                              "\": ", digits.empty() ? "invalid syntax" : "value out of range"));
       }
       c.precision = std::stoi(digits);
     }

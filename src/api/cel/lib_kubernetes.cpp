@@ -86,8 +86,9 @@ Value is_quantity(const Value* a, size_t) {
 }
 
 int order(const Value* a) {
-  const auto result = quantity_of(a[0]).quantity <=> quantity_of(a[1]).quantity;
-  return result < 0 ? -1 : result > 0 ? 1 : 0;
+  const Quantity& left = quantity_of(a[0]).quantity;
+  const Quantity& right = quantity_of(a[1]).quantity;
+  return left == right ? 0 : left < right ? -1 : 1;
 }
 Value quantity_compare(const Value* a, size_t) { return Value::of(int64_t{order(a)}); }
 Value quantity_greater(const Value* a, size_t) { return Value::of(order(a) == 1); }

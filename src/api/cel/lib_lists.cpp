@@ -146,6 +146,7 @@ Value sorted_by(const Value& list, const Value& keys) {
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t x, size_t y) { return compare(by[x], by[y]).as_int() == -1; });
   std::vector<Value> out;
+  out.reserve(size);
   for (size_t i : order) out.push_back(list_item(list, i));
   return Value::list(std::move(out));
 }

@@ -292,6 +292,7 @@ Value query(const Value* a, size_t) {
     if (key && value) members[*key].push_back(Value::of(*value));
   }
   std::vector<std::pair<std::string, Value>> out;
+  out.reserve(members.size());
   for (auto& [key, values] : members) out.emplace_back(key, Value::list(std::move(values)));
   return Value::map(std::move(out));
 }

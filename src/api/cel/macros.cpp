@@ -57,7 +57,7 @@ class Expander {
     return e;
   }
   /// Evaluates `init` once under a name.
-  Expr* bind(std::string name, Expr* init, Expr* result) {
+  Expr* bind(const std::string& name, Expr* init, Expr* result) {
     return loop(list(), "#unused", "", name, init, literal(Value::of(false)), ident(name), result);
   }
 

@@ -80,7 +80,7 @@ Value Value::lazy(std::shared_ptr<const LazyMap> map) {
 Value Value::list(std::vector<Value> elements) { return ValueAccess::list(std::move(elements), nullptr); }
 Value Value::map(std::vector<std::pair<std::string, Value>> members) {
   auto rep = std::make_shared<MapRep>();
-  for (auto& [key, value] : members) map_set(*rep, of(std::move(key)), std::move(value));
+  for (auto& member : members) map_set(*rep, of(std::move(member.first)), std::move(member.second));
   return ValueAccess::make(Kind::kMap, std::move(rep));
 }
 
