@@ -108,7 +108,7 @@ func prune(m map[string]any) {
 		}
 		if inner, ok := v.(map[string]any); ok {
 			prune(inner)
-			if len(inner) == 0 && (k == "status" || k == "spec") {
+			if len(inner) == 0 && (k == "status" || k == "spec" || k == "resources") {
 				delete(m, k)
 			}
 		}

@@ -78,7 +78,7 @@ struct ClaimSync {
 };
 
 /// Writes that are missing until claim and volume are each other's.
-void bind(ClaimSync& s, const api::ObjectPtr& volume) {
+void bind_volume(ClaimSync& s, const api::ObjectPtr& volume) {
   Json tree = volume->tree();
   const Volume v = scheduler::read_volume(*volume);
   Json& ref = tree["spec"]["claimRef"];
@@ -143,9 +143,9 @@ void sync_named(ClaimSync& s) {
       s.wait();
       return;
     }
-    bind(s, object);
+    bind_volume(s, object);
   } else if (v.is_for(s.claim)) {
-    bind(s, object);
+    bind_volume(s, object);
   } else if (!has_annotation(s.tree, kBoundByController)) {
     // Its owner asked for one that another claim has: that may let go of it.
     s.note("Warning", "FailedBinding",
@@ -197,7 +197,7 @@ void sync_unnamed(ClaimSync& s) {
   for (const auto& o : s.view.list(kVolumes, ""))
     volumes.push_back(std::make_shared<const Volume>(scheduler::read_volume(*o)));
   if (const auto v = scheduler::find_matching_volume(s.claim, volumes, nullptr, {}, waits)) {
-    bind(s, s.view.get(kVolumes, "", v->name));
+    bind_volume(s, s.view.get(kVolumes, "", v->name));
     return;
   }
   if (waits && !s.claim.selected_node) {
@@ -233,7 +233,7 @@ void sync_bound(ClaimSync& s) {
   }
   const Volume v = scheduler::read_volume(*object);
   if (!v.claimed || v.claim_uid == s.claim.uid) {
-    bind(s, object);
+    bind_volume(s, object);
   } else {
     s.lose("ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly");
   }

@@ -262,7 +262,8 @@ class Builder {
     };
     const auto& pre = names[kPreFilter];
     for (const auto& name : names[kFilter]) {
-      const bool only_filters = (find_known(name)->points & kPreFilter) == 0;
+      const Known* known = find_known(name);
+      const bool only_filters = known != nullptr && (known->points & kPreFilter) == 0;
       if (const Plugin* p = plugin(name)) out.filters.push_back({p, only_filters || holds(pre, name), true});
     }
     for (const auto& name : pre) {

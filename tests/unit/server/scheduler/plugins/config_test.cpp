@@ -35,14 +35,14 @@ TEST_CASE("a file that says nothing is the default profile") {
   auto config = read_config(file(""));
   REQUIRE(config.ok());
   REQUIRE(config->profiles.size() == 1);
-  for (const auto* p : {&config->profiles[0], &default_config().profiles[0]}) {
+  const SchedulerConfig without_file = default_config();
+  const Profile* both[] = {&config->profiles[0], &without_file.profiles[0]};
+  for (const Profile* p : both) {
     CHECK(p->scheduler_name == "default-scheduler");
     CHECK(p->preempts);
+    CHECK(filters(*p) == kFilters);
+    CHECK(scorers(*p) == kScorers);
   }
-  CHECK(filters(config->profiles[0]) == kFilters);
-  CHECK(scorers(config->profiles[0]) == kScorers);
-  CHECK(filters(default_config().profiles[0]) == kFilters);
-  CHECK(scorers(default_config().profiles[0]) == kScorers);
 }
 
 TEST_CASE("profiles change the default plugins") {
