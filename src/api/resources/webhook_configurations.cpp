@@ -219,6 +219,9 @@ void set_defaults(Json& object, bool mutating) {
 Strategy make(const char* kind, bool mutating) {
   Strategy s = traits_of(kGroup, kind);
   s.set_defaults = [mutating](Json& object) { set_defaults(object, mutating); };
+  s.generation_changed = [](const Json& object, const Json& old) {
+    return !same_member(object, old, "webhooks");
+  };
   s.validate = [mutating](const Json& object, FieldErrors& errors) {
     validate(object, mutating, {}, errors);
   };

@@ -56,7 +56,8 @@ TEST_CASE("match conditions decide by request and objects") {
   CHECK(authorizer.last_user == "tester");
   CHECK(match({"authorizer.requestResource.check('other').allowed()"}) == "no");
   CHECK(authorizer.last == "other apps/deployments ns");
-  CHECK(match({"authorizer.serviceAccount('n', 'sa').resource('x').check('allowed').allowed()"}) == "yes");
+  CHECK(match({"authorizer.serviceAccount('n', 'sa').group('').resource('x').check('allowed').allowed()"}) ==
+        "yes");
   CHECK(authorizer.last_user == "system:serviceaccount:n:sa");
   // A delete has no object.
   const MatchSubject removal{request->requested(), none, *request->old_object, authorizer};
