@@ -156,7 +156,7 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
       }
     }
   }
-  void fail(const Status& why) {
+  void fail(const base::Status& why) {
     std::lock_guard lock(mutex);
     auto body = stream.lock();
     if (!body || closed) return;

@@ -130,10 +130,10 @@ client::IndexFunction controller_uid_index();
 using KindList = std::function<std::vector<client::ResourceRef>()>;
 
 struct ControllerOptions {
-  std::string cluster_cidr;                     // pod addresses; one part of it per node
-  std::string root_ca_pem;                      // for config maps kube-root-ca.crt
-  base::Duration node_monitor_grace_period{};   // see node.h
-  KindList namespaced;                          // every stored namespaced kind that can be deleted
+  std::string cluster_cidr;                    // pod addresses; one part of it per node
+  std::string root_ca_pem;                     // for config maps kube-root-ca.crt
+  base::Duration node_monitor_grace_period{};  // see node.h
+  KindList namespaced;                         // every stored namespaced kind that can be deleted
   /// Signs tokens of Secrets (see token_secrets.h); without it such Secrets are left as they are.
   std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
       sign_secret_token;
