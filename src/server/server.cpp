@@ -19,6 +19,7 @@
 #include "server/admission/webhook_plugins.h"
 #include "server/aggregator/aggregator.h"
 #include "server/apiserver/api_server.h"
+#include "server/apiserver/resource_metrics.h"
 #include "server/auth/authenticators.h"
 #include "server/auth/authorizers.h"
 #include "server/auth/bootstrap_policy.h"
@@ -158,9 +159,15 @@ class ServerImpl final : public Server {
   SubresourcePost post() {
     return [this](const api::Resource& r, std::string_view ns, std::string_view name,
                   std::string_view subresource, const Json& body, const UserInfo& user) {
-      WriteContext context;
-      context.user = &user;
-      return api_->post_subresource(r, ns, name, subresource, body, context);
+      if (subresource != "scale") {
+        WriteContext context;
+        context.user = &user;
+        return api_->post_subresource(r, ns, name, subresource, body, context);
+      }
+      const std::string path =
+          base::cat(r.group.empty() ? "/api/" : base::cat("/apis/", r.group, "/"), r.version, "/namespaces/",
+                    ns, "/", r.plural, "/", http::percent_encode(name), "/scale");
+      return api_->ask("PUT", path, &body, user);
     };
   }
 
@@ -217,6 +224,7 @@ class ServerImpl final : public Server {
   Status start_registry() {
     schema_ = api::Schema::builtin();
     table_ = api::ResourceTable::builtin(*schema_);
+    add_metrics_rows(*table_);
     registry_ = std::make_unique<Registry>(*store_, *schema_, *table_, admission_, clock_);
     lookup_ = std::make_unique<CacheLookup>(*registry_);
     ServiceRanges ranges;
@@ -436,9 +444,21 @@ class ServerImpl final : public Server {
         }
         return kinds;
       };
+      o.manager = config_.manager;
+      o.call = [this](std::string_view method, const std::string& target, const Json* body) {
+        return api_->ask(method, target, body, component("system:orch"));
+      };
+      o.kinds = [this](std::string_view group, std::string_view kind) {
+        std::vector<client::ResourceRef> found;
+        for (const auto& r : *table_->all()) {
+          if (r->group == group && r->kind == kind) found.push_back({r->group, r->version, r->plural});
+        }
+        return found;
+      };
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       all_controllers(o, clock_));
-      gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
+      if (config_.manager.enabled("garbage-collector-controller"))
+        gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_);
     }
     if (!config_.disable_scheduler) {

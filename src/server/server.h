@@ -12,6 +12,7 @@
 #include "base/timer.h"
 #include "client/client.h"
 #include "pki/pki.h"
+#include "server/controllers/manager_options.h"
 
 namespace orch::server {
 
@@ -38,6 +39,7 @@ struct ServerConfig {
   /// Of the certificates that nodes are given.
   std::chrono::seconds cluster_signing_duration = std::chrono::hours(24 * 365);
   bool disable_scheduler = false, disable_controller_manager = false;
+  ManagerOptions manager;
   std::string hostname;
   std::vector<std::string> node_ips;
 };

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 
 #include "base/json.h"
 #include "http/dial.h"
@@ -110,7 +111,8 @@ Result<Json> ApiServer::ask(std::string_view method, const std::string& target, 
   auto info = parse_request(request);
   if (!info.ok()) return info.error();
   Call call{request, std::move(*info), user, {}, nullptr, nullptr, {}, false};
-  http::Response response = dispatch(call);
+  std::optional<http::Response> elsewhere = aggregated(call);
+  http::Response response = elsewhere ? std::move(*elsewhere) : dispatch(call);
   if (response.takeover) {
     auto collector = std::make_shared<Collector>();
     response.takeover(collector);

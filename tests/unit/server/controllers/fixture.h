@@ -105,28 +105,29 @@ class MapView final : public server::View {
 
  private:
   static std::string kind_of(const client::ResourceRef& r) {
-    static const std::map<std::string, std::string> kinds = {{"pods", "Pod"},
-                                                             {"nodes", "Node"},
-                                                             {"services", "Service"},
-                                                             {"replicasets", "ReplicaSet"},
-                                                             {"replicationcontrollers",
-                                                              "ReplicationController"},
-                                                             {"jobs", "Job"},
-                                                             {"cronjobs", "CronJob"},
-                                                             {"deployments", "Deployment"},
-                                                             {"daemonsets", "DaemonSet"},
-                                                             {"leases", "Lease"},
-                                                             {"endpoints", "Endpoints"},
-                                                             {"endpointslices", "EndpointSlice"},
-                                                             {"namespaces", "Namespace"},
-                                                             {"configmaps", "ConfigMap"},
-                                                             {"serviceaccounts", "ServiceAccount"},
-                                                             {"controllerrevisions", "ControllerRevision"},
-                                                             {"statefulsets", "StatefulSet"},
-                                                             {"poddisruptionbudgets", "PodDisruptionBudget"},
-                                                             {"persistentvolumeclaims", "PersistentVolumeClaim"},
-                                                             {"persistentvolumes", "PersistentVolume"},
-                                                             {"storageclasses", "StorageClass"}};
+    static const std::map<std::string, std::string> kinds = {
+        {"pods", "Pod"},
+        {"nodes", "Node"},
+        {"services", "Service"},
+        {"replicasets", "ReplicaSet"},
+        {"replicationcontrollers", "ReplicationController"},
+        {"jobs", "Job"},
+        {"cronjobs", "CronJob"},
+        {"deployments", "Deployment"},
+        {"daemonsets", "DaemonSet"},
+        {"leases", "Lease"},
+        {"endpoints", "Endpoints"},
+        {"endpointslices", "EndpointSlice"},
+        {"namespaces", "Namespace"},
+        {"configmaps", "ConfigMap"},
+        {"serviceaccounts", "ServiceAccount"},
+        {"controllerrevisions", "ControllerRevision"},
+        {"statefulsets", "StatefulSet"},
+        {"poddisruptionbudgets", "PodDisruptionBudget"},
+        {"persistentvolumeclaims", "PersistentVolumeClaim"},
+        {"persistentvolumes", "PersistentVolume"},
+        {"storageclasses", "StorageClass"},
+        {"horizontalpodautoscalers", "HorizontalPodAutoscaler"}};
     return kinds.at(r.plural);
   }
   std::map<std::tuple<std::string, std::string, std::string, std::string>, api::ObjectPtr> objects_;
