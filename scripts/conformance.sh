@@ -79,6 +79,12 @@ build_kubernetes() {
   go list -mod=mod -m -f '{{.Dir}}' k8s.io/kubernetes >"$out/source"
 }
 
+build_shell() {
+  mkdir -p "$out/programs"
+  [ ! scripts/images/sh.c -nt "$out/programs/sh" ] ||
+    logged sh "${CC:-cc}" -Os -static -s -Wall -Wextra -Werror -o "$out/programs/sh" scripts/images/sh.c
+}
+
 build_sample_apiserver() {
   go_module sample-apiserver
   [ -f go.mod ] || printf 'module conformance\n\nrequire k8s.io/sample-apiserver %s\n' "$sample_apiserver" >go.mod
@@ -100,6 +106,7 @@ build() {
   mkdir -p "$out/programs"
   (build_kubernetes)
   (build_sample_apiserver)
+  build_shell
   [ -s "$out/specs.txt" ] || list_specs
 }
 
@@ -121,7 +128,9 @@ unpack_packages() {
 }
 
 make_images() {
-  [ ! -e "$images/done" ] || return 0
+  build_shell
+  [ ! -e "$images/done" ] || [ scripts/images/conformance.py -nt "$images/done" ] ||
+    [ "$out/programs/sh" -nt "$images/done" ] || return 0
   build
   unpack_packages
   say "writing images"

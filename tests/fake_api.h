@@ -13,7 +13,7 @@
 
 namespace orch::tests {
 
-class FakeApi final : public client::Client {
+class FakeApi : public client::Client {
  public:
   /// Creates or replaces; watchers hear of it before this returns.
   void put(const client::ResourceRef& r, Json object) {

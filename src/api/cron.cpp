@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <filesystem>
 #include <vector>
 
 #include "api/duration.h"
 #include "api/go_text.h"
+#include "base/time_zone.h"
 
 namespace orch::api {
 namespace {
@@ -18,8 +18,6 @@ using base::Result;
 using base::Status;
 
 constexpr std::string_view kSpace = " \t\n\v\f\r";
-constexpr const char* kZoneFolders[] = {"/usr/share/zoneinfo/", "/usr/share/lib/zoneinfo/",
-                                        "/usr/lib/locale/TZ/", "/etc/zoneinfo/"};
 
 struct Bounds {
   unsigned min, max;
@@ -189,17 +187,7 @@ Status read_time_zone(std::string_view& text, std::string& zone) {
 
 }  // namespace
 
-Status check_time_zone(std::string_view name) {
-  if (name.empty() || name == "UTC" || name == "Local") return {};
-  if (name.front() == '/' || name.front() == '\\' || name.find("..") != std::string_view::npos) {
-    return bad("time: invalid location name");
-  }
-  for (const char* folder : kZoneFolders) {
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(folder + std::string(name), ignored)) return {};
-  }
-  return bad(cat("unknown time zone ", name));
-}
+Status check_time_zone(std::string_view name) { return base::load_time_zone(name).status(); }
 
 Result<CronSchedule> CronSchedule::parse(std::string_view text) {
   if (text.empty()) return bad("empty spec string");
@@ -225,6 +213,51 @@ Result<CronSchedule> CronSchedule::parse(std::string_view text) {
   if (status.ok()) status = read_field(fields[4], kWeekdays, s.weekdays, &s.any_weekday);
   if (!status.ok()) return status;
   return s;
+}
+
+namespace {
+
+bool names(uint64_t bits, int value) { return (bits >> static_cast<unsigned>(value) & 1) != 0; }
+
+bool day_matches(const CronSchedule& s, const base::CivilTime& c) {
+  const bool day = names(s.days, c.day), weekday = names(s.weekdays, c.weekday);
+  return s.any_day || s.any_weekday ? day && weekday : day || weekday;
+}
+
+/// The first moment of a day; where clocks are set forward at midnight it is one o'clock.
+base::WallTime start_of_day(const base::TimeZone& zone, int64_t year, int month, int day) {
+  const base::WallTime t = zone.moment({year, month, day});
+  const base::CivilTime c = zone.civil(t);
+  if (c.hour < 12) return t;
+  return t + std::chrono::hours(24 - c.hour) - std::chrono::minutes(c.minute);
+}
+
+}  // namespace
+
+std::optional<base::WallTime> CronSchedule::next(base::WallTime after, const base::TimeZone& zone) const {
+  using std::chrono::seconds;
+  if (every) {
+    const auto step = std::max(std::chrono::floor<seconds>(*every), seconds(1));
+    return std::chrono::floor<seconds>(after) + step;
+  }
+  constexpr int64_t kYears = 5;  // a schedule that names no day until then names none
+  base::WallTime at = std::chrono::floor<seconds>(after) + seconds(1);
+  const int64_t last_year = zone.civil(at).year + kYears;
+  while (true) {
+    const base::CivilTime c = zone.civil(at);
+    if (c.year > last_year) return std::nullopt;
+    if (!names(months, c.month)) {
+      at = start_of_day(zone, c.year, c.month + 1, 1);
+    } else if (!day_matches(*this, c)) {
+      at = start_of_day(zone, c.year, c.month, c.day + 1);
+    } else if (!names(hours, c.hour)) {
+      at += std::chrono::hours(1) - std::chrono::minutes(c.minute) - seconds(c.second);
+    } else if (!names(minutes, c.minute) || c.second != 0) {
+      at += std::chrono::minutes(1) - seconds(c.second);
+    } else {
+      return at;
+    }
+  }
 }
 
 }  // namespace orch::api

@@ -1,6 +1,5 @@
 // Schedules of CronJobs: the five fields of crontab, the descriptors (@daily, @every 1h) and a leading TZ=,
-// as github.com/robfig/cron's standard parser reads them. Times of a schedule are the CronJob controller's
-// work.
+// as github.com/robfig/cron's standard parser reads them.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/time_zone.h"
 
 namespace orch::api {
 
@@ -23,11 +23,17 @@ struct CronSchedule {
   /// Of a leading TZ= or CRON_TZ=; "" if there is none.
   std::string time_zone;
 
+  /// The first time after `after` that the schedule names on the clocks of `zone` (`time_zone` is not looked
+  /// at); nothing if there is none for five years. An hour that is skipped when clocks are set forward is not
+  /// made up for, one that is repeated when they are set back counts twice.
+  std::optional<base::WallTime> next(base::WallTime after, const base::TimeZone& zone) const;
+
   /// kBadRequest with the message of that parser.
   static base::Result<CronSchedule> parse(std::string_view text);
 };
 
-/// Whether this machine knows the zone ("Europe/Berlin"), with the message of Go's time.LoadLocation if not.
+/// Whether this machine, or Orch by itself, knows the zone ("Europe/Berlin"), with the message of Go's
+/// time.LoadLocation if not.
 base::Status check_time_zone(std::string_view name);
 
 }  // namespace orch::api

@@ -51,7 +51,9 @@ NodeRequirement::Op op_of(std::string_view name) {
   return name == "Lt" ? Op::kLt : Op::kIn;
 }
 
-NodeTerm read_term(const Json& term) {
+}  // namespace
+
+NodeTerm read_node_term(const Json& term) {
   NodeTerm out;
   for (const char* list : {"matchExpressions", "matchFields"}) {
     for (const auto& e : base::array_at(term, {list})) {
@@ -66,58 +68,153 @@ NodeTerm read_term(const Json& term) {
   return out;
 }
 
+namespace {
+
 void read_affinity(const Json& spec, PodInfo& pod) {
   const Json& affinity = base::object_at(spec, {"affinity", "nodeAffinity"});
   const Json* required = base::find_path(affinity, {"requiredDuringSchedulingIgnoredDuringExecution"});
   if (required != nullptr && required->is_object()) {
     pod.has_required_affinity = true;
     for (const auto& term : base::array_at(*required, {"nodeSelectorTerms"}))
-      pod.required.push_back(read_term(term));
+      pod.required.push_back(read_node_term(term));
   }
   for (const auto& p : base::array_at(affinity, {"preferredDuringSchedulingIgnoredDuringExecution"})) {
-    pod.preferred.emplace_back(base::int_at(p, {"weight"}), read_term(base::object_at(p, {"preference"})));
+    pod.preferred.emplace_back(base::int_at(p, {"weight"}),
+                               read_node_term(base::object_at(p, {"preference"})));
   }
 }
 
-/// A pod needs what its containers need together, or what a single init container needs beside the sidecars
-/// started before it, whichever is more (KEP-753).
-void read_requests(const Json& spec, PodInfo& pod) {
-  Resources total, sidecars, init_peak;
-  int64_t weighed_cpu = 0, weighed_memory = 0;
-  auto weigh = [&](const Resources& r) {
-    weighed_cpu += r.milli_cpu != 0 ? r.milli_cpu : kDefaultMilliCpu;
-    weighed_memory += r.memory != 0 ? r.memory : kDefaultMemory;
-  };
-  for (const auto& c : base::array_at(spec, {"containers"})) {
-    Resources r = read_resources(base::object_at(c, {"resources", "requests"}));
-    total.add(r);
-    weigh(r);
+/// The larger of each.
+Resources larger(Resources a, const Resources& b) {
+  a.at_least(b);
+  return a;
+}
+
+/// How the requests of a pod are summed up.
+struct SumOptions {
+  bool resized = false;    // what status says of containers whose resources change counts too
+  bool pod_level = false;  // spec.resources take the place of the sum (KEP-2837)
+  bool fill_cpu = false, fill_memory = false;  // containers that do not name it count with a small amount
+};
+
+/// Requests of one container, with what its status says while it is resized (KEP-1287).
+Resources container_requests(const Json& c, const Json& status, bool infeasible, const SumOptions& o) {
+  const Json& list = base::object_at(c, {"resources", "requests"});
+  Resources r = read_resources(list);
+  bool has_cpu = list.contains("cpu"), has_memory = list.contains("memory");
+  if (o.resized) {
+    for (const auto& s : status) {
+      if (base::string_at(s, {"name"}) != base::string_at(c, {"name"}) || !s.contains("resources")) continue;
+      const Json& actual = base::object_at(s, {"resources", "requests"});
+      const Json& allocated = base::object_at(s, {"allocatedResources"});
+      Resources has = larger(read_resources(actual), read_resources(allocated));
+      const bool cpu = actual.contains("cpu") || allocated.contains("cpu");
+      const bool memory = actual.contains("memory") || allocated.contains("memory");
+      has_cpu = cpu || (has_cpu && !infeasible);
+      has_memory = memory || (has_memory && !infeasible);
+      r = infeasible ? has : larger(r, has);
+      break;
+    }
   }
+  if (o.fill_cpu && !has_cpu) r.milli_cpu = kDefaultMilliCpu;
+  if (o.fill_memory && !has_memory) r.memory = kDefaultMemory;
+  return r;
+}
+
+bool pod_level_resource(const std::string& name) {
+  return name == "cpu" || name == "memory" || name.starts_with("hugepages-");
+}
+
+/// A pod needs what its containers need together, or what a single init container needs beside the sidecars
+/// started before it, whichever is more (KEP-753); overhead on top.
+Resources sum_requests(const Json& tree, const SumOptions& o) {
+  const Json& spec = base::object_at(tree, {"spec"});
+  const Json* pending = o.resized ? api::find_condition(tree, "PodResizePending") : nullptr;
+  const bool infeasible = pending != nullptr && base::string_at(*pending, {"reason"}) == "Infeasible";
+  const Json& statuses = base::array_at(tree, {"status", "containerStatuses"});
+  const Json& init_statuses = base::array_at(tree, {"status", "initContainerStatuses"});
+  Resources total, sidecars, init_peak;
+  for (const auto& c : base::array_at(spec, {"containers"}))
+    total.add(container_requests(c, statuses, infeasible, o));
   for (const auto& c : base::array_at(spec, {"initContainers"})) {
-    Resources r = read_resources(base::object_at(c, {"resources", "requests"}));
-    if (base::string_at(c, {"restartPolicy"}) == "Always") {
-      sidecars.add(r);
+    const bool sidecar = base::string_at(c, {"restartPolicy"}) == "Always";
+    SumOptions own = o;
+    own.resized = o.resized && sidecar;
+    Resources r = container_requests(c, init_statuses, infeasible, own);
+    if (sidecar) {
       total.add(r);
-      weigh(r);
+      sidecars.add(r);
       init_peak.at_least(sidecars);
     } else {
-      Resources now = sidecars;
-      now.add(r);
-      init_peak.at_least(now);
+      r.add(sidecars);
+      init_peak.at_least(r);
     }
   }
   total.at_least(init_peak);
-  if (const Json* pod_level = base::find_path(spec, {"resources", "requests"}); pod_level != nullptr) {
-    // Pod-level requests take the place of the sum (KEP-2837).
-    Resources own = read_resources(*pod_level);
-    if (pod_level->contains("cpu")) total.milli_cpu = own.milli_cpu;
-    if (pod_level->contains("memory")) total.memory = own.memory;
+  if (o.pod_level) {
+    const Json& list = base::object_at(spec, {"resources", "requests"});
+    const Resources own = read_resources(list);
+    if (list.contains("cpu")) total.milli_cpu = own.milli_cpu;
+    if (list.contains("memory")) total.memory = own.memory;
+    for (const auto& [name, n] : own.scalars) {
+      if (pod_level_resource(name)) total.scalars[name] = n;
+    }
   }
-  Resources overhead = read_resources(base::object_at(spec, {"overhead"}));
-  total.add(overhead);
-  pod.requests = total;
-  pod.weighed_cpu = std::max(weighed_cpu, init_peak.milli_cpu) + overhead.milli_cpu;
-  pod.weighed_memory = std::max(weighed_memory, init_peak.memory) + overhead.memory;
+  total.add(read_resources(base::object_at(spec, {"overhead"})));
+  return total;
+}
+
+/// Whether any container, or what the pod as a whole asks for, names the resource.
+bool names_resource(const Json& spec, const char* resource) {
+  if (base::object_at(spec, {"overhead"}).contains(resource) ||
+      base::object_at(spec, {"resources", "requests"}).contains(resource))
+    return true;
+  for (const char* list : {"containers", "initContainers"}) {
+    for (const auto& c : base::array_at(spec, {list})) {
+      if (base::object_at(c, {"resources", "requests"}).contains(resource)) return true;
+    }
+  }
+  return false;
+}
+
+void read_requests(const Json& tree, PodInfo& pod) {
+  const Json& spec = base::object_at(tree, {"spec"});
+  const Json& level = base::object_at(spec, {"resources", "requests"});
+  const bool pod_level = std::any_of(level.items().begin(), level.items().end(),
+                                     [](const auto& item) { return pod_level_resource(item.key()); });
+  SumOptions o;
+  o.resized = true;
+  o.pod_level = pod_level;
+  pod.requests = sum_requests(tree, o);
+  o.fill_cpu = !pod_level || !names_resource(spec, "cpu");
+  o.fill_memory = !pod_level || !names_resource(spec, "memory");
+  const Resources weighed = o.fill_cpu || o.fill_memory ? sum_requests(tree, o) : pod.requests;
+  pod.weighed_cpu = weighed.milli_cpu;
+  pod.weighed_memory = weighed.memory;
+  SumOptions scored;
+  scored.fill_cpu = scored.fill_memory = true;
+  pod.scored = sum_requests(tree, scored);
+}
+
+void read_images(const Json& spec, PodInfo& pod) {
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const auto& c : base::array_at(spec, {list})) {
+      std::string image = text(c, "image");
+      const size_t colon = image.rfind(':'), slash = image.rfind('/');
+      const bool tagged = colon != std::string::npos && (slash == std::string::npos || colon > slash);
+      pod.images.push_back(tagged ? image : image + ":latest");
+    }
+  }
+}
+
+void read_owner(const Json& tree, PodInfo& pod) {
+  for (const auto& o : base::array_at(tree, {"metadata", "ownerReferences"})) {
+    if (!base::bool_at(o, {"controller"})) continue;
+    pod.owner_version = text(o, "apiVersion");
+    pod.owner_kind = text(o, "kind");
+    pod.owner_name = text(o, "name");
+    return;
+  }
 }
 
 void read_ports(const Json& spec, PodInfo& pod) {
@@ -180,7 +277,7 @@ PodPtr read_pod(const ObjectPtr& object) {
                    base::string_at(*disruption, {"reason"}) == "PreemptionByScheduler";
   pod->preempts_never = base::string_at(spec, {"preemptionPolicy"}) == "Never";
   if (auto at = base::parse_time(base::string_at(tree, {"status", "startTime"})); at.ok()) pod->started = *at;
-  read_requests(spec, *pod);
+  read_requests(tree, *pod);
   read_ports(spec, *pod);
   for (const auto& [key, value] : base::object_at(spec, {"nodeSelector"}).items()) {
     if (value.is_string()) pod->node_selector.emplace_back(key, value.get<std::string>());
@@ -190,7 +287,12 @@ PodPtr read_pod(const ObjectPtr& object) {
     pod->tolerations.push_back(
         {text(t, "key"), text(t, "value"), text(t, "effect"), base::string_at(t, {"operator"}) == "Exists"});
   }
-  for (const auto& c : base::array_at(spec, {"containers"})) pod->images.push_back(text(c, "image"));
+  read_images(spec, *pod);
+  read_owner(tree, *pod);
+  pod->terms = read_pod_terms(spec, pod->ns);
+  pod->spread = read_spread(spec, base::object_at(tree, {"metadata", "labels"}));
+  pod->volumes = read_volumes(spec, pod->name);
+  pod->claims_devices = !base::array_at(spec, {"resourceClaims"}).empty();
   return pod;
 }
 
@@ -215,6 +317,17 @@ void NodeInfo::set_node(const ObjectPtr& node) {
   for (const auto& image : base::array_at(tree, {"status", "images"})) {
     for (const auto& n : texts(image, "names")) image_sizes[n] = base::int_at(image, {"sizeBytes"});
   }
+}
+
+void NodeInfo::take_node(NodeInfo&& read) {
+  object = std::move(read.object);
+  name = std::move(read.name);
+  labels = std::move(read.labels);
+  allocatable = std::move(read.allocatable);
+  allowed_pods = read.allowed_pods;
+  unschedulable = read.unschedulable;
+  taints = std::move(read.taints);
+  image_sizes = std::move(read.image_sizes);
 }
 
 void NodeInfo::add_pod(const PodPtr& pod) {

@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "api/object.h"
+#include "api/pod_terms.h"
 #include "base/clock.h"
+#include "base/json_fwd.h"
 
 namespace orch::api {
 
@@ -61,16 +63,25 @@ struct PodInfo {
   bool preempted = false;                          // its deletion is the scheduler's own doing
   bool preempts_never = false;                     // spec.preemptionPolicy Never
   base::WallTime started = base::WallTime::max();  // status.startTime; max = not yet
+  /// While it is resized: the largest of what it asks for, was promised and has (KEP-1287).
   Resources requests;
-  /// The same with 100m CPU and 200 MB for containers that ask for nothing: what spreading counts.
+  /// The same with 100m CPU and 200 MB for containers that ask for nothing: what nodes count for spreading,
   int64_t weighed_cpu = 0, weighed_memory = 0;
+  /// and what its containers add when a node is weighed for it (its own pod-level requests do not count).
+  Resources scored;
   std::vector<HostPort> ports;
   std::vector<std::pair<std::string, std::string>> node_selector;
   bool has_required_affinity = false;
   std::vector<NodeTerm> required;                       // or-ed
   std::vector<std::pair<int64_t, NodeTerm>> preferred;  // with weights
   std::vector<Toleration> tolerations;
-  std::vector<std::string> images;
+  std::vector<std::string> images;        // of init containers too, with their tag
+  std::shared_ptr<const PodTerms> terms;  // null: nothing about other pods
+  std::vector<SpreadConstraint> spread;
+  std::vector<PodVolume> volumes;
+  /// metadata.ownerReferences' controller, "" when there is none: "apps/v1", "ReplicaSet", its name.
+  std::string owner_version, owner_kind, owner_name;
+  bool claims_devices = false;  // spec.resourceClaims
 
   bool tolerates(const Taint& taint) const;
 };
@@ -95,11 +106,14 @@ struct NodeInfo {
   std::multiset<HostPort> ports;
 
   void set_node(const ObjectPtr& node);
+  /// What set_node() set of another one; the pods stay.
+  void take_node(NodeInfo&& read);
   void add_pod(const PodPtr& pod);
   void remove_pod(const std::string& uid);
 };
 
 bool matches(const NodeTerm& term, const NodeInfo& node);
+NodeTerm read_node_term(const Json& term);
 /// spec.nodeSelector and the required node affinity (GetRequiredNodeAffinity of component-helpers).
 bool affinity_allows(const PodInfo& pod, const NodeInfo& node);
 /// None of the pod's host ports is taken by a pod of the node; 0.0.0.0 stands for every address.

@@ -1,11 +1,20 @@
 #include "base/timer.h"
 
-#include <condition_variable>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "base/threads.h"
 
@@ -21,7 +30,18 @@ class Agenda {
     entries_.emplace(std::pair(due, id), std::move(callback));
     return id;
   }
+  Timers::Id add_watcher(std::function<void()> callback) {
+    watchers_.emplace(next_, std::move(callback));
+    return next_++;
+  }
+  std::vector<std::function<void()>> watchers() const {
+    std::vector<std::function<void()>> out;
+    out.reserve(watchers_.size());
+    for (const auto& [id, callback] : watchers_) out.push_back(callback);
+    return out;
+  }
   bool remove(Timers::Id id) {
+    if (watchers_.erase(id) != 0) return true;
     const auto it = due_of_.find(id);
     if (it == due_of_.end()) return false;
     entries_.erase(std::pair(it->second, id));
@@ -40,6 +60,36 @@ class Agenda {
   Timers::Id next_ = 1;
   std::map<std::pair<MonoTime, Timers::Id>, std::function<void()>> entries_;
   std::unordered_map<Timers::Id, MonoTime> due_of_;
+  std::map<Timers::Id, std::function<void()>> watchers_;  // of the wall clock
+};
+
+/// Becomes readable when the wall clock is set.
+class ClockSetFile {
+ public:
+  ClockSetFile() : fd_(timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK)) { arm(); }
+  ~ClockSetFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+  ClockSetFile(const ClockSetFile&) = delete;
+  ClockSetFile& operator=(const ClockSetFile&) = delete;
+
+  int fd() const { return fd_; }
+  /// True if the clock was set since this was last asked.
+  bool take() {
+    uint64_t expirations = 0;
+    const bool cancelled = read(fd_, &expirations, sizeof expirations) < 0 && errno == ECANCELED;
+    if (cancelled) arm();
+    return cancelled;
+  }
+
+ private:
+  /// A deadline that never comes: only that the clock's change cancels it matters.
+  void arm() const {
+    itimerspec never{};
+    never.it_value.tv_sec = std::numeric_limits<time_t>::max();
+    timerfd_settime(fd_, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, nullptr);
+  }
+  const int fd_;  // < 0 where the system has none: then poll() leaves it alone
 };
 
 // A delay so long that the sum would overflow means never; a century is.
@@ -56,8 +106,9 @@ class ThreadTimers final : public Timers {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
-    wake_.notify_all();
+    wake();
     thread_.join();
+    close(wake_);
   }
   ThreadTimers(const ThreadTimers&) = delete;
   ThreadTimers& operator=(const ThreadTimers&) = delete;
@@ -67,8 +118,12 @@ class ThreadTimers final : public Timers {
     const std::lock_guard lock(mutex_);
     const bool first = agenda_.empty() || due < agenda_.earliest();
     const Id id = agenda_.add(due, std::move(callback));
-    if (first) wake_.notify_all();
+    if (first) wake();
     return id;
+  }
+  Id on_clock_set(std::function<void()> callback) override {
+    const std::lock_guard lock(mutex_);
+    return agenda_.add_watcher(std::move(callback));
   }
   bool cancel(Id id) override {
     const std::lock_guard lock(mutex_);
@@ -76,28 +131,54 @@ class ThreadTimers final : public Timers {
   }
 
  private:
+  void wake() const {
+    const uint64_t one = 1;
+    (void)!write(wake_, &one, sizeof one);
+  }
+
+  /// Until there is something to do: at `due` (never if that is null), woken, or because the clock was set.
+  /// True in the last case.
+  bool sleep(const MonoTime* due) {
+    pollfd files[] = {{wake_, POLLIN, 0}, {clock_set_.fd(), POLLIN, 0}};
+    timespec left{};
+    if (due != nullptr) {
+      const Duration wait = std::max(*due - SystemClock().mono(), Duration(0));
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait);
+      left.tv_sec = static_cast<time_t>(seconds.count());
+      left.tv_nsec = static_cast<long>((wait - seconds).count());
+    }
+    if (ppoll(files, 2, due != nullptr ? &left : nullptr, nullptr) <= 0) return false;
+    uint64_t ignored = 0;
+    if (files[0].revents != 0) (void)!read(wake_, &ignored, sizeof ignored);
+    return files[1].revents != 0 && clock_set_.take();
+  }
+
   void run() {
     std::unique_lock lock(mutex_);
     while (!stopping_) {
-      if (agenda_.empty()) {
-        wake_.wait(lock);
-        continue;
+      std::vector<std::function<void()>> due_now;
+      const MonoTime due = agenda_.empty() ? MonoTime() : agenda_.earliest();
+      if (!agenda_.empty() && due <= SystemClock().mono()) {
+        due_now.push_back(agenda_.take_first());
+        lock.unlock();
+      } else {
+        const MonoTime* until = agenda_.empty() ? nullptr : &due;
+        lock.unlock();
+        if (sleep(until)) {
+          lock.lock();
+          due_now = agenda_.watchers();
+          lock.unlock();
+        }
       }
-      const MonoTime due = agenda_.earliest();
-      if (due > SystemClock().mono()) {
-        wake_.wait_until(lock, due);
-        continue;
-      }
-      std::function<void()> callback = agenda_.take_first();
-      lock.unlock();
-      callback();
-      callback = nullptr;
+      for (const auto& callback : due_now) callback();
+      due_now.clear();
       lock.lock();
     }
   }
 
+  const int wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  ClockSetFile clock_set_;  // used by the thread
   std::mutex mutex_;
-  std::condition_variable wake_;
   Agenda agenda_;          // under mutex_
   bool stopping_ = false;  // under mutex_
   std::thread thread_;     // last: runs over everything above
@@ -119,6 +200,18 @@ FakeTimers::~FakeTimers() = default;
 Timers::Id FakeTimers::after(Duration delay, std::function<void()> callback) {
   const std::lock_guard lock(rep_->mutex);
   return rep_->agenda.add(deadline(rep_->clock.mono(), delay), std::move(callback));
+}
+
+Timers::Id FakeTimers::on_clock_set(std::function<void()> callback) {
+  const std::lock_guard lock(rep_->mutex);
+  return rep_->agenda.add_watcher(std::move(callback));
+}
+
+void FakeTimers::clock_was_set() {
+  std::unique_lock lock(rep_->mutex);
+  const auto watchers = rep_->agenda.watchers();
+  lock.unlock();
+  for (const auto& callback : watchers) callback();
 }
 
 bool FakeTimers::cancel(Id id) {

@@ -16,6 +16,9 @@ class Timers {
   virtual ~Timers() = default;
   /// Runs `callback` once, `delay` from now (at once when <= 0). Returns an id for cancel().
   virtual Id after(Duration delay, std::function<void()> callback) = 0;
+  /// Runs `callback` each time the machine's wall clock was set (by hand, or when a machine without a clock
+  /// of its own learns the time after it booted): for those who reckoned a delay from it. Until cancel().
+  virtual Id on_clock_set(std::function<void()> callback) = 0;
   /// True if the callback had not started and now never will.
   virtual bool cancel(Id id) = 0;
 };
@@ -29,7 +32,10 @@ class FakeTimers final : public Timers {
   explicit FakeTimers(FakeClock& clock);
   ~FakeTimers() override;
   Id after(Duration delay, std::function<void()> callback) override;
+  Id on_clock_set(std::function<void()> callback) override;
   bool cancel(Id id) override;
+  /// The wall clock was set: runs who asked to know, on the caller's thread. The FakeClock is not moved.
+  void clock_was_set();
   /// Advances the clock step by step to each due callback.
   void advance(Duration d);
 

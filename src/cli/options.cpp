@@ -7,6 +7,8 @@
 #include "api/duration.h"
 #include "api/names.h"
 #include "base/file.h"
+#include "cli/controller_manager_args.h"
+#include "cli/scheduler_args.h"
 
 namespace orch::cli {
 
@@ -65,6 +67,19 @@ Status check_lost_nodes(Options& o) {
   return {};
 }
 
+/// An environment variable holds several values as lines.
+std::vector<std::string> split_lines(const std::vector<std::string>& values) {
+  std::vector<std::string> out;
+  for (const std::string& value : values) {
+    for (size_t from = 0; from < value.size();) {
+      const size_t end = std::min(value.find('\n', from), value.size());
+      if (end > from) out.push_back(value.substr(from, end - from));
+      from = end + 1;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> certificate_addresses(const Options& o) {
@@ -91,6 +106,9 @@ Status check(Command command, Options& o) {
     return {};
   }
   server::ServerConfig& s = o.server;
+  auto api = server::parse_api_server_args(split_lines(o.kube_apiserver_args));
+  if (!api.ok()) return api.error();
+  s.api = std::move(*api);
   ORCH_RETURN_IF_ERROR(check_cidr("cluster-cidr", s.cluster_cidr));
   ORCH_RETURN_IF_ERROR(check_cidr("service-cidr", s.service_cidr));
   if (s.cluster_cidr == s.service_cidr)
@@ -102,12 +120,14 @@ Status check(Command command, Options& o) {
         base::cat("--write-kubeconfig-mode \"", o.kubeconfig_mode, "\" is not an octal mode such as 600"));
   }
   ORCH_RETURN_IF_ERROR(check_lost_nodes(o));
+  ORCH_RETURN_IF_ERROR(apply_controller_manager_args(o.controller_manager_args, s));
   auto lifetime = api::parse_duration(o.cluster_signing_duration);
   if (!lifetime.ok() || *lifetime < kShortestLifetime) {
     return bad(base::cat("--cluster-signing-duration \"", o.cluster_signing_duration,
                          "\" is not a duration of at least ", api::format_duration(kShortestLifetime)));
   }
   s.cluster_signing_duration = std::chrono::duration_cast<std::chrono::seconds>(*lifetime);
+  ORCH_RETURN_IF_ERROR(apply_scheduler_args(o.scheduler_args, s));
   s.data_dir = o.data_dir;
   s.token = o.token;
   s.hostname = o.node.node_name;

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/version.h"
+#include "cli/secrets_encrypt.h"
 
 namespace orch::cli {
 
@@ -79,11 +80,22 @@ void add_server(CLI::App& app, Options& o) {
   app.add_option("--default-unreachable-toleration-seconds", s.default_unreachable_toleration_seconds,
                  "How long pods stay on a lost node, unless they say otherwise")
       ->capture_default_str();
+  app.add_option("--kube-controller-manager-arg", o.controller_manager_args,
+                 "Flag of kube-controller-manager, NAME=VALUE, several times if wanted: controllers=*,-job,\n"
+                 "concurrent-…-syncs, horizontal-pod-autoscaler-…, node-monitor-grace-period,\n"
+                 "terminated-pod-gc-threshold");
   app.add_flag("--disable-agent", o.disable_agent, "Control plane only: this machine is no node");
   app.add_option("--scheduler-strategy", s.scheduler_strategy,
                  "LeastAllocated spreads pods over the nodes, MostAllocated fills one after the other")
       ->capture_default_str()
       ->check(CLI::IsMember({"LeastAllocated", "MostAllocated"}));
+  app.add_option("--kube-apiserver-arg", o.kube_apiserver_args,
+                 "An argument of kube-apiserver, NAME=VALUE; may be repeated (docs/apiserver-arguments.md)")
+      ->allow_extra_args(false);
+  app.add_flag("--secrets-encryption", s.secrets_encryption,
+               "Encrypt Secrets on disk, with a key under the data folder");
+  app.add_option("--kube-scheduler-arg", o.scheduler_args,
+                 "Flag of kube-scheduler, NAME=VALUE; config=FILE names a KubeSchedulerConfiguration");
   app.add_flag("--disable-scheduler", s.disable_scheduler, "Run no scheduler");
   app.add_flag("--disable-controller-manager", s.disable_controller_manager, "Run no controllers");
 }
@@ -133,6 +145,14 @@ Parsed parse(int argc, char** argv) {
   CLI::App* server = app.add_subcommand("server", "Run the control plane, and a node in the same process");
   CLI::App* agent = app.add_subcommand("agent", "Run a node of an existing cluster");
   CLI::App* version = app.add_subcommand("version", "Print the version");
+  SecretsEncryptOptions encrypt;
+  CLI::App* secrets =
+      app.add_subcommand("secrets-encrypt", "Look at the encryption of Secrets on disk, or change its key");
+  secrets->add_option("action", encrypt.action, "status, rotate-keys or reencrypt")
+      ->required()
+      ->check(CLI::IsMember({"status", "rotate-keys", "reencrypt"}));
+  secrets->add_option("-d,--data-dir", encrypt.data_dir, "Folder of the server")->capture_default_str();
+  secrets->add_option("-s,--server", encrypt.server, "URL of the server")->capture_default_str();
   for (CLI::App* command : {server, agent}) add_common(*command, out.options);
   add_server(*server, out.options);
   agent->add_option("-s,--server", out.options.server_url, "URL of the server, https://HOST:6443");
@@ -142,6 +162,10 @@ Parsed parse(int argc, char** argv) {
     CLI::App* used = server->parsed() ? server : agent->parsed() ? agent : nullptr;
     if (version->parsed()) {
       std::printf("orch %s\n", std::string(base::version()).c_str());
+      return out;
+    }
+    if (secrets->parsed()) {
+      out.exit_code = secrets_encrypt(encrypt);
       return out;
     }
     if (used == nullptr) {

@@ -8,38 +8,43 @@
 namespace orch::http {
 namespace {
 
-/// Feeds pieces to zlib one by one, so that a shared body is never copied whole.
-class Deflater {
- public:
-  Deflater() {
-    constexpr int kGzipWindow = 15 + 16, kMemory = 8;
-    good_ = deflateInit2(&z_, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, kMemory, Z_DEFAULT_STRATEGY) == Z_OK;
-  }
-  ~Deflater() { deflateEnd(&z_); }
-  Deflater(const Deflater&) = delete;
-
-  void add(std::string_view bytes, int flush) {
-    // zlib takes the input by a pointer that is not const, and counts in unsigned int; pieces are shorter.
-    z_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
-    z_.avail_in = static_cast<uInt>(bytes.size());
-    do {
-      z_.next_out = reinterpret_cast<Bytef*>(buffer_.data());
-      z_.avail_out = static_cast<uInt>(buffer_.size());
-      good_ = good_ && deflate(&z_, flush) != Z_STREAM_ERROR;
-      out_.append(buffer_.data(), buffer_.size() - z_.avail_out);
-    } while (good_ && z_.avail_out == 0);
-  }
-  bool good() const { return good_; }
-  std::string take() { return std::move(out_); }
-
- private:
-  z_stream z_{};
-  bool good_ = false;
-  std::string out_;
-  std::array<char, 64U << 10> buffer_{};
-};
+constexpr size_t kBuffer = 64U << 10;
 
 }  // namespace
+
+struct Recoder::State {
+  z_stream z{};
+  std::array<char, kBuffer> buffer{};
+};
+
+Recoder::Recoder(Way way, std::string_view encoding) : way_(way), state_(std::make_unique<State>()) {
+  constexpr int kMemory = 8;
+  const int window = encoding == "gzip" ? 15 + 16 : -15;
+  z_stream* z = &state_->z;
+  good_ = (way == Way::kPack ? deflateInit2(z, Z_BEST_SPEED, Z_DEFLATED, window, kMemory, Z_DEFAULT_STRATEGY)
+                             : inflateInit2(z, window)) == Z_OK;
+}
+
+Recoder::~Recoder() { way_ == Way::kPack ? deflateEnd(&state_->z) : inflateEnd(&state_->z); }
+
+std::string Recoder::add(std::string_view piece, bool last) {
+  std::string out;
+  z_stream& z = state_->z;
+  // zlib takes the input by a pointer that is not const, and counts in unsigned int; pieces are shorter.
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(piece.data()));
+  z.avail_in = static_cast<uInt>(piece.size());
+  bool more = good_;
+  while (more) {
+    z.next_out = reinterpret_cast<Bytef*>(state_->buffer.data());
+    z.avail_out = static_cast<uInt>(state_->buffer.size());
+    const int result =
+        way_ == Way::kPack ? deflate(&z, last ? Z_FINISH : Z_NO_FLUSH) : inflate(&z, Z_NO_FLUSH);
+    good_ = result == Z_OK || result == Z_STREAM_END || result == Z_BUF_ERROR;
+    out.append(state_->buffer.data(), state_->buffer.size() - z.avail_out);
+    more = good_ && result != Z_STREAM_END && z.avail_out == 0;
+  }
+  return out;
+}
 
 bool accepts_gzip(const Request& request) {
   const auto values = request.header_values("Accept-Encoding");
@@ -62,12 +67,13 @@ void compress(Response& response, size_t threshold) {
   for (const auto& [name, value] : response.headers) {
     if (equal_fold(name, "Content-Encoding")) return;
   }
-  Deflater deflater;
-  deflater.add(response.body, Z_NO_FLUSH);
-  for (const auto& piece : response.pieces) deflater.add(piece.bytes, Z_NO_FLUSH);
-  deflater.add({}, Z_FINISH);
-  if (!deflater.good()) return;
-  response.body = deflater.take();
+  // Piece by piece, so that a shared body is never copied whole.
+  Recoder packer(Recoder::Way::kPack, "gzip");
+  std::string packed = packer.add(response.body, false);
+  for (const auto& piece : response.pieces) packed += packer.add(piece.bytes, false);
+  packed += packer.add({}, true);
+  if (!packer.good()) return;
+  response.body = std::move(packed);
   response.pieces.clear();
   response.headers.emplace_back("Content-Encoding", "gzip");
   response.headers.emplace_back("Vary", "Accept-Encoding");

@@ -24,6 +24,9 @@ struct PeerIdentity {
   /// Why the presented certificate was refused, in Go's words ("x509: certificate signed by unknown
   /// authority"); the connection stands, so that the request can be answered 401. Empty when all is well.
   std::string error;
+  /// Signed by the CA of proxies that vouch for users (TlsConfig::front_proxy_ca_pem); `client` is false when
+  /// it is by no CA of clients as well.
+  bool front_proxy = false, client = true;
 };
 
 struct Request {

@@ -275,13 +275,18 @@ class SpdyCommand final : public CommandSession {
   Channels channels_;
 };
 
+std::vector<std::string_view> spdy_protocol_names() {
+  std::vector<std::string_view> names(kSpdyProtocols.size());
+  std::transform(kSpdyProtocols.begin(), kSpdyProtocols.end(), names.begin(),
+                 [](const auto& protocol) { return protocol.name; });
+  return names;
+}
+
 Result<std::unique_ptr<CommandSession>> accept_spdy(const Request& request,
                                                     const std::shared_ptr<Stream>& stream,
                                                     const CommandStreams& streams,
                                                     std::chrono::milliseconds timeout) {
-  std::vector<std::string_view> supported;
-  for (const auto& protocol : kSpdyProtocols) supported.push_back(protocol.name);
-  auto chosen = accept_spdy_upgrade(request, *stream, supported);
+  auto chosen = accept_spdy_upgrade(request, *stream, spdy_protocol_names());
   if (!chosen.ok()) return chosen.error();
   const auto* const protocol = std::find_if(kSpdyProtocols.begin(), kSpdyProtocols.end(),
                                             [&](const auto& known) { return known.name == *chosen; });
@@ -353,9 +358,7 @@ Result<std::unique_ptr<CommandSession>> accept_command(const Request& request,
 Result<std::unique_ptr<CommandSession>> connect_command(const DialOptions& options, const std::string& target,
                                                         const Headers& headers, const CommandStreams& streams,
                                                         std::chrono::milliseconds timeout) {
-  std::vector<std::string_view> protocols;
-  for (const auto& protocol : kSpdyProtocols) protocols.push_back(protocol.name);
-  auto upgraded = connect_spdy(options, target, headers, protocols, timeout);
+  auto upgraded = connect_spdy(options, target, headers, spdy_protocol_names(), timeout);
   if (!upgraded.ok()) return upgraded.error();
   if (upgraded->protocol != kSpdyProtocols[0].name) {
     return Status(Code::kInternal,

@@ -26,7 +26,8 @@ namespace orch::http {
 struct TlsConfig {
   std::string certificate_pem;  // chain
   std::string key_pem;
-  std::string client_ca_pem;  // bundle; empty: no client certificates asked for
+  std::string client_ca_pem;            // bundle; empty: no client certificates asked for
+  std::string front_proxy_ca_pem = {};  // bundle; see PeerIdentity::front_proxy
 };
 
 struct ServerOptions {

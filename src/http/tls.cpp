@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 
 #include <ctime>
+#include <set>
 
 #include "pki/pki.h"
 
@@ -98,6 +99,50 @@ int choose_protocol(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_
   return SSL_TLSEXT_ERR_OK;
 }
 
+/// The trust anchors of a server context by purpose, as DER; kept only when there are two purposes.
+struct ClientRoots {
+  std::set<std::string> clients, proxies;
+};
+
+std::string der_of(X509* certificate) {
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(certificate, &der);
+  if (size <= 0) return {};
+  std::string out(reinterpret_cast<char*>(der), static_cast<size_t>(size));
+  OPENSSL_free(der);
+  return out;
+}
+
+std::set<std::string> all_der(const std::string& bundle) {
+  std::set<std::string> out;
+  const BioPtr bio = reader(bundle);
+  while (const CertPtr ca{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)})
+    out.insert(der_of(ca.get()));
+  ERR_clear_error();
+  return out;
+}
+
+/// Where a context keeps its ClientRoots, which it owns.
+int roots_index() {
+  static const int index = SSL_CTX_get_ex_new_index(
+      0, nullptr, nullptr, nullptr, [](void* /*parent*/, void* roots, CRYPTO_EX_DATA*, int, long, void*) {
+        delete static_cast<ClientRoots*>(roots);  // NOLINT: OpenSSL calls this when the context goes
+      });
+  return index;
+}
+
+/// Which of the two kinds of CA a verified certificate is of.
+void tell_purpose(SSL* ssl, PeerIdentity& identity) {
+  const auto* roots = static_cast<ClientRoots*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), roots_index()));
+  if (roots == nullptr) return;
+  STACK_OF(X509)* chain = SSL_get0_verified_chain(ssl);
+  const int size = chain != nullptr ? sk_X509_num(chain) : 0;
+  if (size == 0) return;
+  const std::string root = der_of(sk_X509_value(chain, size - 1));
+  identity.client = roots->clients.count(root) != 0;
+  identity.front_proxy = roots->proxies.count(root) != 0;
+}
+
 /// Where a connection keeps the RecordSecrets to fill.
 int secrets_index() {
   static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
@@ -180,6 +225,12 @@ Result<TlsContext> make_server_context(const TlsConfig& config) {
   SSL_CTX_set_keylog_callback(context, take_secret);
   if (!config.client_ca_pem.empty()) {
     ORCH_RETURN_IF_ERROR(trust(context, config.client_ca_pem, true));
+    if (!config.front_proxy_ca_pem.empty()) {
+      ORCH_RETURN_IF_ERROR(trust(context, config.front_proxy_ca_pem, true));
+      auto roots = std::make_unique<ClientRoots>(
+          ClientRoots{all_der(config.client_ca_pem), all_der(config.front_proxy_ca_pem)});
+      if (SSL_CTX_set_ex_data(context, roots_index(), roots.get()) == 1) roots.release();
+    }
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
     SSL_CTX_set_cert_verify_callback(context, verify_client, nullptr);
   }
@@ -224,12 +275,8 @@ std::shared_ptr<const PeerCertificate> peer_certificate(SSL* ssl) {
       out->identity.organizations.push_back(text_of(X509_NAME_ENTRY_get_data(entry)));
     }
   }
-  unsigned char* der = nullptr;
-  const int size = i2d_X509(certificate, &der);
-  if (size > 0) {
-    out->identity.credential_id = pki::sha256_hex({reinterpret_cast<char*>(der), static_cast<size_t>(size)});
-    OPENSSL_free(der);
-  }
+  out->identity.credential_id = pki::sha256_hex(der_of(certificate));
+  tell_purpose(ssl, out->identity);
   return out;
 }
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <map>
 #include <mutex>
 
+#include "api/meta.h"
 #include "api/resources/resource.h"
 #include "api/schema/schema.h"
 #include "base/file.h"
@@ -14,19 +16,23 @@
 #include "client/informer.h"
 #include "datastore/sqlite/sqlite_store.h"
 #include "http/server.h"
+#include "server/admission/conversion_webhook.h"
 #include "server/admission/defaults.h"
+#include "server/admission/webhook_plugins.h"
+#include "server/aggregator/aggregator.h"
 #include "server/apiserver/api_server.h"
-#include "server/auth/authenticators.h"
+#include "server/apiserver/resource_metrics.h"
+#include "server/at_rest.h"
+#include "server/audit_setup.h"
 #include "server/auth/authorizers.h"
 #include "server/auth/bootstrap_policy.h"
 #include "server/auth/impersonation.h"
 #include "server/auth/node_authorizer.h"
 #include "server/auth/pki_setup.h"
 #include "server/auth/reviews.h"
-#include "server/auth/service_account_tokens.h"
-#include "server/auth/token.h"
-#include "server/auth/token_issuer.h"
+#include "server/authentication.h"
 #include "server/bootstrap_objects.h"
+#include "server/controllers/certificate_requests.h"
 #include "server/controllers/event_expiry.h"
 #include "server/controllers/garbage_collector.h"
 #include "server/controllers/loop.h"
@@ -36,6 +42,9 @@
 #include "server/registry/local_client.h"
 #include "server/registry/registry.h"
 #include "server/registry/service_allocator.h"
+#include "server/runtime_config.h"
+#include "server/scheduler/plugins/all.h"
+#include "server/scheduler/plugins/config.h"
 #include "server/scheduler/scheduler.h"
 
 namespace orch::server {
@@ -82,10 +91,11 @@ class ServerImpl final : public Server {
     if (informers_) informers_->stop();
     scheduler_.reset();
     controllers_.reset();
-    informers_.reset();
     if (http_) http_->stop(kStopGrace);
     http_.reset();
     api_.reset();
+    aggregator_.reset();
+    informers_.reset();
   }
 
   Status start() {
@@ -116,8 +126,10 @@ class ServerImpl final : public Server {
     // Others read pki_ without a lock: what is new goes where it is used.
     auto pki = ensure_pki(pki_options(), clock_.now());
     if (!pki.ok()) return pki.error();
-    ORCH_RETURN_IF_ERROR(http_->reload(tls_config(*pki)));
-    use_kubelet_identity(*pki);
+    auto tls = tls_config(*pki);
+    if (!tls.ok()) return tls.error();
+    ORCH_RETURN_IF_ERROR(http_->reload(*tls));
+    use_client_identities(*pki);
     ORCH_RETURN_IF_ERROR(write_admin_kubeconfig(pki->admin));
     return pki_renewal_time(*pki);
   }
@@ -152,8 +164,33 @@ class ServerImpl final : public Server {
   SubresourcePost post() {
     return [this](const api::Resource& r, std::string_view ns, std::string_view name,
                   std::string_view subresource, const Json& body, const UserInfo& user) {
-      return api_->post_subresource(r, ns, name, subresource, body, user);
+      if (subresource != "scale") {
+        WriteContext context;
+        context.user = &user;
+        return api_->post_subresource(r, ns, name, subresource, body, context);
+      }
+      const std::string path =
+          base::cat(r.group.empty() ? "/api/" : base::cat("/apis/", r.group, "/"), r.version, "/namespaces/",
+                    ns, "/", r.plural, "/", http::percent_encode(name), "/scale");
+      return api_->ask("PUT", path, &body, user);
     };
+  }
+
+  /// In the order of --authorization-mode.
+  std::vector<Authorizer*> authorizers() {
+    std::vector<Authorizer*> out = {&masters_, &health_};
+    if (config_.api.authorization_modes.empty()) {
+      out.insert(out.end(), {&nodes_, &rbac_});
+      return out;
+    }
+    for (const std::string& mode : config_.api.authorization_modes) {
+      if (mode == "Node") out.push_back(&nodes_);
+      if (mode == "RBAC") out.push_back(&rbac_);
+      if (mode == "Webhook") out.push_back(&webhook_);
+      if (mode == "AlwaysAllow") out.push_back(&everything_);
+      if (mode == "AlwaysDeny") out.push_back(&nothing_);
+    }
+    return out;
   }
 
   QuotaStatusWriter quota_writer() {
@@ -161,6 +198,28 @@ class ServerImpl final : public Server {
       return client_->update({"", "v1", "resourcequotas"}, base::string_at(quota, {"metadata", "namespace"}),
                              quota, "status");
     };
+  }
+
+  std::vector<std::unique_ptr<AdmissionPlugin>> webhooks() {
+    const auto parts = [this](const WebhookSource& source) {
+      return WebhookParts{source,       *lookup_, *table_,  authorizer_,
+                          hook_client_, clock_,   metrics_, [this] { return loopback(); }};
+    };
+    std::vector<std::unique_ptr<AdmissionPlugin>> out;
+    out.push_back(make_mutating_webhooks(parts(mutating_hooks_)));
+    out.push_back(make_validating_webhooks(parts(validating_hooks_)));
+    return out;
+  }
+
+  pki::KeyPair proxy_client() {
+    std::lock_guard lock(identity_mutex_);
+    return proxy_client_;
+  }
+
+  Loopback loopback() const {
+    const uint16_t own = http_ ? port() : config_.https_listen_port;
+    return {base::cat("127.0.0.1:", own), pki_.server_ca.certificate_pem, pki_.admin.certificate_pem,
+            pki_.admin.key_pem};
   }
 
   Status open_store() {
@@ -181,22 +240,33 @@ class ServerImpl final : public Server {
     auto store = datastore::open_sqlite(options);
     if (!store.ok()) return store.error();
     store_ = std::move(*store);
+    auto at_rest =
+        AtRest::open(*store_,
+                     {config_.data_dir, config_.secrets_encryption, config_.api.encryption_provider_config,
+                      config_.api.encryption_provider_config_automatic_reload},
+                     clock_);
+    if (!at_rest.ok()) return at_rest.error();
+    at_rest_ = std::move(*at_rest);
     return {};
   }
 
   Status start_registry() {
     schema_ = api::Schema::builtin();
     table_ = api::ResourceTable::builtin(*schema_);
-    registry_ = std::make_unique<Registry>(*store_, *schema_, *table_, admission_, clock_);
+    ORCH_RETURN_IF_ERROR(apply_runtime_config(config_.api.runtime_config, *table_));
+    add_metrics_rows(*table_);
+    registry_ = std::make_unique<Registry>(at_rest_->store(), *schema_, *table_, admission_, clock_);
+    registry_->set_stale([this](std::string_view key) { return at_rest_->stale(key); });
     lookup_ = std::make_unique<CacheLookup>(*registry_);
     ServiceRanges ranges;
     ranges.cidr = config_.service_cidr;
-    if (std::sscanf(config_.service_node_port_range.c_str(), "%d-%d", &ranges.node_port_first,
-                    &ranges.node_port_last) != 2 ||
+    const std::string& ports = config_.api.service_node_port_range.empty()
+                                   ? config_.service_node_port_range
+                                   : config_.api.service_node_port_range;
+    if (std::sscanf(ports.c_str(), "%d-%d", &ranges.node_port_first, &ranges.node_port_last) != 2 ||
         ranges.node_port_first < 1 || ranges.node_port_last > 65535 ||
         ranges.node_port_first > ranges.node_port_last) {
-      return Status(Code::kBadRequest, base::cat("service node port range \"",
-                                                 config_.service_node_port_range, "\" is not LOW-HIGH"));
+      return Status(Code::kBadRequest, base::cat("service node port range \"", ports, "\" is not LOW-HIGH"));
     }
     auto allocator = ServiceAllocator::make(ranges);
     if (!allocator.ok()) return allocator.error();
@@ -204,13 +274,23 @@ class ServerImpl final : public Server {
     registry_->add_hook("services", services_->hook());
     dns_ip_ = config_.cluster_dns.empty() ? services_->address(10) : config_.cluster_dns;
     AdmissionParts parts{*lookup_, authorizer_, rbac_, clock_, quota_writer()};
-    parts.not_ready_toleration_seconds = config_.default_not_ready_toleration_seconds;
-    parts.unreachable_toleration_seconds = config_.default_unreachable_toleration_seconds;
-    add_default_plugins(admission_, std::move(parts));
+    const ApiServerArgs& args = config_.api;
+    parts.not_ready_toleration_seconds =
+        args.default_not_ready_toleration_seconds.value_or(config_.default_not_ready_toleration_seconds);
+    parts.unreachable_toleration_seconds =
+        args.default_unreachable_toleration_seconds.value_or(config_.default_unreachable_toleration_seconds);
+    parts.selection.enable = args.enable_admission_plugins;
+    parts.selection.disable = args.disable_admission_plugins;
+    ORCH_RETURN_IF_ERROR(parts.selection.check());
+    if (!args.admission_control_config_file.empty())
+      ORCH_RETURN_IF_ERROR(read_admission_config(args.admission_control_config_file, parts.selection));
+    add_default_plugins(admission_, std::move(parts), webhooks());
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
     CustomResourcesOptions customs;
     customs.user = component("system:apiserver");
+    customs.webhook =
+        make_conversion_webhooks({*lookup_, hook_client_, clock_, metrics_, [this] { return loopback(); }});
     customs_ = std::make_unique<CustomResources>(*registry_, timers_, std::move(customs));
     return customs_->start().with_context("custom resources");
   }
@@ -227,20 +307,23 @@ class ServerImpl final : public Server {
     return options;
   }
 
-  static http::TlsConfig tls_config(const ClusterPki& pki) {
-    return {pki.serving.certificate_pem, pki.serving.key_pem, pki.client_ca.certificate_pem};
+  Result<http::TlsConfig> tls_config(const ClusterPki& pki) const {
+    auto cas = read_client_cas(config_.api, pki);
+    if (!cas.ok()) return cas.error();
+    return http::TlsConfig{pki.serving.certificate_pem, pki.serving.key_pem, cas->clients, cas->proxies};
   }
 
-  void use_kubelet_identity(const ClusterPki& pki) {
-    std::lock_guard lock(kubelet_mutex_);
+  void use_client_identities(const ClusterPki& pki) {
+    std::lock_guard lock(identity_mutex_);
     kubelet_access_ = {pki.server_ca.certificate_pem, pki.kubelet_client.certificate_pem,
                        pki.kubelet_client.key_pem};
+    proxy_client_ = pki.proxy_client;
   }
 
   Status load_pki() {
     auto pki = ensure_pki(pki_options(), clock_.now());
     if (!pki.ok()) return pki.error();
-    use_kubelet_identity(*pki);
+    use_client_identities(*pki);
     pki_ = std::move(*pki);
     auto tokens = ensure_token_files(config_.data_dir, pki_.server_ca.certificate_pem, config_.token);
     if (!tokens.ok()) return tokens.error();
@@ -249,29 +332,24 @@ class ServerImpl final : public Server {
   }
 
   Status make_auth() {
-    const std::string issuer = "https://kubernetes.default.svc." + config_.cluster_domain;
-    audiences_ = {issuer, "orch"};
-    issuer_ = std::make_unique<TokenIssuer>(issuer, pki_.service_account_key, audiences_, *lookup_, clock_);
-    std::vector<std::unique_ptr<TokenAuthenticator>> tokens;
-    tokens.push_back(std::make_unique<JoinTokenAuthenticator>(tokens_));
-    tokens.push_back(std::make_unique<BootstrapTokenAuthenticator>(*lookup_, clock_));
-    auto verifier = pki::JwtVerifier::make({pki_.service_account_key});
-    if (!verifier.ok()) return verifier.error();
-    ServiceAccountTokenOptions options{{issuer}, audiences_, *verifier, {}};
-    tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), *lookup_, clock_));
-    AnonymousOptions anonymous;
-    anonymous.paths = {"/healthz", "/livez", "/readyz", "/version"};
-    authenticator_ = std::make_unique<RequestAuthenticator>(std::move(tokens), anonymous);
+    auto made = make_authentication(config_.api, pki_, tokens_, config_.cluster_domain, *lookup_, clock_);
+    if (!made.ok()) return made.error();
+    auth_ = std::move(*made);
+    auto webhook = make_webhook_authorizer(config_.api, clock_);
+    if (!webhook.ok()) return webhook.error();
+    webhook_.set(std::move(*webhook));
     client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-controller-manager");
     api_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-apiserver");
     scheduler_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-scheduler");
     informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
-    feed_authorizers();
+    feed_policy();
+    aggregator_ = std::make_unique<Aggregator>(AggregatorParts{
+        *api_client_, *informers_, timers_, clock_, *lookup_, *table_, [this] { return proxy_client(); }});
     return {};
   }
 
-  /// Policy follows the caches: whoever reads it after a write of a role sees that write.
-  void feed_authorizers() {
+  /// Policy follows the caches: whoever reads it after a write of a role or a webhook sees that write.
+  void feed_policy() {
     auto feed = [this](const char* group, const char* plural, auto member, auto& target) {
       informers_->get({group, "v1", plural})
           .on_change([&target, member](const api::ObjectPtr& before, const api::ObjectPtr& after) {
@@ -287,6 +365,9 @@ class ServerImpl final : public Server {
     feed("", "persistentvolumes", &NodeGraph::on_persistent_volume, graph_);
     feed("storage.k8s.io", "volumeattachments", &NodeGraph::on_volume_attachment, graph_);
     feed("resource.k8s.io", "resourceslices", &NodeGraph::on_resource_slice, graph_);
+    constexpr const char* kAdmission = "admissionregistration.k8s.io";
+    feed(kAdmission, "mutatingwebhookconfigurations", &WebhookSource::on_change, mutating_hooks_);
+    feed(kAdmission, "validatingwebhookconfigurations", &WebhookSource::on_change, validating_hooks_);
   }
 
   Result<Json> review(std::string_view kind, const Json& body, const UserInfo& user) {
@@ -296,7 +377,7 @@ class ServerImpl final : public Server {
     }
     if (kind == "SelfSubjectAccessReview") return review_self_subject_access(body, user, authorizer_);
     if (kind == "SelfSubjectRulesReview") return review_self_subject_rules(body, user, rbac_);
-    if (kind == "TokenReview") return review_token(body, *authenticator_, audiences_);
+    if (kind == "TokenReview") return review_token(body, *auth_.authenticator, auth_.audiences);
     if (kind == "SelfSubjectReview") return review_self_subject(body, user, clock_.now());
     return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
   }
@@ -305,8 +386,16 @@ class ServerImpl final : public Server {
     ApiServerOptions o;
     o.registry = registry_.get();
     o.schema = schema_.get();
-    o.authenticator = authenticator_.get();
+    o.authenticator = auth_.authenticator.get();
+    if (!auth_.proxies.username_headers.empty())
+      o.strip = [this](http::Request& request) { auth_.proxies.strip(request); };
     o.authorizer = &authorizer_;
+    auto audit = make_audit_log(config_.api, clock_, metrics_);
+    if (!audit.ok()) return audit.error();
+    audit_ = std::move(*audit);
+    o.audit = audit_.get();
+    o.max_reading = config_.api.max_requests_inflight.value_or(0);
+    o.max_mutating = config_.api.max_mutating_requests_inflight.value_or(0);
     o.impersonate = [this](const http::Request& request, const UserInfo& user) -> Result<UserInfo> {
       auto as = impersonate(request, user, authorizer_);
       if (!as.ok()) return as.error();
@@ -315,23 +404,26 @@ class ServerImpl final : public Server {
     o.review = [this](std::string_view kind, const Json& body, const UserInfo& user) {
       return review(kind, body, user);
     };
-    o.token_request = [this](const api::Object& account, const Json& request, const UserInfo&) {
-      return issuer_->request_token(request, account.ns(), account.name());
+    o.token_request = [this](const api::Object& account, const Json& request, const UserInfo&,
+                             std::vector<std::string>* warnings) {
+      return auth_.issuer->request_token(request, account.ns(), account.name(), warnings);
     };
     o.openid_configuration = [this] {
-      auto text = issuer_->openid_configuration(
-          base::cat("https://", advertise_address(), ":", port(), "/openid/v1/jwks"));
+      const std::string& uri = config_.api.service_account_jwks_uri;
+      auto text = auth_.issuer->openid_configuration(
+          uri.empty() ? base::cat("https://", advertise_address(), ":", port(), "/openid/v1/jwks") : uri);
       return text.ok() ? *text : std::string("{}");
     };
     o.jwks = [this] {
-      auto text = issuer_->jwks();
+      auto text = auth_.issuer->jwks();
       return text.ok() ? *text : std::string("{}");
     };
+    o.aggregator = aggregator_.get();
     o.timers = &timers_;
     o.metrics = &metrics_;
     o.settle = [this] { customs_->settle(); };
     o.kubelet = [this] {
-      std::lock_guard lock(kubelet_mutex_);
+      std::lock_guard lock(identity_mutex_);
       return kubelet_access_;
     };
     o.health = {{"datastore", [this] { return store_->health(); }, true, true},
@@ -344,6 +436,12 @@ class ServerImpl final : public Server {
     o.open_paths["/cacerts"] = [this](http::Request&, const UserInfo&) {
       return http::Response::text(pki_.server_ca.certificate_pem);
     };
+    for (const char* path :
+         {"/v1-orch/encrypt", "/v1-orch/encrypt/rotate-keys", "/v1-orch/encrypt/reencrypt"}) {
+      o.join_paths[path] = [this](http::Request& request, const UserInfo& user) {
+        return at_rest_->handle(request, user);
+      };
+    }
     o.join_paths["/v1-orch/node"] = [this](http::Request& request, const UserInfo& user) {
       const ClusterFacts facts{config_.cluster_cidr, config_.service_cidr, dns_ip_, config_.cluster_domain,
                                config_.cluster_signing_duration};
@@ -353,7 +451,9 @@ class ServerImpl final : public Server {
     http::ServerOptions h;
     h.bind_address = config_.bind_address;
     h.port = config_.https_listen_port;
-    h.tls_config = tls_config(pki_);
+    auto tls = tls_config(pki_);
+    if (!tls.ok()) return tls.error();
+    h.tls_config = std::move(*tls);
     h.metrics = &metrics_;
     auto server =
         http::Server::listen(std::move(h), [this](http::Request& request) { return api_->handle(request); });
@@ -374,20 +474,59 @@ class ServerImpl final : public Server {
     o.dns_ip = dns_ip_;
     o.advertise_address = advertise_address();
     o.port = port();
-    o.client_ca_pem = pki_.client_ca.certificate_pem;
+    auto cas = read_client_cas(config_.api, pki_);
+    if (!cas.ok()) return cas.error();
+    o.client_ca_pem = cas->clients;
     o.request_header_ca_pem = pki_.request_header_ca.certificate_pem;
     ORCH_RETURN_IF_ERROR(ensure_bootstrap_objects(*api_client_, o));
     return reconcile_bootstrap_policy(*api_client_).with_context("default roles");
   }
 
+  /// Addresses of services come from the ranges that ServiceCIDR objects name.
+  void follow_service_ranges() {
+    client::Informer& ranges = informers_->get({"networking.k8s.io", "v1", "servicecidrs"});
+    ranges.on_change([this](const api::ObjectPtr& before, const api::ObjectPtr& after) {
+      const std::string name(after != nullptr ? after->name() : before->name());
+      std::vector<std::string>& own = service_ranges_[name];
+      own.clear();
+      if (after != nullptr && !after->deleting()) {
+        const Json tree = after->tree();
+        const Json none = Json::array();
+        for (const Json& cidr :
+             api::condition_is_true(tree, "Ready") ? base::array_at(tree, {"spec", "cidrs"}) : none)
+          own.push_back(cidr.get<std::string>());
+      }
+      std::vector<std::string> all;
+      for (const auto& [range, cidrs] : service_ranges_) all.insert(all.end(), cidrs.begin(), cidrs.end());
+      services_->use_ranges(all);
+    });
+  }
+
+  /// All that are not switched off, with those that sign certificates.
+  std::vector<Controller> chosen_controllers(const ControllerOptions& options) {
+    std::vector<Controller> out = all_controllers(options, clock_);
+    const auto add = [&](std::string_view name, Controller controller) {
+      if (config_.manager.enabled(name)) out.push_back(std::move(controller));
+    };
+    add("certificatesigningrequest-approving-controller",
+        make_csr_approving_controller(
+            [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
+    add("certificatesigningrequest-signing-controller",
+        make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
+    add("certificatesigningrequest-cleaner-controller", make_csr_cleaner_controller());
+    return out;
+  }
+
   Status start_loops() {
+    follow_service_ranges();
     if (!config_.disable_controller_manager) {
       ControllerOptions o;
       o.cluster_cidr = config_.cluster_cidr;
+      o.service_cidr = config_.service_cidr;
       o.root_ca_pem = pki_.server_ca.certificate_pem;
       o.node_monitor_grace_period = config_.node_monitor_grace_period;
       o.sign_secret_token = [this](const api::Object& account, std::string_view secret) {
-        return issuer_->secret_token(account, secret);
+        return auth_.issuer->secret_token(account, secret);
       };
       o.namespaced = [this] {
         std::vector<client::ResourceRef> kinds;
@@ -397,17 +536,29 @@ class ServerImpl final : public Server {
         }
         return kinds;
       };
+      o.manager = config_.manager;
+      o.call = [this](std::string_view method, const std::string& target, const Json* body) {
+        return api_->ask(method, target, body, component("system:orch"));
+      };
+      o.kinds = [this](std::string_view group, std::string_view kind) {
+        std::vector<client::ResourceRef> found;
+        for (const auto& r : *table_->all()) {
+          if (r->group == group && r->kind == kind) found.push_back({r->group, r->version, r->plural});
+        }
+        return found;
+      };
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
-                                                      all_controllers(o, clock_));
-      gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
-      events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_);
+                                                      chosen_controllers(o));
+      if (config_.manager.enabled("garbage-collector-controller"))
+        gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
+      events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_,
+                                              config_.api.event_ttl.value_or(std::chrono::hours(1)));
     }
     if (!config_.disable_scheduler) {
-      const auto strategy = config_.scheduler_strategy == "MostAllocated"
-                                ? scheduler::FitStrategy::kMostAllocated
-                                : scheduler::FitStrategy::kLeastAllocated;
+      auto options = scheduler_options();
+      if (!options.ok()) return options.error();
       scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *informers_, clock_, metrics_,
-                                                          scheduler::default_plugins(strategy));
+                                                          std::move(*options));
     }
     informers_->start();
     if (!informers_->wait_synced(kSyncTimeout))
@@ -429,7 +580,28 @@ class ServerImpl final : public Server {
     }
     if (scheduler_) scheduler_->start();
     if (events_) events_->start();
+    aggregator_->start();
     return {};
+  }
+
+  Result<scheduler::SchedulerOptions> scheduler_options() const {
+    scheduler::SchedulerOptions options;
+    if (config_.scheduler_config.empty()) {
+      scheduler::PluginArgs args;
+      if (config_.scheduler_strategy == "MostAllocated")
+        args.fit.strategy = scheduler::FitArgs::Strategy::kMostAllocated;
+      options.profiles.push_back(scheduler::default_profile(args));
+      return options;
+    }
+    auto config = scheduler::read_config(config_.scheduler_config);
+    if (!config.ok()) return Status(config.error()).with_context("scheduler configuration");
+    options.profiles = std::move(config->profiles);
+    options.first_backoff = config->first_backoff;
+    options.last_backoff = config->last_backoff;
+    options.bind_timeout = config->bind_timeout;
+    for (auto& e : config->extenders)
+      options.extenders.push_back(scheduler::make_extender(std::move(e), scheduler::post_over_http()));
+    return options;
   }
 
   Status write_admin_kubeconfig(const pki::KeyPair& admin) {
@@ -451,6 +623,7 @@ class ServerImpl final : public Server {
 
   std::unique_ptr<base::FileLock> lock_;
   std::unique_ptr<datastore::Store> store_;
+  std::unique_ptr<AtRest> at_rest_;
   std::unique_ptr<const api::Schema> schema_;
   std::unique_ptr<api::ResourceTable> table_;
   RbacAuthorizer rbac_;
@@ -458,24 +631,38 @@ class ServerImpl final : public Server {
   MastersAuthorizer masters_;
   HealthAuthorizer health_;
   NodeAuthorizer nodes_{graph_};
-  UnionAuthorizer authorizer_{{&masters_, &health_, &nodes_, &rbac_}};
+  ConstantAuthorizer everything_{true}, nothing_{false};
+  /// Made when the server starts, after those that refer to it.
+  class Late final : public Authorizer {
+   public:
+    void set(std::unique_ptr<Authorizer> inner) { inner_ = std::move(inner); }
+    Verdict authorize(const Attributes& a) override { return inner_ ? inner_->authorize(a) : Verdict{}; }
+
+   private:
+    std::unique_ptr<Authorizer> inner_;
+  } webhook_;
+  UnionAuthorizer authorizer_{authorizers()};
+  client::HookClient hook_client_;
+  WebhookSource mutating_hooks_, validating_hooks_;
   AdmissionChain admission_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<CacheLookup> lookup_;
   std::unique_ptr<CustomResources> customs_;
   std::unique_ptr<ServiceAllocator> services_;
+  std::map<std::string, std::vector<std::string>> service_ranges_;  // by ServiceCIDR; its informer's alone
   std::string dns_ip_;
   ClusterPki pki_;
-  std::mutex kubelet_mutex_;
-  KubeletAccess kubelet_access_;  // under kubelet_mutex_
+  std::mutex identity_mutex_;
+  KubeletAccess kubelet_access_;  // under identity_mutex_
+  pki::KeyPair proxy_client_;     // under identity_mutex_
   std::vector<JoinToken> tokens_;
-  std::vector<std::string> audiences_;
-  std::unique_ptr<TokenIssuer> issuer_;
-  std::unique_ptr<RequestAuthenticator> authenticator_;
+  Authentication auth_;
+  std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<ApiServer> api_;
   /// One for each component that owns what it writes.
   std::unique_ptr<client::Client> client_, api_client_, scheduler_client_;
   std::unique_ptr<client::InformerFactory> informers_;
+  std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<ControllerLoop> controllers_;
   std::unique_ptr<GarbageCollector> gc_;

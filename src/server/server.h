@@ -12,6 +12,8 @@
 #include "base/timer.h"
 #include "client/client.h"
 #include "pki/pki.h"
+#include "server/api_server_args.h"
+#include "server/controllers/manager_options.h"
 
 namespace orch::server {
 
@@ -29,6 +31,8 @@ struct ServerConfig {
   std::string cluster_domain = "cluster.local";
   std::string service_node_port_range = "30000-32767";
   std::string scheduler_strategy = "LeastAllocated";  // or MostAllocated: bin packing
+  /// A KubeSchedulerConfiguration, which takes the place of the strategy; "": none.
+  std::string scheduler_config;
   /// A node silent for so long becomes Unknown and is tainted unreachable.
   base::Duration node_monitor_grace_period = std::chrono::seconds(50);
   /// How long pods that say nothing about it stay on a node that is not ready or silent.
@@ -36,8 +40,11 @@ struct ServerConfig {
   /// Of the certificates that nodes are given.
   std::chrono::seconds cluster_signing_duration = std::chrono::hours(24 * 365);
   bool disable_scheduler = false, disable_controller_manager = false;
+  ManagerOptions manager;
   std::string hostname;
   std::vector<std::string> node_ips;
+  ApiServerArgs api;                // --kube-apiserver-arg
+  bool secrets_encryption = false;  // Secrets are encrypted on disk with a key kept beside them
 };
 
 /// What a node inside the same process needs of the server.

@@ -216,6 +216,10 @@ ContainerStatus from_message(const pb::ContainerStatus& m) {
   out.reason = m.reason();
   out.message = m.message();
   out.log_path = m.log_path();
+  if (m.resources().has_linux()) {
+    const pb::LinuxContainerResources& now = m.resources().linux();
+    out.resources = {now.cpu_period(), now.cpu_quota(), now.cpu_shares(), now.memory_limit_in_bytes()};
+  }
   if (m.user().has_linux()) {
     const pb::LinuxContainerUser& user = m.user().linux();
     out.has_user = true;

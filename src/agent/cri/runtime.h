@@ -104,6 +104,12 @@ struct ContainerStatus {
   int32_t exit_code = 0;
   std::string image, image_ref, image_id, reason, message, log_path;
   StringMap labels, annotations;
+  /// What it runs with now; all 0 where the runtime does not say (containerd before 1.7).
+  struct Resources {
+    int64_t cpu_period = 0, cpu_quota = 0, cpu_shares = 0, memory_limit = 0;
+    bool operator==(const Resources&) const = default;
+  };
+  Resources resources;
   bool has_user = false;  // of the container's first process, where the runtime says
   int64_t uid = 0, gid = 0;
   std::vector<int64_t> supplemental_groups;
@@ -167,6 +173,7 @@ class Runtime {
   virtual base::Status remove_container(const std::string& id) = 0;
   virtual base::Result<ContainerStatus> container_status(const std::string& id) = 0;
   virtual base::Result<std::vector<ContainerStatus>> list_containers() = 0;
+  /// Changes a running container's resources; 0 leaves a limit as it is.
   virtual base::Status update_resources(const std::string& id, const ContainerConfig& resources) = 0;
   virtual base::Status reopen_log(const std::string& id) = 0;
 

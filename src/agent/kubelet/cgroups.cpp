@@ -87,6 +87,9 @@ void kill_tree(const std::string& path) {
   }
 }
 
+/// What the kernel shows for memory without a limit (cgroup v1) is a little under 2^63.
+constexpr int64_t kNoMemoryLimit = int64_t{1} << 62;
+
 constexpr std::array<std::string_view, 3> kClasses{"", "/burstable", "/besteffort"};
 
 }  // namespace
@@ -166,25 +169,41 @@ std::string Cgroups::parent_of(const Pod& pod, QosClass qos) const {
   return pod_cgroup(pod, qos, root_, systemd_);
 }
 
-void Cgroups::set_cpu_memory(const std::string& path, const PodResources& r) {
-  const int64_t shares = cpu_shares(r.milli_cpu_request);
-  const int64_t quota = cpu_quota(r.milli_cpu_limit);
+std::optional<PodLimits> Cgroups::limits(const Pod& pod, QosClass qos) const {
+  const std::string path = parent_of(pod, qos);
+  if (systemd_ || !base::file_exists(folder("cpu", path))) return std::nullopt;
+  const auto limit = [](const std::string& file) {
+    const int64_t value = static_cast<int64_t>(read_number(file));  // "max" reads as 0
+    return value >= kNoMemoryLimit || value < 0 ? 0 : value;
+  };
   if (unified_) {
     const std::string f = folder({}, path);
-    try_write(f + "/cpu.weight", std::to_string(cpu_weight(shares)));
-    try_write(f + "/cpu.max", quota == 0 ? base::cat("max ", kCpuPeriod) : base::cat(quota, " ", kCpuPeriod));
-    try_write(f + "/memory.max", r.memory_limit == 0 ? std::string("max") : std::to_string(r.memory_limit));
-    return;
+    return PodLimits{limit(f + "/cpu.weight"), limit(f + "/cpu.max"), limit(f + "/memory.max")};
   }
   const std::string cpu = folder("cpu", path);
-  try_write(cpu + "/cpu.shares", std::to_string(shares));
-  if (quota != 0) {
-    try_write(cpu + "/cpu.cfs_period_us", std::to_string(kCpuPeriod));
-    try_write(cpu + "/cpu.cfs_quota_us", std::to_string(quota));
-  }
-  if (r.memory_limit != 0) {
-    try_write(folder("memory", path) + "/memory.limit_in_bytes", std::to_string(r.memory_limit));
-  }
+  return PodLimits{limit(cpu + "/cpu.shares"), limit(cpu + "/cpu.cfs_quota_us"),
+                   limit(folder("memory", path) + "/memory.limit_in_bytes")};
+}
+
+Status Cgroups::set_shares(const Pod& pod, QosClass qos, int64_t shares) {
+  const std::string f = folder("cpu", parent_of(pod, qos));
+  return write_value(f + (unified_ ? "/cpu.weight" : "/cpu.shares"), std::to_string(shares));
+}
+
+Status Cgroups::set_quota(const Pod& pod, QosClass qos, int64_t quota) {
+  const std::string f = folder("cpu", parent_of(pod, qos));
+  if (unified_)
+    return write_value(f + "/cpu.max",
+                       base::cat(quota == 0 ? "max" : std::to_string(quota), " ", kCpuPeriod));
+  ORCH_RETURN_IF_ERROR(write_value(f + "/cpu.cfs_period_us", std::to_string(kCpuPeriod)));
+  return write_value(f + "/cpu.cfs_quota_us", std::to_string(quota == 0 ? -1 : quota));
+}
+
+Status Cgroups::set_memory(const Pod& pod, QosClass qos, int64_t bytes) {
+  const std::string f = folder("memory", parent_of(pod, qos));
+  if (unified_)
+    return write_value(f + "/memory.max", bytes == 0 ? std::string("max") : std::to_string(bytes));
+  return write_value(f + "/memory.limit_in_bytes", std::to_string(bytes == 0 ? -1 : bytes));
 }
 
 Status Cgroups::make_pod(const Pod& pod, QosClass qos) {
@@ -193,7 +212,13 @@ Status Cgroups::make_pod(const Pod& pod, QosClass qos) {
   const std::string probe = folders(path).empty() ? std::string() : folders(path).front();
   if (base::file_exists(probe)) return {};
   ORCH_RETURN_IF_ERROR(make(path));
-  set_cpu_memory(path, pod_resources(pod));
+  const PodLimits wanted = pod_limits(pod_resources(pod), unified_);
+  const auto attempt = [](const Status& status) {
+    if (!status.ok()) base::log_debug("cgroups", "value not set", {{"error", status.message()}});
+  };
+  attempt(set_shares(pod, qos, wanted.shares));
+  if (unified_ || wanted.quota != 0) attempt(set_quota(pod, qos, wanted.quota));
+  if (unified_ || wanted.memory != 0) attempt(set_memory(pod, qos, wanted.memory));
   return {};
 }
 
@@ -229,6 +254,19 @@ std::vector<std::string> Cgroups::pods() const {
   return out;
 }
 
+uint64_t memory_in_use(std::string_view meminfo) {
+  const auto kilobytes = [meminfo](std::string_view name) -> uint64_t {
+    const size_t at = meminfo.find(name);
+    if (at == std::string_view::npos) return 0;
+    const size_t digits = meminfo.find_first_not_of(' ', at + name.size());
+    return digits == std::string_view::npos
+               ? 0
+               : std::strtoull(std::string(meminfo.substr(digits, 20)).c_str(), nullptr, 10);
+  };
+  const uint64_t total = kilobytes("MemTotal:"), free = kilobytes("MemFree:");
+  return total > free ? (total - free) * 1024 : 0;
+}
+
 Cgroups::Usage Cgroups::usage(const std::string& path) const {
   Usage out;
   const std::string below = path == "/" ? std::string() : path;
@@ -236,6 +274,10 @@ Cgroups::Usage Cgroups::usage(const std::string& path) const {
     const std::string f = folder({}, below);
     out.cpu_ns = read_field(f + "/cpu.stat", "usage_usec") * 1000;
     out.memory_usage = read_number(f + "/memory.current");
+    if (below.empty()) {
+      const auto meminfo = base::read_file("/proc/meminfo");
+      if (meminfo.ok()) out.memory_usage = memory_in_use(*meminfo);
+    }
     const uint64_t inactive = read_field(f + "/memory.stat", "inactive_file");
     out.memory_rss = read_field(f + "/memory.stat", "anon");
     out.memory_working_set = out.memory_usage > inactive ? out.memory_usage - inactive : 0;

@@ -1,7 +1,10 @@
 // Cgroups of pods and quality-of-service classes, on cgroup v1 and v2.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/kubelet/pod.h"
@@ -9,6 +12,9 @@
 #include "base/status.h"
 
 namespace orch::agent {
+
+/// Bytes in use by the text of /proc/meminfo: the root of cgroup v2 keeps no count of its own.
+uint64_t memory_in_use(std::string_view meminfo);
 
 /// Thread-safe (all state is the kernel's).
 class Cgroups {
@@ -24,6 +30,11 @@ class Cgroups {
   base::Status make_pod(const Pod& pod, QosClass qos);
   /// Ends what is left in it and removes it.
   base::Status remove_pod(std::string_view uid);
+  /// What the pod's cgroup allows now; nothing when there is none of ours.
+  std::optional<PodLimits> limits(const Pod& pod, QosClass qos) const;
+  base::Status set_shares(const Pod& pod, QosClass qos, int64_t shares);
+  base::Status set_quota(const Pod& pod, QosClass qos, int64_t quota);
+  base::Status set_memory(const Pod& pod, QosClass qos, int64_t bytes);
   std::string parent_of(const Pod& pod, QosClass qos) const;
   /// Uids that have a cgroup, whatever their class.
   std::vector<std::string> pods() const;
@@ -36,7 +47,6 @@ class Cgroups {
 
  private:
   base::Status make(const std::string& path);
-  void set_cpu_memory(const std::string& path, const PodResources& resources);
   /// Folders of a cgroup: one on v2, one for each controller on v1.
   std::vector<std::string> folders(const std::string& path) const;
   std::string folder(const std::string& controller, const std::string& path) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "agent/kubelet/resize.h"
 #include "agent/kubelet/resources.h"
 #include "base/json.h"
 
@@ -80,6 +81,7 @@ void set_container_annotations(const Pod& pod, const ContainerRef& container, co
                                StringMap& out) {
   out[label::kHash] = container_hash(*container.spec);
   out[label::kRestartCount] = std::to_string(input.attempt);
+  out[label::kAmounts] = amounts_text(amounts_of(object_at(*container.spec, {"resources"})));
   out[label::kTerminationPath] =
       string_at(*container.spec, {"terminationMessagePath"}, "/dev/termination-log");
   out[label::kTerminationPolicy] = string_at(*container.spec, {"terminationMessagePolicy"}, "File");

@@ -68,7 +68,8 @@ class Builder {
     }
     apply_waiting(current, out);
     apply_readiness(current, out);
-    apply_spec(out);
+    apply_resources(current, out);
+    apply_mounts(out);
     return out;
   }
 
@@ -200,15 +201,20 @@ class Builder {
     return it == of.end() ? Health::kUnknown : it->second;
   }
 
-  /// What the status repeats of the spec.
-  void apply_spec(Json& out) const {
-    const Json& resources = object_at(*container_.spec, {"resources"});
-    if (out.contains("containerID") && container_.kind != ContainerKind::kEphemeral) {
-      out["resources"] = resources;
-      out["resources"].erase("claims");
-      const Json& requests = object_at(resources, {"requests"});
-      if (!requests.empty()) out["allocatedResources"] = requests;
+  void apply_resources(const ContainerStatus* current, Json& out) const {
+    if (!out.contains("containerID")) return;
+    Json resources = object_at(*container_.spec, {"resources"});
+    resources.erase("claims");
+    const Json& requests = object_at(resources, {"requests"});
+    if (!requests.empty()) out["allocatedResources"] = requests;
+    if (current != nullptr && current->state == ContainerState::kRunning) {
+      const auto it = input_.actuated.find(current->id);
+      resources = actual_resources(resources, *current, it == input_.actuated.end() ? nullptr : &it->second);
     }
+    out["resources"] = std::move(resources);
+  }
+
+  void apply_mounts(Json& out) const {
     Json mounts = Json::array();
     for (const Json& m : array_at(*container_.spec, {"volumeMounts"})) {
       Json entry{{"name", string_at(m, {"name"})}, {"mountPath", string_at(m, {"mountPath"})}};

@@ -25,8 +25,6 @@ constexpr seconds kRuntimeWait{60};
 /// How often a runtime without events is listed: soon after something changed, then ever rarer.
 constexpr milliseconds kRelistMin{500}, kRelistMax{10000};
 
-const client::ResourceRef kNodes{"", "v1", "nodes"};
-
 client::ListOptions pods_of(const std::string& node) {
   client::ListOptions options;
   options.field_selector = "spec.nodeName=" + node;
@@ -50,7 +48,7 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
       services(d.informers.get({"", "v1", "services"})),
       service_env(services, files, config.root_dir + "/state/services"),
       pods(d.informers.get({"", "v1", "pods"}, pods_of(config.node_name))),
-      nodes(d.informers.get(kNodes)) {
+      nodes(d.informers.get({"", "v1", "nodes"})) {
   objects = std::make_unique<ObjectCache>(d.client, d.timers, files, config.root_dir + "/state/objects",
                                           [this](const std::string& uid) {
                                             with_worker(uid, [](PodWorker& w) { w.volumes_changed(); });
@@ -63,9 +61,9 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
   turns = std::make_unique<base::ThreadPool>("pod", kTurnThreads);
   stops = std::make_unique<base::ThreadPool>("pod-stop", kStopThreads);
   context = std::make_unique<NodeContext>(
-      NodeContext{config,    d.client, d.runtime, d.clock, d.timers, events,  cache,       volumes,
-                  images,    cgroups,  *objects,  tokens,  statuses, *prober, service_env, *stops,
-                  admission, 0,        {},        {},      {},       {},      {}});
+      NodeContext{config,  d.client, d.runtime, d.clock,  d.timers, events,      cache, volumes, images,
+                  cgroups, *objects, tokens,    statuses, *prober,  service_env, files, *stops,  admission,
+                  0,       {},       {},        {},       {},       {},          {},    {}});
   const MachineInfo& machine = node->machine();
   context->memory_capacity = machine.memory_bytes;
   const Json allocatable = allocatable_of(capacity_of(machine, config.max_pods), config);
@@ -75,6 +73,12 @@ Kubelet::Rep::Rep(KubeletConfig c, const KubeletDeps& d)
   const Json tree = new_node(config, machine, Json{{"allocatable", allocatable}});
   if (auto made = api::Object::from_tree(tree); made.ok()) initial_node = std::move(*made);
   context->admit = [this](const Pod& pod, const api::PodInfo& wants) { return admit(pod, wants); };
+  context->judge_resize = [this](const Pod& pod, const api::PodInfo& wants) {
+    ResizeVerdict verdict = agent::judge_resize(pod, wants, node_beside(node_object(), pod.uid()));
+    if (verdict.reason == "Deferred" && is_critical(pod)) (void)make_room(pod, wants, node_object());
+    return verdict;
+  };
+  context->room_freed = [this] { after(base::Duration::zero(), [this] { retry_resizes(); }); };
   context->host_ips = [this] { return node->addresses(); };
   context->notify = [this](const std::string& uid) { notify(uid); };
   context->stopped = [this](const std::string& uid, const std::string& id, bool ok) {
@@ -169,25 +173,6 @@ void Kubelet::Rep::run_turn(const std::string& uid) {
     const base::Duration wait = std::max<base::Duration>(*wake - deps.clock.now(), milliseconds(1));
     slot.timer = deps.timers.after(wait, [this, uid] { notify(uid); });
   }
-}
-
-api::NodeInfo Kubelet::Rep::node_beside(const ObjectPtr& object, std::string_view uid) const {
-  api::NodeInfo node;
-  node.set_node(object);
-  std::lock_guard lock(mutex);
-  for (const auto& [other, slot] : slots) {
-    if (other != uid && slot.worker->active()) node.add_pod(slot.worker->wants());
-  }
-  return node;
-}
-
-std::optional<Waiting> Kubelet::Rep::admit(const Pod& pod, const api::PodInfo& wants) {
-  const ObjectPtr cached = nodes.get({}, config.node_name);
-  auto why = rejection(pod, wants, node_beside(cached != nullptr ? cached : initial_node, pod.uid()));
-  if (!why || why->reason != "NodeAffinity") return why;
-  // The pod may have been bound by labels that the view here does not have yet.
-  const auto fresh = deps.client.get(kNodes, {}, config.node_name);
-  return fresh.ok() ? rejection(pod, wants, node_beside(*fresh, pod.uid())) : why;
 }
 
 // --- The runtime ------------------------------------------------------------------------------------

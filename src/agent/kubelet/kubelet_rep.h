@@ -32,9 +32,14 @@ struct Kubelet::Rep {
   void run_turn(const std::string& uid);
   void with_worker(const std::string& uid, const std::function<void(PodWorker&)>& use);
 
-  std::optional<Waiting> admit(const Pod& pod, const api::PodInfo& wants);
+  Admission admit(const Pod& pod, const api::PodInfo& wants);
+  /// Sends pods away so that a critical one finds room; what it says to the critical one.
+  Admission make_room(const Pod& pod, const api::PodInfo& wants, const api::ObjectPtr& object);
+  /// Resizes that wait, most urgent first.
+  void retry_resizes();
   /// This node as the API has it, or as it will register; with the pods that are here but `uid`.
   api::NodeInfo node_beside(const api::ObjectPtr& object, std::string_view uid) const;
+  api::ObjectPtr node_object() const;
 
   // --- The runtime ---
   base::Status first_list();

@@ -13,8 +13,10 @@
 #include "agent/kubelet/downward.h"
 #include "agent/kubelet/event_recorder.h"
 #include "agent/kubelet/images.h"
+#include "agent/kubelet/kept_files.h"
 #include "agent/kubelet/object_cache.h"
 #include "agent/kubelet/prober.h"
+#include "agent/kubelet/resize.h"
 #include "agent/kubelet/runtime_cache.h"
 #include "agent/kubelet/service_env.h"
 #include "agent/kubelet/status_writer.h"
@@ -27,6 +29,12 @@
 #include "client/client.h"
 
 namespace orch::agent {
+
+/// What a node says to a new pod: it takes it, refuses it for good, or has sent others away to make room.
+struct Admission {
+  std::optional<Waiting> refused;
+  bool later = false;
+};
 
 struct NodeContext {
   const KubeletConfig& config;
@@ -44,13 +52,18 @@ struct NodeContext {
   StatusWriter& statuses;
   Prober& prober;
   ServiceEnv& services;
+  KeptFiles& files;
   base::ThreadPool& stops;  // blocking stops of containers
   std::mutex& admission;    // held from asking to be admitted until the room is taken
   int64_t memory_capacity = 0;
   NodeResources allocatable;
   std::function<std::vector<std::string>()> host_ips;
-  /// Whether the node takes a pod that was not here before: the reason if not.
-  std::function<std::optional<Waiting>(const Pod& pod, const api::PodInfo& wants)> admit;
+  /// Whether the node takes a pod that was not here before.
+  std::function<Admission(const Pod& pod, const api::PodInfo& wants)> admit;
+  /// Whether the node has room for what a pod that is here asks for now.
+  std::function<ResizeVerdict(const Pod& desired, const api::PodInfo& wants)> judge_resize;
+  /// The node has more room than before: resizes that wait are tried again.
+  std::function<void()> room_freed;
   /// Runs the pod's worker again soon.
   std::function<void(const std::string& uid)> notify;
   /// A blocking stop of one of the pod's containers ended; notifies too.

@@ -197,8 +197,35 @@ class Planner {
       kill(*status, base::cat("Container ", c.name(), " failed liveness probe"), restart, true, false);
     } else if (health(facts_.startup, status->id) == Health::kFailure) {
       kill(*status, base::cat("Container ", c.name(), " failed startup probe"), restart, true, true);
+    } else {
+      resize(c, *status);
     }
     ++keep;  // the pod goes on at least until this one has ended
+  }
+
+  /// Brings a running container to the resources it is to have: in place, or by a restart where its
+  /// resizePolicy asks for one.
+  void resize(const ContainerRef& c, const ContainerStatus& status) {
+    const auto it = facts_.actuated.find(status.id);
+    if (it == facts_.actuated.end() || pod_.is_static() || stopping(status)) return;
+    const Amounts& from = it->second;
+    const Amounts to = amounts_of(base::object_at(*c.spec, {"resources"}));
+    if (from == to) return;
+    const auto restarts = [&](std::string_view resource) {
+      for (const Json& policy : base::array_at(*c.spec, {"resizePolicy"})) {
+        if (base::string_at(policy, {"resourceName"}) == resource)
+          return base::string_at(policy, {"restartPolicy"}) == "RestartContainer";
+      }
+      return false;
+    };
+    const bool cpu = from.cpu_request != to.cpu_request || from.cpu_limit != to.cpu_limit;
+    const bool memory = from.memory_request != to.memory_request || from.memory_limit != to.memory_limit;
+    if ((cpu && restarts("cpu")) || (memory && restarts("memory"))) {
+      kill(status, {}, true);
+      out_.kill.back().message = base::cat("Container ", c.name(), " resize requires restart");
+      return;
+    }
+    out_.resize.push_back({status.id, status.name, from, to});
   }
 
   /// The init container's status in the present sandbox: those of an earlier one have to run again.
@@ -271,6 +298,8 @@ class Planner {
       kill(status, base::cat("Init container ", c.name(), " definition changed"), true);
     } else if (health(facts_.liveness, status.id) == Health::kFailure) {
       kill(status, base::cat("Init container ", c.name(), " failed liveness probe"), true, true, false);
+    } else {
+      resize(c, status);
     }
     return true;
   }

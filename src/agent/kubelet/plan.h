@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/kubelet/pod.h"
+#include "agent/kubelet/resources.h"
 #include "base/clock.h"
 
 namespace orch::agent {
@@ -41,6 +42,8 @@ struct PodFacts {
   std::set<std::string, std::less<>> must_restart;
   std::map<std::string, Health> liveness, startup;  // by container id
   std::set<std::string> stopped_sandboxes;          // ids whose stop succeeded
+  /// What running containers have of CPU and memory, by container id; one that is absent is as it should be.
+  std::map<std::string, Amounts> actuated;
   /// The pod has to end (deleted, evicted, past its deadline): stop everything, start nothing.
   bool terminate = false;
 };
@@ -58,6 +61,12 @@ struct KillContainer {
   bool startup_probe = false;  // which of the two
 };
 
+/// A running container whose CPU or memory differs from what the pod has.
+struct ResizeContainer {
+  std::string id, name;
+  Amounts from, to;
+};
+
 struct Waiting {
   std::string reason, message;
 };
@@ -72,6 +81,8 @@ struct PodPlan {
   std::vector<StartContainer> start;
   /// All at once.
   std::vector<KillContainer> kill;
+  /// To change while they run, in the spec's order; before anything is started.
+  std::vector<ResizeContainer> resize;
   /// Containers that would start now but for back-off, by name.
   std::map<std::string, Waiting> backing_off;
   /// When to plan again if nothing else happens.

@@ -109,6 +109,8 @@ inline constexpr const char* kPreStop = "io.kubernetes.container.preStopHandler"
 inline constexpr const char* kPodGrace = "io.kubernetes.pod.terminationGracePeriod";
 inline constexpr const char* kPodDeletionGrace = "io.kubernetes.pod.deletionGracePeriod";
 inline constexpr const char* kPorts = "io.kubernetes.container.ports";
+/// What the container was made with: amounts_text() of resize.h.
+inline constexpr const char* kAmounts = "orch.container.amounts";
 }  // namespace label
 
 /// A label of a status, "" when absent.

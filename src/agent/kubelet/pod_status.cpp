@@ -24,6 +24,8 @@ constexpr std::array<std::string_view, 7> kOwnedConditions{"PodScheduled",
                                                            "PodResizePending",
                                                            "PodResizeInProgress"};
 
+constexpr std::string_view kDisruption = "DisruptionTarget";
+
 const Json* find_status(const Json& statuses, std::string_view name) {
   for (const Json& s : statuses) {
     if (string_at(s, {"name"}) == name) return &s;
@@ -304,7 +306,12 @@ Json pod_status(const Pod& pod, const PodRuntime& runtime, const Json& previous,
 
   Json conditions = Json::array();
   for (const Json& c : array_at(pod.tree(), {"status", "conditions"})) {
-    if (!owns_condition(string_at(c, {"type"}))) conditions.push_back(c);
+    const auto type = string_at(c, {"type"});
+    if (owns_condition(type) || (type == kDisruption && !input.disruption.empty())) continue;
+    conditions.push_back(c);
+  }
+  if (phase != "Succeeded" && phase != "Failed") {
+    for (Json& c : resize_conditions(input.resize)) conditions.push_back(std::move(c));
   }
   const ConditionValue ready_containers = containers_ready(pod, init_statuses, statuses, phase);
   const bool sandbox_ready = !sandbox_changed(pod, runtime).changed;
@@ -315,6 +322,10 @@ Json pod_status(const Pod& pod, const PodRuntime& runtime, const Json& previous,
   add_condition(owned, "Ready", pod_ready(pod, ready_containers, conditions), previous, pod, input.now);
   add_condition(owned, "ContainersReady", ready_containers, previous, pod, input.now);
   add_condition(owned, "PodScheduled", {}, previous, pod, input.now);
+  if (!input.disruption.empty()) {
+    add_condition(owned, kDisruption, {true, "TerminationByKubelet", input.disruption}, previous, pod,
+                  input.now);
+  }
   for (Json& c : owned) conditions.push_back(std::move(c));
   out["conditions"] = std::move(conditions);
 
@@ -364,7 +375,7 @@ Json status_patch(const Json& from, const Json& to, std::string_view uid) {
   Json conditions = Json::array();
   for (const Json& c : array_at(to, {"conditions"})) {
     const auto type = string_at(c, {"type"});
-    if (!owns_condition(type) && type != "DisruptionTarget") continue;
+    if (!owns_condition(type) && type != kDisruption) continue;
     const Json* before = nullptr;
     for (const Json& old : array_at(from, {"conditions"})) {
       if (string_at(old, {"type"}) == type) before = &old;
@@ -379,6 +390,13 @@ Json status_patch(const Json& from, const Json& to, std::string_view uid) {
       }
     }
     conditions.push_back(std::move(change));
+  }
+  const Json& kept = array_at(to, {"conditions"});
+  for (const Json& old : array_at(from, {"conditions"})) {
+    const auto type = string_at(old, {"type"});
+    const bool gone =
+        std::none_of(kept.begin(), kept.end(), [&](const Json& c) { return string_at(c, {"type"}) == type; });
+    if (gone && owns_condition(type)) conditions.push_back(Json{{"$patch", "delete"}, {"type", type}});
   }
   if (!conditions.empty()) status["conditions"] = std::move(conditions);
   if (status.empty()) return nullptr;

@@ -9,6 +9,7 @@
 
 #include "agent/kubelet/plan.h"
 #include "agent/kubelet/pod.h"
+#include "agent/kubelet/resize.h"
 #include "base/json_fwd.h"
 
 namespace orch::agent {
@@ -25,13 +26,19 @@ struct StatusInput {
   /// Text of /dev/termination-log or the log's end, by container id, for those that ended.
   std::map<std::string, std::string> termination_messages;
   std::vector<std::string> host_ips;
+  ResizeState resize;
+  /// What running containers have, by container id; for those absent what the pod asks for.
+  std::map<std::string, Amounts> actuated;
   /// Everything stopped, and the pod will not run again: makes the phase terminal.
   bool finished = false;
   /// Set when this node ended the pod (reason such as Evicted or DeadlineExceeded): phase Failed.
   std::string end_reason, end_message;
+  /// What the condition DisruptionTarget says of that; "" for none.
+  std::string disruption;
 };
 
-/// `previous` is the status last reported (or the API's at first): times, phases and last states carry over.
+/// `pod` with the resources it was given, not those it asks for in a resize that waits. `previous` is the
+/// status last reported (or the API's at first): times, phases and last states carry over.
 Json pod_status(const Pod& pod, const PodRuntime& runtime, const Json& previous, const StatusInput& input);
 
 /// The strategic merge patch that makes `from` (as the API has it) equal to `to` in what a node owns; null

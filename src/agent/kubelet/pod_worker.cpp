@@ -50,10 +50,17 @@ void PodWorker::volumes_changed() {
   inbox_.volumes = true;
 }
 
-void PodWorker::evict(std::string reason, std::string message) {
+void PodWorker::evict(std::string reason, std::string message, std::string disruption) {
   std::lock_guard lock(mutex_);
+  evicted_ = true;
   inbox_.end_reason = std::move(reason);
   inbox_.end_message = std::move(message);
+  inbox_.disruption = std::move(disruption);
+}
+
+bool PodWorker::evicted() const {
+  std::lock_guard lock(mutex_);
+  return evicted_;
 }
 
 void PodWorker::stopped(const std::string& container_id, bool ok) {
@@ -86,12 +93,14 @@ void PodWorker::take_inbox() {
     object_ = std::move(inbox_.object);
     in_api_ = true;
     start_.volumes_current = false;  // labels and annotations may be shown in files
+    desire_changed_ = true;
   }
   if (inbox_.removed) in_api_ = false;
   if (inbox_.volumes) start_.volumes_current = false;
   if (!inbox_.end_reason.empty() && end_reason_.empty()) {
     end_reason_ = std::move(inbox_.end_reason);
     end_message_ = std::move(inbox_.end_message);
+    disruption_ = std::move(inbox_.disruption);
   }
   for (const auto& [id, ok] : inbox_.stopped) {
     facts_.stopping.erase(id);
@@ -126,7 +135,7 @@ void PodWorker::sync_probes(const Pod& pod, const PodRuntime& runtime) {
   node_.prober.sync(pod, runtime, ip, facts_.terminate, ready_before_);
 }
 
-void PodWorker::begin(const Pod& pod) {
+bool PodWorker::begin(const Pod& pod) {
   // Containers that ran before this process: what was ready stays so until a probe says otherwise.
   for (const char* list : {"containerStatuses", "initContainerStatuses"}) {
     for (const Json& s : base::array_at(*status_, {list})) {
@@ -141,19 +150,31 @@ void PodWorker::begin(const Pod& pod) {
   // nobody knows the node's.
   const bool known = !runtime.sandboxes.empty() || !runtime.containers.empty() ||
                      !string_at(*status_, {"startTime"}).empty();
-  const api::PodPtr wants = api::read_pod(object());
+  recall_allocation(pod, runtime);
+  Json given = pod.tree();
+  {
+    std::lock_guard lock(mutex_);
+    (void)apply_allocation(given, allocated_);
+  }
+  const api::PodPtr wants = wants_of(Pod(given));
   std::lock_guard admission(node_.admission);
   if (!known && !pod.deleting() && !pod.phase_is_terminal() && in_api_) {
-    if (const auto why = node_.admit(pod, *wants)) {
-      node_.events.warning(event_object(pod), why->reason, why->message);
-      end_reason_ = why->reason;
-      end_message_ = "Pod was rejected: " + why->message;
-      return;
+    const Admission answer = node_.admit(pod, *wants);
+    if (answer.later) {
+      wake_at(facts_.now + seconds(1));
+      return false;
+    }
+    if (answer.refused) {
+      node_.events.warning(event_object(pod), answer.refused->reason, answer.refused->message);
+      end_reason_ = answer.refused->reason;
+      end_message_ = "Pod was rejected: " + answer.refused->message;
+      return true;
     }
   }
   std::lock_guard lock(mutex_);
   active_ = true;
   wants_ = wants;
+  return true;
 }
 
 api::PodPtr PodWorker::wants() const {
@@ -164,10 +185,12 @@ api::PodPtr PodWorker::wants() const {
 bool PodWorker::turn() {
   wake_.reset();
   take_inbox();
-  const Json tree = object()->tree();
+  Json tree = object()->tree();
   const Pod pod(tree);
   facts_.now = node_.clock.now();
-  if (std::exchange(first_turn_, false)) begin(pod);
+  if (first_turn_ && !begin(pod)) return false;
+  first_turn_ = false;
+  follow_resize(tree);
   check_deadline(pod);
   facts_.terminate = pod.deleting() || !in_api_ || !end_reason_.empty() || pod.phase_is_terminal();
   act(pod);
@@ -184,6 +207,7 @@ void PodWorker::act(const Pod& pod) {
     const Prober::Verdicts verdicts = node_.prober.verdicts(uid_);
     facts_.liveness = verdicts.liveness;
     facts_.startup = verdicts.startup;
+    note_actuated(runtime);
     const PodPlan next = plan(pod, runtime, facts_);
     for (auto it = waiting_.begin(); it != waiting_.end();) {
       const bool back_off = it->second.reason == "CrashLoopBackOff";
@@ -201,8 +225,8 @@ void PodWorker::act(const Pod& pod) {
     if (next.wake) wake_at(*next.wake);
     finished = next.finished;
     if (finished) break;
-    if (!reported && (next.create_sandbox || !next.start.empty())) {
-      report(pod, false);  // Pending shows while the sandbox is made
+    if (!reported && (next.create_sandbox || !next.start.empty() || !next.resize.empty())) {
+      report(pod, false);  // Pending shows while the sandbox is made, a resize while it is carried out
       reported = true;
     }
     if (!act_once(pod, next)) break;
@@ -226,6 +250,7 @@ bool PodWorker::act_once(const Pod& pod, const PodPlan& next) {
   for (const KillContainer& kill : next.kill) begin_kill(pod, kill, ip);
   bool again = stop_sandboxes(pod, next);
   if (facts_.terminate) return again;
+  if (!next.create_sandbox && !resize(pod, next)) return again;
   if (!next.create_sandbox && next.start.empty()) {
     // Files shown to running containers follow their sources.
     if (!start_.volumes_current && runtime.any_running()) {
@@ -448,6 +473,13 @@ void PodWorker::report(const Pod& pod, bool finished) {
   input.finished = finished;
   input.end_reason = end_reason_;
   input.end_message = end_message_;
+  input.disruption = disruption_;
+  note_progress(pod, runtime);
+  input.actuated = facts_.actuated;
+  {
+    std::lock_guard lock(mutex_);
+    input.resize = resize_;
+  }
   const std::shared_ptr<const Json> before_status = this->status();
   const Json& previous = *before_status;
   Json status = pod_status(pod, runtime, previous, input);
@@ -458,11 +490,13 @@ void PodWorker::report(const Pod& pod, bool finished) {
     if (runtime.any_running() || !end_reason_.empty())
       status["phase"] = before.empty() ? "Pending" : std::string(before);
   }
+  bool freed = false;
   {
     std::lock_guard lock(mutex_);
     status_ = std::make_shared<const Json>(status);
-    if (finished) active_ = false;
+    if (finished) freed = std::exchange(active_, false);
   }
+  if (freed) node_.room_freed();
   if (in_api_) node_.statuses.set(object(), status, finished && pod.deleting());
 }
 
@@ -480,6 +514,7 @@ bool PodWorker::tear_down(const Pod& pod) {
   node_.tokens.forget(uid_);
   node_.services.forget(uid_);
   node_.images.forget(uid_);
+  keep_allocation(true);
   start_ = StartState();
   return true;
 }

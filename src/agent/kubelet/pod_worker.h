@@ -30,7 +30,8 @@ class PodWorker {
   /// A config map, secret or token that a volume shows changed.
   void volumes_changed();
   /// End the pod for a reason of the node's: its phase becomes Failed.
-  void evict(std::string reason, std::string message);
+  /// `disruption`: what its condition DisruptionTarget says, if it gets one.
+  void evict(std::string reason, std::string message, std::string disruption = {});
   /// A blocking stop of a container ended.
   void stopped(const std::string& container_id, bool ok);
 
@@ -44,20 +45,28 @@ class PodWorker {
   std::shared_ptr<const Json> status() const;
   /// Whether it uses the node's resources: admitted and not ended.
   bool active() const;
-  /// What it asks of its node; null before the first turn.
+  /// Whether the node told it to end.
+  bool evicted() const;
+  /// What it was given of its node; null before the first turn.
   api::PodPtr wants() const;
+  /// Set while the pod asks for other resources than it was given and the node had no room for them yet.
+  std::optional<WaitingResize> waiting_resize() const;
+  /// Gives the pod what it asks for if the node has room now. NodeContext::admission must be held. True when
+  /// the worker has something to do or to report.
+  bool try_resize();
 
  private:
   struct Inbox {
     api::ObjectPtr object;
     bool removed = false, volumes = false;
-    std::string end_reason, end_message;
+    std::string end_reason, end_message, disruption;
     std::vector<std::pair<std::string, bool>> stopped;
   };
   void take_inbox();
   void check_deadline(const Pod& pod);
-  /// At the first turn: adopts what was here before, or asks whether the node takes the pod.
-  void begin(const Pod& pod);
+  /// At the first turn: adopts what was here before, or asks whether the node takes the pod. False when that
+  /// is not known yet: other pods have to end first.
+  bool begin(const Pod& pod);
   /// Plans and acts until there is nothing more to do at once.
   void act(const Pod& pod);
   bool act_once(const Pod& pod, const PodPlan& plan);
@@ -77,6 +86,23 @@ class PodWorker {
   void container_retry(const std::string& name);
   void sync_probes(const Pod& pod, const PodRuntime& runtime);
 
+  // Resizing: pod_worker_resize.cpp.
+  /// What the pod was given when it was here before.
+  void recall_allocation(const Pod& desired, const PodRuntime& runtime);
+  void keep_allocation(bool removed = false);
+  std::string allocation_file() const;
+  /// Looks at what the pod asks for, and puts what it has into the tree.
+  void follow_resize(Json& tree);
+  /// What the containers that run have, for planning.
+  void note_actuated(const PodRuntime& runtime);
+  /// Brings the pod's cgroup and running containers to their resources. False when that has to be tried
+  /// again.
+  bool resize(const Pod& pod, const PodPlan& plan);
+  base::Status take_step(const Pod& pod, const ResizeStep& step);
+  void resize_failed(const Pod& pod, const std::string& why);
+  /// The condition PodResizeInProgress follows from what is and what should be.
+  void note_progress(const Pod& pod, const PodRuntime& runtime);
+
   NodeContext& node_;
   const std::string uid_;
 
@@ -85,13 +111,19 @@ class PodWorker {
   api::ObjectPtr object_;               // under mutex_
   std::shared_ptr<const Json> status_;  // under mutex_; last reported, never null
   bool active_ = false;                 // under mutex_
+  bool evicted_ = false;                // under mutex_
   api::PodPtr wants_;                   // under mutex_
+  Allocation allocated_;                // under mutex_
+  ResizeState resize_;                  // under mutex_
 
   // Only in turns.
   PodFacts facts_;
   StartState start_;
   bool in_api_, torn_down_ = false, first_turn_ = true;
-  std::string end_reason_, end_message_;
+  bool desire_changed_ = true;  // the object is another than the one last compared with the allocation
+  bool shrinking_ = false;      // once the resize under way is done, there is more room
+  std::string end_reason_, end_message_, disruption_;
+  Allocation refused_;                              // what the last resize that failed was to
   std::map<std::string, Waiting> waiting_;          // by container name
   std::map<std::string, base::WallTime> retry_at_;  // by container name, "" for the pod
   std::chrono::milliseconds retry_delay_{0};
@@ -100,6 +132,9 @@ class PodWorker {
   std::map<std::string, bool> ready_before_;                          // adopted containers
   std::optional<base::WallTime> wake_, killing_since_;
 };
+
+/// What a pod asks of its node, whatever its status says that it has.
+api::PodPtr wants_of(const Pod& pod);
 
 /// A pod as the labels and annotations of its containers tell it, for what runs without an API object.
 Json restore_pod(const PodRuntime& runtime);

@@ -97,12 +97,20 @@ int64_t oom_score(const Pod& pod, const ContainerRef& container, int64_t memory_
   return score;
 }
 
+Amounts amounts_of(const Json& resources) {
+  return {quantity(resources, "requests", "cpu").milli_value(),
+          quantity(resources, "limits", "cpu").milli_value(),
+          quantity(resources, "requests", "memory").value(), quantity(resources, "limits", "memory").value()};
+}
+
 ContainerResources container_resources(const Json& container) {
-  ContainerResources out;
-  out.shares = cpu_shares(request_of(container, "cpu", true));
-  out.quota = cpu_quota(limit_of(container, "cpu", true));
-  out.memory_limit = limit_of(container, "memory", false);
-  return out;
+  Amounts amounts = amounts_of(base::object_at(container, {"resources"}));
+  amounts.cpu_request = request_of(container, "cpu", true);
+  return container_resources(amounts);
+}
+
+ContainerResources container_resources(const Amounts& amounts) {
+  return {cpu_shares(amounts.cpu_request), cpu_quota(amounts.cpu_limit), amounts.memory_limit};
 }
 
 PodResources pod_resources(const Pod& pod) {
@@ -132,6 +140,12 @@ PodResources pod_resources(const Pod& pod) {
   if (out.milli_cpu_limit != 0) out.milli_cpu_limit += cpu.milli_value();
   if (out.memory_limit != 0) out.memory_limit += memory.value();
   return out;
+}
+
+PodLimits pod_limits(const PodResources& resources, bool unified) {
+  const int64_t shares = cpu_shares(resources.milli_cpu_request);
+  return {unified ? cpu_weight(shares) : shares, cpu_quota(resources.milli_cpu_limit),
+          resources.memory_limit};
 }
 
 std::string pod_cgroup(const Pod& pod, QosClass qos, const std::string& root, bool systemd) {

@@ -1,5 +1,5 @@
-// The tree of an expression. Nodes live in their Ast and are told apart by ids, to which places in the source,
-// types and references belong; macros are expanded while parsing.
+// The tree of an expression. Nodes live in their Ast and are told apart by ids, to which places in the
+// source, types and references belong; macros are expanded while parsing.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +58,7 @@ struct Expr {
 
 /// A problem found in an expression.
 struct Issue {
-  int32_t line = -1, column = 0;  // from 1, from 0
+  int32_t line = -1, column = -1;  // from 1, from 0
   std::string message;
 };
 

@@ -260,7 +260,8 @@ struct Compilation {
   /// Null if it did not compile.
   std::shared_ptr<const Program> program;
   /// With a null program and no `error`: it is well typed, but cannot be prepared, because a conversion or
-  /// regular expression in it is wrong for all values. Kubernetes puts "program instantiation failed: " before.
+  /// regular expression in it is wrong for all values. Kubernetes puts "program instantiation failed: "
+  /// before.
   std::string instantiation_error;
   /// All problems as cel-go prints them: "ERROR: <input>:1:1: undeclared reference to 'x' (in container '')\n
   /// | x\n | ^". What Kubernetes puts before it ("compilation failed: ") is the caller's business.

@@ -1,4 +1,5 @@
 // The type checker: unification of type parameters over the overloads of functions.
+#include <ranges>
 #include <unordered_map>
 
 #include "api/cel/environment.h"
@@ -44,7 +45,8 @@ bool equal_or_less_specific(const TypeNode& a, const TypeNode& b) {
   if (is_dyn_kind(a) || a.kind == TypeKind::kTypeParam) return true;
   if (is_dyn_kind(b) || b.kind == TypeKind::kTypeParam || a.kind != b.kind) return false;
   if (a.kind == TypeKind::kType) return true;
-  if (a.kind != TypeKind::kOpaque && a.kind != TypeKind::kList && a.kind != TypeKind::kMap) return exact(a, b);
+  if (a.kind != TypeKind::kOpaque && a.kind != TypeKind::kList && a.kind != TypeKind::kMap)
+    return exact(a, b);
   if (a.name != b.name || a.params.size() != b.params.size()) return false;
   for (size_t i = 0; i < a.params.size(); ++i) {
     if (!equal_or_less_specific(*a.params[i], *b.params[i])) return false;
@@ -170,9 +172,9 @@ class Checker {
 
   Type find_ident(std::string_view name) const {
     if (name.starts_with('.')) name.remove_prefix(1);
-    for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-      const auto found = scope->find(name);
-      if (found != scope->end()) return found->second;
+    for (const auto& scope : std::views::reverse(scopes_)) {
+      const auto found = scope.find(name);
+      if (found != scope.end()) return found->second;
     }
     return env_.find_ident(name);
   }
@@ -189,7 +191,8 @@ class Checker {
   }
 
   void mismatch(const Expr& at, const Type& expected, const Type& actual) {
-    ast_.report(at.id, "expected type '" + format_type(*expected) + "' but found '" + format_type(*actual) + "'");
+    ast_.report(at.id,
+                "expected type '" + format_type(*expected) + "' but found '" + format_type(*actual) + "'");
   }
 
   void check(Expr& e) {
@@ -383,11 +386,10 @@ class Checker {
     ast_.report(e.id, "found no matching overload for '" + name + "' applied to '" + text + ")'");
   }
 
-  Type join(const Expr& e, const Type& previous, const Type& current) {
+  /// Of the elements of a literal. That all must have one type is for validate() to say.
+  Type join(const Type& previous, const Type& current) {
     if (!previous) return current;
-    if (is_assignable(previous, current)) return most_general(previous, current);
-    mismatch(e, previous, current);
-    return error_type();
+    return is_assignable(previous, current) ? most_general(previous, current) : dyn_type();
   }
 
   /// The type within an optional, for elements with a question mark.
@@ -402,7 +404,7 @@ class Checker {
     Type element;
     for (size_t i = 0; i < e.args.size(); ++i) {
       check(*e.args[i]);
-      element = join(*e.args[i], element, e.optional_args[i] ? unwrapped(*e.args[i]) : type(*e.args[i]));
+      element = join(element, e.optional_args[i] ? unwrapped(*e.args[i]) : type(*e.args[i]));
     }
     set_type(e, list_type(element ? element : new_param()));
   }
@@ -412,9 +414,9 @@ class Checker {
     Type value;
     for (const Expr::Entry& entry : e.entries) {
       check(*entry.key);
-      key = join(*entry.key, key, type(*entry.key));
+      key = join(key, type(*entry.key));
       check(*entry.value);
-      value = join(*entry.value, value, entry.optional ? unwrapped(*entry.value) : type(*entry.value));
+      value = join(value, entry.optional ? unwrapped(*entry.value) : type(*entry.value));
     }
     if (!key) {
       key = new_param();
@@ -476,8 +478,9 @@ class Checker {
         is_assignable(dyn_type(), range);
         break;
       default:
-        ast_.report(loop.range->id, "expression of type '" + format_type(*range) +
-                                        "' cannot be range of a comprehension (must be list, map, or dynamic)");
+        ast_.report(loop.range->id,
+                    "expression of type '" + format_type(*range) +
+                        "' cannot be range of a comprehension (must be list, map, or dynamic)");
         first = error_type();
         second = error_type();
         break;

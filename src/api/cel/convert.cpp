@@ -243,8 +243,7 @@ std::string format_double_g(double value) {
   std::string text(buffer, end);
   const size_t e = text.find('e');
   const int exponent = std::atoi(text.c_str() + e + 1);
-  if (exponent >= -4 && exponent < 21) {
-    // Go writes %g with an exponent from 10^21 on when it looks for the shortest text.
+  if (exponent >= -4 && exponent < 6) {
     const auto fixed_end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::fixed).ptr;
     return std::string(buffer, fixed_end);
   }
@@ -265,9 +264,9 @@ std::string format_timestamp(const Value& value) {
 }
 
 std::string format_seconds(int64_t nanos) {
-  const double seconds = static_cast<double>(nanos / 1'000'000'000) +
-                         static_cast<double>(nanos % 1'000'000'000) / 1e9;
-  return format_double_f(seconds) + "s";
+  const int64_t whole = nanos / 1'000'000'000;
+  const int64_t rest = nanos % 1'000'000'000;
+  return format_double_f(static_cast<double>(whole) + static_cast<double>(rest) / 1e9) + "s";
 }
 
 std::string plain_text(const Value& value) {
@@ -303,7 +302,7 @@ std::string plain_text(const Value& value) {
       std::string out = "{";
       for (const Value& key : map_keys(value)) {
         if (out.size() > 1) out += ", ";
-        out += plain_text(key) + ": " + plain_text(*map_find(value, key));
+        out += plain_text(key) + ": " + plain_text(map_get(value, key));
       }
       return out + "}";
     }
@@ -406,7 +405,11 @@ std::u32string runes_of(std::string_view text) {
   out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
-    size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+    size_t length = c < 0x80                ? 1
+                    : c >= 0xC2 && c < 0xE0 ? 2
+                    : c >= 0xE0 && c < 0xF0 ? 3
+                    : c >= 0xF0 && c < 0xF5 ? 4
+                                            : 0;
     char32_t rune = length == 1 ? c : length == 2 ? c & 0x1F : length == 3 ? c & 0x0F : c & 0x07;
     bool good = length > 0 && i + length <= text.size();
     for (size_t k = 1; good && k < length; ++k) {

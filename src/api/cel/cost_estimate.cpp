@@ -1,8 +1,8 @@
-// The static cost of an expression: cel-go's estimator with Kubernetes' (library.CostEstimator), sizes from the
-// limits in the types of CRD rules.
-#include <cmath>
+// The static cost of an expression: cel-go's estimator with Kubernetes' (library.CostEstimator), sizes from
+// the limits in the types of CRD rules.
 #include <unordered_map>
 
+#include "api/cel/cost.h"
 #include "api/cel/environment.h"
 
 namespace orch::api::cel {
@@ -10,26 +10,7 @@ namespace orch::api::cel {
 namespace {
 
 constexpr uint64_t kMax = UINT64_MAX;
-constexpr double kTraversal = 0.1;
-constexpr double kRegexFactor = 0.25;
 
-uint64_t plus(uint64_t a, uint64_t b) { return a > kMax - b ? kMax : a + b; }
-uint64_t times(uint64_t a, uint64_t b) { return b != 0 && a > kMax / b ? kMax : a * b; }
-uint64_t scaled(uint64_t a, double factor) {
-  const double d = std::ceil(static_cast<double>(a) * factor);
-  return d >= 18446744073709551616.0 ? kMax : static_cast<uint64_t>(d);
-}
-
-/// Of sizes and costs.
-struct Range {
-  uint64_t min = 0, max = 0;
-  static Range of(uint64_t n) { return {n, n}; }
-  static Range unknown() { return {0, kMax}; }
-  Range operator+(const Range& o) const { return {plus(min, o.min), plus(max, o.max)}; }
-  Range operator*(const Range& o) const { return {times(min, o.min), times(max, o.max)}; }
-  Range operator*(double factor) const { return {scaled(min, factor), scaled(max, factor)}; }
-  Range operator|(const Range& o) const { return {std::min(min, o.min), std::max(max, o.max)}; }
-};
 using Size = std::optional<Range>;
 
 /// Sizes of what is in a list or map.
@@ -59,13 +40,6 @@ struct Operand {
   Path path;
   Size size;
 };
-
-bool one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  for (std::string_view n : names) {
-    if (n == name) return true;
-  }
-  return false;
-}
 
 bool is_scalar(const TypeNode& t) {
   switch (t.kind) {
@@ -484,14 +458,7 @@ std::optional<Estimate> Estimator::kubernetes_cost(std::string_view f, std::stri
                                                    const std::vector<Operand>& args) const {
   auto only = [](const Range& cost) { return Estimate{cost, std::nullopt}; };
   if (f == "check") return only(Range::of(350000));
-  if (one_of(f, {"serviceAccount", "path", "group", "resource", "subresource", "namespace", "name", "allowed",
-                 "reason", "error", "errored", "masked", "prefixLength", "family", "isUnspecified",
-                 "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast",
-                 "format.named", "sign", "asInteger", "isInteger", "asApproximateFloat", "isGreaterThan",
-                 "isLessThan", "compareTo", "add", "sub", "major", "minor", "patch", "getScheme",
-                 "getHostname", "getHost", "getPort", "getEscapedPath", "getQuery"})) {
-    return only(Range::of(1));
-  }
+  if (costs_one(f)) return only(Range::of(1));
   if (one_of(f, {"isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"}) && target != nullptr) {
     const auto items = items_of(*target);
     if (!items) return only(operand_size(*target) * kTraversal);
@@ -576,10 +543,7 @@ Estimate Estimator::standard_cost(const Expr& e, std::string_view overload, cons
     if (a && b) set_entries(e, EntrySize{a->container, a->key | b->key, a->value | b->value});
     return {(overload == "add_list" ? Range::of(1) : size * kTraversal) + sum, size};
   }
-  const bool compares = overload == "equals" || overload == "not_equals" ||
-                        ((overload.starts_with("less_") || overload.starts_with("greater_")) &&
-                         (overload.ends_with("_string") || overload.ends_with("_bytes")));
-  if (compares) {
+  if (compares_text(overload)) {
     const uint64_t most = std::min(known_size(args[0]).max, known_size(args[1]).max);
     return {Range{most > 0 ? 1U : 0U, most} * kTraversal + sum, std::nullopt};
   }

@@ -1,6 +1,8 @@
-// What calls cost at run time: cel-go's cost tracker with the costs of Kubernetes' and the extension libraries.
+// What calls cost at run time: cel-go's cost tracker with the costs of Kubernetes' and the extension
+// libraries.
 #include <cmath>
 
+#include "api/cel/cost.h"
 #include "api/cel/program.h"
 
 namespace orch::api::cel {
@@ -10,8 +12,6 @@ namespace {
 using Kind = Value::Kind;
 using A = ValueAccess;
 
-constexpr double kTraversal = 0.1;
-constexpr double kRegexFactor = 0.25;
 constexpr uint64_t kListBase = 10;
 constexpr uint64_t kStructBase = 40;
 
@@ -87,28 +87,11 @@ std::optional<uint64_t> extension_cost(std::string_view overload, const Value* a
   return std::nullopt;
 }
 
-bool one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  for (std::string_view n : names) {
-    if (n == name) return true;
-  }
-  return false;
-}
-
-/// Functions that cost one, whatever their arguments.
-bool is_plain(std::string_view f) {
-  return one_of(f, {"serviceAccount", "path", "group", "resource", "subresource", "namespace", "name", "allowed",
-                    "reason", "error", "errored", "masked", "prefixLength", "family", "isUnspecified",
-                    "isLoopback", "isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast",
-                    "format.named", "sign", "asInteger", "isInteger", "asApproximateFloat", "isGreaterThan",
-                    "isLessThan", "compareTo", "add", "sub", "major", "minor", "patch", "getScheme",
-                    "getHostname", "getHost", "getPort", "getEscapedPath", "getQuery"});
-}
-
 /// library.CostEstimator.CallCost
 std::optional<uint64_t> kubernetes_cost(std::string_view f, std::string_view overload, const Value* args,
                                         size_t count, const Value& result) {
   if (f == "check") return 350000;
-  if (is_plain(f)) return 1;
+  if (costs_one(f)) return 1;
   if (f == "_==_" && count == 2 && args[0].kind() == Kind::kOpaque &&
       dynamic_cast<const ObjectRep*>(A::opaque(args[0])) == nullptr) {
     return 1;
@@ -117,8 +100,8 @@ std::optional<uint64_t> kubernetes_cost(std::string_view f, std::string_view ove
     return count > 0 ? traversal_cost(args[0]) : 0;
   }
   if (count == 0) return std::nullopt;
-  if (one_of(f, {"url", "lowerAscii", "upperAscii", "substring", "trim", "jsonpatch.escapeKey", "cidr", "isIP",
-                 "isCIDR", "quantity", "isQuantity", "semver", "isSemver"})) {
+  if (one_of(f, {"url", "lowerAscii", "upperAscii", "substring", "trim", "jsonpatch.escapeKey", "cidr",
+                 "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"})) {
     return traversal(args[0]);
   }
   if (one_of(f, {"replace", "split", "ip.isCanonical"})) return traversal(args[0], 2);
@@ -139,13 +122,54 @@ std::optional<uint64_t> kubernetes_cost(std::string_view f, std::string_view ove
   return std::nullopt;
 }
 
+}  // namespace
+
+bool costs_one(std::string_view function) {
+  return one_of(function, {"serviceAccount",
+                           "path",
+                           "group",
+                           "resource",
+                           "subresource",
+                           "namespace",
+                           "name",
+                           "allowed",
+                           "reason",
+                           "error",
+                           "errored",
+                           "masked",
+                           "prefixLength",
+                           "family",
+                           "isUnspecified",
+                           "isLoopback",
+                           "isLinkLocalMulticast",
+                           "isLinkLocalUnicast",
+                           "isGlobalUnicast",
+                           "format.named",
+                           "sign",
+                           "asInteger",
+                           "isInteger",
+                           "asApproximateFloat",
+                           "isGreaterThan",
+                           "isLessThan",
+                           "compareTo",
+                           "add",
+                           "sub",
+                           "major",
+                           "minor",
+                           "patch",
+                           "getScheme",
+                           "getHostname",
+                           "getHost",
+                           "getPort",
+                           "getEscapedPath",
+                           "getQuery"});
+}
+
 bool compares_text(std::string_view overload) {
   if (overload == "equals" || overload == "not_equals") return true;
   return (overload.starts_with("less_") || overload.starts_with("greater_")) &&
          (overload.ends_with("_string") || overload.ends_with("_bytes"));
 }
-
-}  // namespace
 
 uint64_t call_cost(std::string_view function, std::string_view overload, const Value* args, size_t count,
                    const Value& result) {

@@ -4,9 +4,14 @@ namespace orch::api::cel {
 
 namespace {
 
+/// Made with fields, be it none, and not just a name: the least such an object takes is "{}".
+bool has_fields(const TypeNode& type) {
+  return type.kind == TypeKind::kStruct && (!type.fields.empty() || type.min_size >= 2);
+}
+
 /// Object types within a type, by name.
 void collect(const Type& type, std::map<std::string, Type, std::less<>>& out) {
-  if (type->kind == TypeKind::kStruct && !type->fields.empty()) {
+  if (has_fields(*type)) {
     if (!out.emplace(type->name, type).second) return;
     for (const auto& [name, field] : type->fields) collect(field, out);
   }
@@ -34,7 +39,7 @@ Type Environment::Rep::find_field(std::string_view type, std::string_view field)
   if (mutation && is_patch_object(type)) return dyn_type();
   if (mutation && type == "JSONPatch") {
     if (field == "op" || field == "path" || field == "from") return string_type();
-    return field == "value" ? dyn_type() : error_type();
+    return field == "value" ? dyn_type() : unspecified_type();
   }
   const auto found = objects.find(type);
   if (found == objects.end()) return nullptr;
@@ -55,9 +60,9 @@ Environment::Environment(Options options) {
     rep->idents[type->name] = type_type(type);
   }
   for (const Type& type : options.types) collect(type, rep->objects);
-  for (const Variable& variable : options.variables) {
+  for (Variable& variable : options.variables) {
     collect(variable.type, rep->objects);
-    rep->idents[variable.name] = variable.type;
+    rep->idents[std::move(variable.name)] = std::move(variable.type);
   }
   rep_ = std::move(rep);
 }

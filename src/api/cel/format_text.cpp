@@ -71,10 +71,11 @@ Text walk(const std::string& format, size_t count, const std::function<Text(size
       const std::string context = "could not parse formatting clause: error while parsing precision: ";
       std::string digits;
       for (++i; i < format.size() && format[i] >= '0' && format[i] <= '9'; ++i) digits += format[i];
-      if (i >= format.size()) return fail(context + "could not find end of precision specifier");
+      if (i >= format.size()) return fail(base::cat(context, "could not find end of precision specifier"));
       if (digits.empty() || digits.size() > 9) {
-        return fail(context + "error while converting precision to integer: strconv.Atoi: parsing \"" + digits +
-                    "\": " + (digits.empty() ? "invalid syntax" : "value out of range"));
+        return fail(base::cat(context,
+                              "error while converting precision to integer: strconv.Atoi: parsing \"", digits,
+                              "\": ", digits.empty() ? "invalid syntax" : "value out of range"));
       }
       c.precision = std::stoi(digits);
     }
@@ -112,13 +113,13 @@ std::string grouped(std::string digits) {
   return digits;
 }
 
-/// "1.050000 × 10⁰³"
-std::string scientific(double d, int precision) {
-  char buffer[400];
-  std::snprintf(buffer, sizeof buffer, "%.*e", std::min(precision, 300), d);
+/// "1.050000×10⁰³". What is called a precision there is a width: the clause is made "%2e", not "%.2e".
+std::string scientific(double d, int width) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%e", d);
   std::string text(buffer);
   const size_t e = text.find('e');
-  std::string out = text.substr(0, e) + "\u202f×\u202f10";
+  std::string out = text.substr(0, e) + "×10";
   static constexpr const char* kRaised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
   for (char c : text.substr(e + 1)) {
     if (c == '-') {
@@ -127,6 +128,8 @@ std::string scientific(double d, int precision) {
       out += kRaised[c - '0'];
     }
   }
+  const auto length = static_cast<int>(rune_count(out));
+  if (length < width) out.insert(0, static_cast<size_t>(width - length), ' ');
   return out;
 }
 
@@ -203,11 +206,12 @@ Text map_text(const Value& value) {
       return fail("no formatting function for map key of type " + value_type_name(key));
     }
     Text key_text = nested(key);
-    Text item = nested(*map_find(value, key));
+    Text item = nested(map_get(value, key));
     if (!item.error.empty()) return item;
     pairs.emplace_back(std::move(key_text.text), std::move(item.text));
   }
-  std::stable_sort(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(pairs.begin(), pairs.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   Text out;
   out.text = "{";
   for (size_t i = 0; i < pairs.size(); ++i) {
@@ -328,9 +332,9 @@ void check_format(Ast& ast, const Checked& checked, const Expr& call) {
   const Expr* at = &call;
   const Text out = walk(text_of(call.target->literal), args.size(), [&](size_t i, const Clause& c) -> Text {
     seen = i + 1;
-    const Expr* bad = c.letter == 's'                                  ? not_text(checked, *args[i])
+    const Expr* bad = c.letter == 's'                                 ? not_text(checked, *args[i])
                       : takes(c.letter, checked.type(*args[i])->kind) ? nullptr
-                                                                        : args[i];
+                                                                      : args[i];
     if (bad == nullptr) return {};
     at = bad;
     return fail(complaint(c.letter) + checked.type(*bad)->name);

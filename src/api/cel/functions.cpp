@@ -29,6 +29,9 @@ Value in(const Value* args, size_t) {
 Value size(const Value* args, size_t) { return Value::of(*size_of(args[0])); }
 Value negate_operator(const Value* args, size_t) { return negate(args[0]); }
 Value type_of(const Value* args, size_t) {
+  if (dynamic_cast<const ObjectRep*>(ValueAccess::opaque(args[0])) != nullptr) {
+    return ValueAccess::type(type_type(nullptr));
+  }
   Type type = value_type(args[0]);
   if (!type->params.empty()) {
     auto bare = std::make_shared<TypeNode>(*type);
@@ -38,9 +41,7 @@ Value type_of(const Value* args, size_t) {
   return ValueAccess::type(std::move(type));
 }
 
-bool adds(const Value& v) {
-  return (is_comparable(v) && v.kind() != Kind::kBool) || v.kind() == Kind::kList;
-}
+bool adds(const Value& v) { return (is_comparable(v) && v.kind() != Kind::kBool) || v.kind() == Kind::kList; }
 bool calculates(const Value& v) {
   return v.kind() == Kind::kInt || v.kind() == Kind::kUint || v.kind() == Kind::kDouble;
 }
@@ -150,6 +151,11 @@ FunctionTable::FunctionTable() {
     function.any = code.at(sorting);
     function.accepts = is_list;
   }
+  for (const auto& [name, overload] :
+       {std::pair("contains", "contains_string"), std::pair("startsWith", "starts_with_string"),
+        std::pair("endsWith", "ends_with_string")}) {
+    functions_[name].any = code.at(overload);
+  }
   Function& matches = functions_["matches"];
   matches.any = code.at("matches");
   matches.accepts = [](const Value& v) { return v.kind() == Kind::kString; };
@@ -170,7 +176,8 @@ bool fits(const TypeNode& type, const Value& value) {
   if (type.kind == TypeKind::kTypeParam || is_dyn_kind(type)) return true;
   if (type.name != value_type_name(value)) return false;
   if (type.kind == TypeKind::kList && *size_of(value) > 0) return fits(*type.params[0], list_item(value, 0));
-  if (type.kind == TypeKind::kMap) {
+  auto takes_any = [](const Type& t) { return t->kind == TypeKind::kTypeParam || is_dyn_kind(*t); };
+  if (type.kind == TypeKind::kMap && !(takes_any(type.params[0]) && takes_any(type.params[1]))) {
     const std::vector<Value> keys = map_keys(value);
     if (keys.empty()) return true;
     const std::optional<Value> first = map_find(value, keys[0]);

@@ -96,14 +96,18 @@ class Scanner {
       Token token;
     };
     static constexpr std::array<Symbol, 24> kSymbols = {{
-        {'=', '=', Token::kEquals},     {'!', '=', Token::kNotEquals},     {'<', '=', Token::kLessEquals},
-        {'>', '=', Token::kGreaterEquals}, {'&', '&', Token::kAnd},        {'|', '|', Token::kOr},
-        {'<', 0, Token::kLess},         {'>', 0, Token::kGreater},         {'[', 0, Token::kLeftBracket},
-        {']', 0, Token::kRightBracket}, {'{', 0, Token::kLeftBrace},       {'}', 0, Token::kRightBrace},
-        {'(', 0, Token::kLeftParen},    {')', 0, Token::kRightParen},      {'.', 0, Token::kDot},
-        {',', 0, Token::kComma},        {'-', 0, Token::kMinus},           {'!', 0, Token::kNot},
-        {'?', 0, Token::kQuestion},     {':', 0, Token::kColon},           {'+', 0, Token::kPlus},
-        {'*', 0, Token::kStar},         {'/', 0, Token::kSlash},           {'%', 0, Token::kPercent},
+        {'=', '=', Token::kEquals},     {'!', '=', Token::kNotEquals},
+        {'<', '=', Token::kLessEquals}, {'>', '=', Token::kGreaterEquals},
+        {'&', '&', Token::kAnd},        {'|', '|', Token::kOr},
+        {'<', 0, Token::kLess},         {'>', 0, Token::kGreater},
+        {'[', 0, Token::kLeftBracket},  {']', 0, Token::kRightBracket},
+        {'{', 0, Token::kLeftBrace},    {'}', 0, Token::kRightBrace},
+        {'(', 0, Token::kLeftParen},    {')', 0, Token::kRightParen},
+        {'.', 0, Token::kDot},          {',', 0, Token::kComma},
+        {'-', 0, Token::kMinus},        {'!', 0, Token::kNot},
+        {'?', 0, Token::kQuestion},     {':', 0, Token::kColon},
+        {'+', 0, Token::kPlus},         {'*', 0, Token::kStar},
+        {'/', 0, Token::kSlash},        {'%', 0, Token::kPercent},
     }};
     for (const Symbol& s : kSymbols) {
       if (peek(at) != static_cast<char32_t>(s.first)) continue;
@@ -146,7 +150,8 @@ class Scanner {
       failed = i;
       if (i >= text_.size()) return 0;
       const char32_t c = text_[i];
-      if (c == quote && (!triple || (peek(i + 1) == quote && peek(i + 2) == quote))) return i + (triple ? 3 : 1);
+      if (c == quote && (!triple || (peek(i + 1) == quote && peek(i + 2) == quote)))
+        return i + (triple ? 3 : 1);
       if (!triple && (c == U'\n' || c == U'\r')) return 0;
       if (c != U'\\' || raw) {
         ++i;
@@ -201,10 +206,11 @@ std::string visible(std::u32string_view text) {
 
 const char* token_name(Token token) {
   static constexpr std::array<const char*, 38> kNames = {
-      "<EOF>", "'=='", "'!='", "'in'", "'<'", "'<='", "'>='", "'>'", "'&&'", "'||'",
-      "'['",   "']'",  "'{'",  "'}'",  "'('", "')'",  "'.'",  "','", "'-'",  "'!'",
-      "'?'",   "':'",  "'+'",  "'*'",  "'/'", "'%'",  "'true'", "'false'", "'null'", "WHITESPACE",
-      "COMMENT", "NUM_FLOAT", "NUM_INT", "NUM_UINT", "STRING", "BYTES", "IDENTIFIER", "ESC_IDENTIFIER"};
+      "<EOF>",   "'=='",     "'!='",   "'in'",    "'<'",        "'<='",          "'>='",    "'>'",
+      "'&&'",    "'||'",     "'['",    "']'",     "'{'",        "'}'",           "'('",     "')'",
+      "'.'",     "','",      "'-'",    "'!'",     "'?'",        "':'",           "'+'",     "'*'",
+      "'/'",     "'%'",      "'true'", "'false'", "'null'",     "WHITESPACE",    "COMMENT", "NUM_FLOAT",
+      "NUM_INT", "NUM_UINT", "STRING", "BYTES",   "IDENTIFIER", "ESC_IDENTIFIER"};
   return kNames[static_cast<size_t>(token)];
 }
 
@@ -227,9 +233,9 @@ std::vector<Lexeme> lex(Ast& ast) {
     const size_t length = scanner.scan(at, token, failed);
     if (length == 0) {
       const size_t end = std::min(failed + 1, text.size());
-      ast.report_at(static_cast<int32_t>(at),
-                    "Syntax error: token recognition error at: '" +
-                        visible(std::u32string_view(text).substr(at, end - at)) + "'");
+      ast.report_at(static_cast<int32_t>(at), "Syntax error: token recognition error at: '" +
+                                                  visible(std::u32string_view(text).substr(at, end - at)) +
+                                                  "'");
       at = end;
       continue;
     }

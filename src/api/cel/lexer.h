@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,5 +60,8 @@ struct Lexeme {
 
 /// Ends with one of kEof. What is no token is reported as a syntax error.
 std::vector<Lexeme> lex(Ast& ast);
+
+/// The value of a number, string or bytes; nothing and what is wrong with it.
+std::optional<Value> read_literal(const Lexeme& token, bool minus, std::string& error);
 
 }  // namespace orch::api::cel

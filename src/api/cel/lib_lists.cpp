@@ -146,6 +146,7 @@ Value sorted_by(const Value& list, const Value& keys) {
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t x, size_t y) { return compare(by[x], by[y]).as_int() == -1; });
   std::vector<Value> out;
+  out.reserve(size);
   for (size_t i : order) out.push_back(list_item(list, i));
   return Value::list(std::move(out));
 }
@@ -156,7 +157,7 @@ Value sort_by_keys(const Value* a, size_t) {
 }
 
 Value range(const Value* a, size_t) {
-  constexpr int64_t kMost = 10'000'000;  // costs more than any limit allows
+  constexpr int64_t kMost = kPerCallLimit;  // as many cost more than is allowed
   std::vector<Value> out;
   for (int64_t i = 0; i < std::min(A::integer(a[0]), kMost); ++i) out.push_back(Value::of(i));
   return Value::list(std::move(out));
@@ -184,7 +185,7 @@ Value distinct(const Value* a, size_t) {
 std::shared_ptr<MapRep> copy_map(const Value& map) {
   auto rep = std::make_shared<MapRep>();
   for (Value& key : map_keys(map)) {
-    Value value = *map_find(map, key);
+    Value value = map_get(map, key);
     map_set(*rep, std::move(key), std::move(value));
   }
   return rep;
@@ -204,7 +205,7 @@ Value insert(const Value* a, size_t n) {
     if (failed.is_error()) return failed;
   } else {
     for (const Value& key : map_keys(a[1])) {
-      Value failed = put(key, *map_find(a[1], key));
+      Value failed = put(key, map_get(a[1], key));
       if (failed.is_error()) return failed;
     }
   }

@@ -115,13 +115,16 @@ class V6Parser {
       value = value << 4 | static_cast<uint32_t>(d);
       if (digits > 3) return fail("each group must have 4 or less digits", rest_).has_value();
     }
-    if (digits == 0) return fail("each colon-separated field must have at least one digit", rest_).has_value();
+    if (digits == 0)
+      return fail("each colon-separated field must have at least one digit", rest_).has_value();
     if (digits < rest_.size() && rest_[digits] == '.') {
       if (ellipsis_ < 0 && filled_ != 12) {
-        return fail("embedded IPv4 address must replace the final 2 fields of the address", rest_).has_value();
+        return fail("embedded IPv4 address must replace the final 2 fields of the address", rest_)
+            .has_value();
       }
       if (filled_ + 4 > 16) {
-        return fail("too many hex fields to fit an embedded IPv4 at the end of the address", rest_).has_value();
+        return fail("too many hex fields to fit an embedded IPv4 at the end of the address", rest_)
+            .has_value();
       }
       if (!parse_octets(in_, rest_, address_.bytes.data() + filled_, error_)) return false;
       rest_ = {};
@@ -340,9 +343,7 @@ bool all_zero(const Address& a, size_t from, size_t to) {
                      [](uint8_t b) { return b == 0; });
 }
 bool unspecified(const Address& a) { return all_zero(a, 0, a.length()); }
-bool loopback(const Address& a) {
-  return a.v4 ? a.bytes[0] == 127 : all_zero(a, 0, 15) && a.bytes[15] == 1;
-}
+bool loopback(const Address& a) { return a.v4 ? a.bytes[0] == 127 : all_zero(a, 0, 15) && a.bytes[15] == 1; }
 bool multicast(const Address& a) { return a.v4 ? (a.bytes[0] & 0xF0) == 0xE0 : a.bytes[0] == 0xFF; }
 bool link_local_multicast(const Address& a) {
   return a.v4 ? a.bytes[0] == 224 && a.bytes[1] == 0 && a.bytes[2] == 0
@@ -352,7 +353,8 @@ bool link_local_unicast(const Address& a) {
   return a.v4 ? a.bytes[0] == 169 && a.bytes[1] == 254 : a.bytes[0] == 0xFE && (a.bytes[1] & 0xC0) == 0x80;
 }
 bool global_unicast(const Address& a) {
-  const bool broadcast = a.v4 && std::all_of(a.bytes.begin(), a.bytes.begin() + 4, [](uint8_t b) { return b == 255; });
+  const bool broadcast =
+      a.v4 && std::all_of(a.bytes.begin(), a.bytes.begin() + 4, [](uint8_t b) { return b == 255; });
   return !broadcast && !unspecified(a) && !loopback(a) && !multicast(a) && !link_local_unicast(a);
 }
 

@@ -212,6 +212,38 @@ constexpr Binding kRegexes[] = {
     {"string_find_all_string_int", find_all},
 };
 
+/// What Go's regexp says where RE2 finds that.
+const char* go_words(re2::RE2::ErrorCode code) {
+  switch (code) {
+    case re2::RE2::ErrorBadEscape:
+      return "invalid escape sequence";
+    case re2::RE2::ErrorBadCharClass:
+      return "invalid character class";
+    case re2::RE2::ErrorBadCharRange:
+      return "invalid character class range";
+    case re2::RE2::ErrorMissingBracket:
+      return "missing closing ]";
+    case re2::RE2::ErrorMissingParen:
+      return "missing closing )";
+    case re2::RE2::ErrorTrailingBackslash:
+      return "trailing backslash at end of expression";
+    case re2::RE2::ErrorRepeatArgument:
+      return "missing argument to repetition operator";
+    case re2::RE2::ErrorRepeatSize:
+      return "invalid repeat count";
+    case re2::RE2::ErrorRepeatOp:
+      return "invalid nested repetition operator";
+    case re2::RE2::ErrorBadPerlOp:
+      return "invalid or unsupported Perl syntax";
+    case re2::RE2::ErrorBadUTF8:
+      return "invalid UTF-8";
+    case re2::RE2::ErrorBadNamedCapture:
+      return "invalid named capture";
+    default:
+      return "unexpected )";
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const re2::RE2> compile_pattern(const std::string& pattern, std::string& error) {
@@ -219,11 +251,9 @@ std::shared_ptr<const re2::RE2> compile_pattern(const std::string& pattern, std:
   options.set_log_errors(false);
   auto compiled = std::make_shared<const re2::RE2>(pattern, options);
   if (compiled->ok()) return compiled;
-  // RE2 and Go's package share their author and, but for the argument, their words.
-  std::string text = compiled->error();
   const std::string& argument = compiled->error_arg();
-  if (text.ends_with(": " + argument)) text.resize(text.size() - argument.size() - 2);
-  error = "error parsing regexp: " + text + ": `" + argument + "`";
+  error = std::string("error parsing regexp: ") + go_words(compiled->error_code()) +
+          (compiled->error_code() == re2::RE2::ErrorTrailingBackslash ? ": ``" : ": `" + argument + "`");
   return nullptr;
 }
 

@@ -13,11 +13,18 @@ int64_t integer(const Value& v) { return A::integer(v); }
 
 Value out_of_range(int64_t index) { return Value::error("index out of range: " + std::to_string(index)); }
 
+// These three take any values and tell themselves what they can do.
+bool two_texts(const Value* a) { return a[0].kind() == Kind::kString && a[1].kind() == Kind::kString; }
 Value contains_text(const Value* a, size_t) {
+  if (!two_texts(a)) return no_such_overload();
   return Value::of(text_of(a[0]).find(text_of(a[1])) != std::string::npos);
 }
-Value starts_with(const Value* a, size_t) { return Value::of(text_of(a[0]).starts_with(text_of(a[1]))); }
-Value ends_with(const Value* a, size_t) { return Value::of(text_of(a[0]).ends_with(text_of(a[1]))); }
+Value starts_with(const Value* a, size_t) {
+  return two_texts(a) ? Value::of(text_of(a[0]).starts_with(text_of(a[1]))) : no_such_overload();
+}
+Value ends_with(const Value* a, size_t) {
+  return two_texts(a) ? Value::of(text_of(a[0]).ends_with(text_of(a[1]))) : no_such_overload();
+}
 
 Value char_at(const Value* a, size_t) {
   const std::u32string runes = runes_of(text_of(a[0]));
@@ -63,7 +70,8 @@ Value upper(const Value* a, size_t) { return change_case(a[0], 'a', 'z', -32); }
 /// Length in bytes of the character at a place.
 size_t rune_length(const std::string& text, size_t at) {
   size_t length = 1;
-  while (at + length < text.size() && (static_cast<unsigned char>(text[at + length]) & 0xC0) == 0x80) ++length;
+  while (at + length < text.size() && (static_cast<unsigned char>(text[at + length]) & 0xC0) == 0x80)
+    ++length;
   return length;
 }
 

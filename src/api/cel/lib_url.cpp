@@ -26,7 +26,8 @@ int hex_value(char c) { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; }
 
 bool should_escape(char c, Part part) {
   if (letter_or_digit(c)) return false;
-  if (part == Part::kHost && std::string_view("!$&'()*+,;=:[]<>\"").find(c) != std::string_view::npos) return false;
+  if (part == Part::kHost && std::string_view("!$&'()*+,;=:[]<>\"").find(c) != std::string_view::npos)
+    return false;
   if (std::string_view("-_.~").find(c) != std::string_view::npos) return false;
   if (std::string_view("$&+,/:;=?@").find(c) != std::string_view::npos) {
     return part == Part::kPath ? c == '?' : part == Part::kQuery;
@@ -79,7 +80,8 @@ std::string escape(std::string_view text, Part part) {
 
 bool valid_port(std::string_view port) {
   if (port.empty()) return true;
-  return port[0] == ':' && std::all_of(port.begin() + 1, port.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return port[0] == ':' &&
+         std::all_of(port.begin() + 1, port.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 class Parser {
@@ -162,7 +164,8 @@ class Parser {
       url_.has_user = true;
       url_.user = authority.substr(0, at);
       for (char c : url_.user) {
-        if (letter_or_digit(c) || std::string_view("-._:~!$&'()*+,;=%@").find(c) != std::string_view::npos) continue;
+        if (letter_or_digit(c) || std::string_view("-._:~!$&'()*+,;=%@").find(c) != std::string_view::npos)
+          continue;
         error = "net/url: invalid userinfo";
         return false;
       }
@@ -289,13 +292,14 @@ Value query(const Value* a, size_t) {
     if (key && value) members[*key].push_back(Value::of(*value));
   }
   std::vector<std::pair<std::string, Value>> out;
+  out.reserve(members.size());
   for (auto& [key, values] : members) out.emplace_back(key, Value::list(std::move(values)));
   return Value::map(std::move(out));
 }
 
 constexpr Binding kBindings[] = {
-    {"string_to_url", to_url}, {"is_url_string", is_url},        {"url_get_scheme", scheme},
-    {"url_get_host", host},    {"url_get_hostname", hostname},   {"url_get_port", port},
+    {"string_to_url", to_url}, {"is_url_string", is_url},      {"url_get_scheme", scheme},
+    {"url_get_host", host},    {"url_get_hostname", hostname}, {"url_get_port", port},
     {"url_get_query", query},  {"url_get_escaped_path", path},
 };
 

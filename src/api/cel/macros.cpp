@@ -1,4 +1,5 @@
-// The macros: has, all, exists, exists_one, map, filter, those with two variables, optMap, optFlatMap, sortBy.
+// The macros: has, all, exists, exists_one, map, filter, those with two variables, optMap, optFlatMap,
+// sortBy.
 #include "api/cel/ast.h"
 
 namespace orch::api::cel {
@@ -43,13 +44,20 @@ class Expander {
   Expr* loop(Expr* range, std::string variable, std::string variable2, std::string_view accumulator,
              Expr* init, Expr* condition, Expr* step, Expr* result) {
     Expr* e = make(ExprKind::kComprehension);
-    e->loop = {range, init, condition, step, result, std::move(variable), std::move(variable2),
+    e->loop = {range,
+               init,
+               condition,
+               step,
+               result,
+               std::move(variable),
+               std::move(variable2),
                std::string(accumulator)};
-    for (const Expr* part : {range, init, condition, step, result}) e->depth = std::max(e->depth, part->depth);
+    for (const Expr* part : {range, init, condition, step, result})
+      e->depth = std::max(e->depth, part->depth);
     return e;
   }
   /// Evaluates `init` once under a name.
-  Expr* bind(std::string name, Expr* init, Expr* result) {
+  Expr* bind(const std::string& name, Expr* init, Expr* result) {
     return loop(list(), "#unused", "", name, init, literal(Value::of(false)), ident(name), result);
   }
 
@@ -90,7 +98,8 @@ struct Variables {
 };
 
 /// The variable or the two of a macro; null, or the error.
-Expr* variables(Expander& x, const std::vector<Expr*>& args, bool two, const char* complaint, Variables& out) {
+Expr* variables(Expander& x, const std::vector<Expr*>& args, bool two, const char* complaint,
+                Variables& out) {
   for (size_t i = 0; i < (two ? 2U : 1U); ++i) {
     if (args[i]->kind != ExprKind::kIdent) return x.error(args[i], complaint);
   }

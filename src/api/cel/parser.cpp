@@ -1,8 +1,5 @@
 // A recursive-descent parser. Its syntax errors are those of the ANTLR parser Kubernetes uses: which token is
 // unwanted, missing or unexpected, what had been expected, and where parsing goes on after it.
-#include <charconv>
-#include <cmath>
-
 #include "api/cel/lexer.h"
 
 namespace orch::api::cel {
@@ -19,9 +16,8 @@ constexpr Mask bits(Tokens... t) {
 
 constexpr Mask kLiteralStart = bits(Token::kMinus, Token::kTrue, Token::kFalse, Token::kNull, Token::kFloat,
                                     Token::kInt, Token::kUint, Token::kString, Token::kBytes);
-constexpr Mask kUnaryStart =
-    kLiteralStart | bits(Token::kLeftBracket, Token::kLeftBrace, Token::kLeftParen, Token::kDot, Token::kNot,
-                         Token::kIdent);
+constexpr Mask kUnaryStart = kLiteralStart | bits(Token::kLeftBracket, Token::kLeftBrace, Token::kLeftParen,
+                                                  Token::kDot, Token::kNot, Token::kIdent);
 constexpr Mask kRelationOps = bits(Token::kEquals, Token::kNotEquals, Token::kIn, Token::kLess,
                                    Token::kLessEquals, Token::kGreaterEquals, Token::kGreater);
 constexpr Mask kProductOps = bits(Token::kStar, Token::kSlash, Token::kPercent);
@@ -36,16 +32,14 @@ constexpr size_t kMaxSyntaxErrors = 100;
 
 bool reserved(std::string_view name) {
   for (std::string_view word :
-       {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let",
-        "loop", "package", "namespace", "null", "return", "true", "var", "void", "while"}) {
+       {"as",  "break", "const",   "continue",  "else", "false",  "for",  "function", "if",   "import", "in",
+        "let", "loop",  "package", "namespace", "null", "return", "true", "var",      "void", "while"}) {
     if (name == word) return true;
   }
   return false;
 }
 
-std::string operator_name(const Lexeme& op) {
-  return op.token == Token::kIn ? "@in" : "_" + op.text + "_";
-}
+std::string operator_name(const Lexeme& op) { return op.token == Token::kIn ? "@in" : "_" + op.text + "_"; }
 
 std::string expected_text(Mask expected) {
   std::string out;
@@ -56,45 +50,6 @@ std::string expected_text(Mask expected) {
     out += token_name(static_cast<Token>(t));
   }
   return count == 1 ? out : "{" + out + "}";
-}
-
-/// Escapes of a literal without its quotes; nothing and `error` set if one is bad.
-std::optional<std::string> unescape(std::string_view text, bool bytes, std::string& error) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {
-    if (text[i] != '\\') {
-      out += text[i++];
-      continue;
-    }
-    const char c = text[i + 1];
-    i += 2;
-    static constexpr std::string_view kNames = "abfnrtv\\'\"`?";
-    static constexpr std::string_view kValues = "\a\b\f\n\r\t\v\\'\"`?";
-    const size_t simple = kNames.find(c);
-    if (simple != std::string_view::npos) {
-      out += kValues[simple];
-      continue;
-    }
-    const bool octal = c >= '0' && c <= '3';
-    const size_t digits = octal ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 2;
-    if (bytes && (c == 'u' || c == 'U')) {
-      error = "unable to unescape string";
-      return std::nullopt;
-    }
-    uint32_t rune = 0;
-    std::from_chars(text.data() + i, text.data() + i + digits, rune, octal ? 8 : 16);
-    if (octal) rune += static_cast<uint32_t>(c - '0') * 64;
-    i += digits;
-    if (bytes) {
-      out += static_cast<char>(rune);
-    } else if (rune > 0x10FFFF || (rune >= 0xD800 && rune < 0xE000)) {
-      error = "invalid unicode code point";
-      return std::nullopt;
-    } else {
-      out += utf8_of(std::u32string(1, static_cast<char32_t>(rune)));
-    }
-  }
-  return out;
 }
 
 class Parser {
@@ -108,9 +63,7 @@ class Parser {
   }
 
  private:
-  const Lexeme& look(size_t ahead = 0) const {
-    return tokens_[std::min(at_ + ahead, tokens_.size() - 1)];
-  }
+  const Lexeme& look(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
   Token token(size_t ahead = 0) const { return look(ahead).token; }
   bool is(Mask set) const { return (set >> static_cast<unsigned>(token()) & 1) != 0; }
   void advance() {
@@ -147,10 +100,11 @@ class Parser {
     while (!is(set) && token() != Token::kEof) ++at_;
   }
 
-  Expr* fail(const std::string& message) {
+  /// `offset`: where the broken expression starts.
+  Expr* fail(const std::string& message, int32_t offset = -1) {
     report(message);
     recover();
-    return ast_.add(ast_.new_id(-1), ExprKind::kUnspecified);
+    return ast_.add(ast_.new_id(offset), ExprKind::kUnspecified);
   }
 
   /// Before a choice: true if it can be made, perhaps after leaving one token out.
@@ -191,10 +145,10 @@ class Parser {
     return false;
   }
 
-  /// What may come after an operand here.
+  /// What may come after the bracket that closes the innermost rule.
   Mask after_operand() const {
     Mask set = kOperators | bits(Token::kDot, Token::kLeftBracket);
-    for (Mask m : follow_) set |= m;
+    for (size_t i = 0; i + 1 < follow_.size(); ++i) set |= follow_[i];
     return set;
   }
 
@@ -202,11 +156,11 @@ class Parser {
 
   Expr* deeper(Expr* e, std::initializer_list<Expr*> below) {
     for (const Expr* b : below) e->depth = std::max(e->depth, b->depth + 1);
-    if (e->depth >= kMaxDepth) too_deep();
+    if (e->depth >= kMaxDepth) too_deep("max recursion depth exceeded");
     return e;
   }
-  void too_deep() {
-    if (!stopped_) ast_.report_at(-1, "expression recursion limit exceeded: 250");
+  void too_deep(const char* message) {
+    if (!stopped_) ast_.report_at(-1, message);
     stopped_ = true;
     at_ = tokens_.size() - 1;
   }
@@ -239,7 +193,7 @@ class Parser {
   };
 
   Expr* expr() {
-    if (++nesting_ > kMaxDepth) too_deep();
+    if (++nesting_ > kMaxDepth) too_deep("expression recursion limit exceeded: 250");
     Expr* result = conditional();
     --nesting_;
     return result;
@@ -256,7 +210,7 @@ class Parser {
       yes = logical(Token::kOr);
     }
     const int64_t id = ast_.new_id(offset);
-    if (!match(Token::kColon)) return ast_.add(id, ExprKind::kUnspecified);
+    if (!match(Token::kColon, kUnaryStart)) return ast_.add(id, ExprKind::kUnspecified);
     Expr* no = expr();
     return deeper(call(id, "_?_:_", {condition, yes, no}), {condition, yes, no});
   }
@@ -287,7 +241,9 @@ class Parser {
     return e;
   }
 
-  Expr* relation() { return chain(kRelationOps, [this] { return sum(); }); }
+  Expr* relation() {
+    return chain(kRelationOps, [this] { return sum(); });
+  }
   Expr* sum() {
     return chain(kSumOps, [this] { return chain(kProductOps, [this] { return unary(); }); });
   }
@@ -305,7 +261,8 @@ class Parser {
   }
 
   bool signed_number(size_t ahead = 0) const {
-    return token(ahead) == Token::kMinus && (token(ahead + 1) == Token::kInt || token(ahead + 1) == Token::kFloat);
+    return token(ahead) == Token::kMinus &&
+           (token(ahead + 1) == Token::kInt || token(ahead + 1) == Token::kFloat);
   }
 
   Expr* unary() {
@@ -317,7 +274,9 @@ class Parser {
     while (token() == op) {
       if (op == Token::kMinus && token(1) == Token::kEof) {
         ++at_;
-        return fail("no viable alternative at input '-'");
+        report("no viable alternative at input '-'");
+        recovering_ = false;
+        return fail(mismatch(kUnaryStart));
       }
       advance();
       ++count;
@@ -355,13 +314,21 @@ class Parser {
     const size_t name_at = optional ? 2 : 1;
     const Token next = token(name_at);
     if (next != Token::kIdent && next != Token::kEscapedIdent) {
+      const int32_t start = ast_.offset(operand->id);
       ++at_;
-      std::string text = optional ? ".?" : ".";
+      if (optional) {
+        ++at_;
+        report(mismatch(bits(Token::kIdent, Token::kEscapedIdent)));
+        bad(look().offset, "unsupported ident kind");
+        recover();
+        return ast_.add(ast_.new_id(start), ExprKind::kUnspecified);
+      }
+      std::string text = ".";
       if (next != Token::kEof) text += look(name_at - 1).text;
       if (next == Token::kTrue || next == Token::kFalse || next == Token::kNull) {
-        return fail("mismatched input '" + look(name_at - 1).text + "' expecting IDENTIFIER");
+        return fail("mismatched input '" + look(name_at - 1).text + "' expecting IDENTIFIER", start);
       }
-      return fail("no viable alternative at input '" + text + "'");
+      return fail("no viable alternative at input '" + text + "'", start);
     }
     advance();
     if (optional) advance();
@@ -492,7 +459,7 @@ class Parser {
         entry.key = expr();
       }
       entry.id = ast_.new_id(look().offset);
-      if (!match(Token::kColon)) return e;
+      if (!match(Token::kColon, kUnaryStart)) return e;
       entry.value = expr();
       deeper(e, {entry.key, entry.value});
       e->entries.push_back(std::move(entry));
@@ -562,7 +529,7 @@ class Parser {
       if (field.token == Token::kEscapedIdent) bad(field.offset, "unsupported syntax: '`'");
       entry.field = field.text;
       entry.id = ast_.new_id(look().offset);
-      if (!match(Token::kColon)) return e;
+      if (!match(Token::kColon, kUnaryStart)) return e;
       entry.value = expr();
       deeper(e, {entry.value});
       e->entries.push_back(std::move(entry));
@@ -590,66 +557,12 @@ class Parser {
         return literal(offset, Value::of(false));
       case Token::kNull:
         return literal(offset, Value());
-      case Token::kInt:
-      case Token::kUint:
-      case Token::kFloat:
-        return number(offset, t, minus);
-      default:
-        return text(offset, t);
-    }
-  }
-
-  Expr* number(int32_t offset, const Lexeme& t, bool minus) {
-    std::string digits = t.text;
-    const bool hexadecimal = digits.starts_with("0x");
-    if (hexadecimal) digits.erase(0, 2);
-    const std::string sign = minus ? "-" : "";
-    const char* begin = nullptr;
-    if (t.token == Token::kFloat) {
-      digits = sign + digits;
-      if (digits.starts_with('.')) digits.insert(0, "0");
-      double value = 0;
-      const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      const bool tiny = result.ec == std::errc::result_out_of_range && digits.find("e-") != std::string::npos;
-      if (result.ec != std::errc() && !tiny) return bad(offset, "invalid double literal");
-      return literal(offset, Value::of(tiny ? 0.0 : value));
-    }
-    if (t.token == Token::kUint) digits.pop_back();
-    digits = sign + digits;
-    begin = digits.data();
-    const char* end = begin + digits.size();
-    if (t.token == Token::kUint) {
-      uint64_t value = 0;
-      const auto result = std::from_chars(begin, end, value, hexadecimal ? 16 : 10);
-      if (result.ec != std::errc()) return bad(offset, "invalid uint literal");
-      return literal(offset, Value::of(value));
-    }
-    int64_t value = 0;
-    const auto result = std::from_chars(begin, end, value, hexadecimal ? 16 : 10);
-    if (result.ec != std::errc()) return bad(offset, "invalid int literal");
-    return literal(offset, Value::of(value));
-  }
-
-  Expr* text(int32_t offset, const Lexeme& t) {
-    std::string_view body = t.text;
-    const bool bytes = t.token == Token::kBytes;
-    if (bytes) body.remove_prefix(1);
-    const bool raw = body[0] == 'r' || body[0] == 'R';
-    if (raw) body.remove_prefix(1);
-    const size_t quotes = body.size() >= 6 && body[1] == body[0] && body[2] == body[0] ? 3 : 1;
-    body = body.substr(quotes, body.size() - 2 * quotes);
-    std::string clean;
-    for (size_t i = 0; i < body.size(); ++i) {  // line ends are \n
-      if (body[i] != '\r') {
-        clean += body[i];
-      } else if (i + 1 >= body.size() || body[i + 1] != '\n') {
-        clean += '\n';
+      default: {
+        std::string error;
+        std::optional<Value> value = read_literal(t, minus, error);
+        return value ? literal(offset, std::move(*value)) : bad(offset, error);
       }
     }
-    std::string error;
-    std::optional<std::string> value = raw ? clean : unescape(clean, bytes, error);
-    if (!value) return bad(offset, error);
-    return literal(offset, bytes ? ValueAccess::bytes(std::move(*value)) : Value::of(std::move(*value)));
   }
 
   Ast& ast_;
@@ -667,8 +580,8 @@ class Parser {
 void parse(Ast& ast) {
   const size_t size = ast.source.runes().size();
   if (size > kMaxCodePoints) {
-    ast.report_at(-1, "expression code point size exceeds limit: size: " + std::to_string(size) +
-                          ", limit 100000");
+    ast.report_at(
+        -1, "expression code point size exceeds limit: size: " + std::to_string(size) + ", limit 100000");
     return;
   }
   Parser(ast).run();

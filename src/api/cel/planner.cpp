@@ -182,7 +182,8 @@ class Planner {
     node.function = ref.function;
     node.overload = only;
     node.overload_id = only == nullptr ? std::string_view() : std::string_view(only->id);
-    const bool dispatched = only == nullptr && ref.function->any == nullptr && ref.function->overloads.size() > 1;
+    const bool dispatched =
+        only == nullptr && ref.function->any == nullptr && ref.function->overloads.size() > 1;
     node.sequential = args.size() > 2 || dispatched || node.overload_id == "string_format";
     node.args = std::move(args);
   }

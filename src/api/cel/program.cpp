@@ -47,12 +47,11 @@ Value bare(const Value& value) {
 
 Value apply(EvalContext& context, Value from, const std::vector<Qualifier>& steps) {
   bool is_optional = from.kind() == Kind::kOptional;
-  if (is_optional && !steps.empty()) {
+  if (is_optional) {
     const Value* held = A::optional(from);
     if (held == nullptr) return from;
-    from = bare(*held);
-  } else if (is_optional) {
-    return from;
+    Value inner = bare(*held);
+    from = std::move(inner);
   }
   for (const Qualifier& step : steps) {
     is_optional = is_optional || step.optional;
@@ -161,7 +160,8 @@ Value CallNode::call(const Value* values, size_t count) const {
   if (function->any != nullptr) {
     if (function->accepts == nullptr || function->accepts(values[0])) return function->any(values, count);
     const Kind kind = values[0].kind();
-    if (kind == Kind::kString || kind == Kind::kTimestamp || kind == Kind::kDuration) return no_such_overload();
+    if (kind == Kind::kString || kind == Kind::kTimestamp || kind == Kind::kDuration)
+      return no_such_overload();
     return Value::error("no such overload: " + name);
   }
   auto matches = [&](const Overload& o) {
@@ -207,6 +207,16 @@ Value CallNode::eval(EvalContext& context) const {
       for (size_t i = 0; i < static_cast<size_t>(*size_of(values[1])); ++i) {
         mine->items.push_back(list_item(values[1], i));
       }
+      return std::move(values[0]);
+    }
+  }
+  if (count == 3 && name == "cel.@mapInsert") {
+    if (MapRep* mine = A::unshared_map(values[0])) {
+      context.charge(call_cost(name, overload_id, values, count, Value()));
+      if (mine->index.contains(map_key(values[1]))) {
+        return Value::error("insert failed: key " + plain_text(values[1]) + " already exists");
+      }
+      map_set(*mine, std::move(values[1]), std::move(values[2]));
       return std::move(values[0]);
     }
   }

@@ -17,8 +17,9 @@ bool flag(const Json& schema, const char* name) {
 
 std::string_view text(const Json& schema, const char* name) {
   const auto found = schema.find(name);
-  return found == schema.end() || !found->is_string() ? std::string_view()
-                                                      : std::string_view(found->get_ref<const std::string&>());
+  return found == schema.end() || !found->is_string()
+             ? std::string_view()
+             : std::string_view(found->get_ref<const std::string&>());
 }
 
 std::optional<int64_t> limit(const Json& schema, const char* name) {
@@ -94,8 +95,9 @@ class Maker {
     }
     if (resource_root) {
       for (const char* name : {"apiVersion", "kind", "metadata"}) {
-        const Json* given = has_object_meta(schema) ? &schema.at("properties").at(name) : nullptr;
-        property(*node, schema, name, given != nullptr ? *given : *object_meta_schema(name));
+        const Json* shown =
+            has_object_meta(schema) ? &schema.at("properties").at(name) : object_meta_schema(name);
+        if (shown != nullptr) property(*node, schema, name, *shown);
       }
     }
     return node;
@@ -166,9 +168,9 @@ class Maker {
 };
 
 bool reserved(std::string_view name) {
-  for (std::string_view word :
-       {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-        "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"}) {
+  for (std::string_view word : {"true",     "false",   "null",      "in",       "as",  "break",  "const",
+                                "continue", "else",    "for",       "function", "if",  "import", "let",
+                                "loop",     "package", "namespace", "return",   "var", "void",   "while"}) {
     if (name == word) return true;
   }
   return false;
@@ -235,10 +237,11 @@ Type table_value(const api::Value& value, std::vector<const api::Type*>& open) {
 }  // namespace
 
 const Json* object_meta_schema(const std::string& name) {
-  static const Json kText = {{"type", "string"}};
-  static const Json kMeta = {{"type", "object"}, {"properties", {{"name", kText}, {"generateName", kText}}}};
-  if (name == "metadata") return &kMeta;
-  return name == "apiVersion" || name == "kind" ? &kText : nullptr;
+  static const Json text_schema = {{"type", "string"}};
+  static const Json meta_schema = {{"type", "object"},
+                                   {"properties", {{"name", text_schema}, {"generateName", text_schema}}}};
+  if (name == "metadata") return &meta_schema;
+  return name == "apiVersion" || name == "kind" ? &text_schema : nullptr;
 }
 
 Type openapi_type(std::shared_ptr<const Json> root, const Json& schema, bool resource_root) {
@@ -264,7 +267,8 @@ Type named(const Type& type, std::string name) {
     } else {
       name = type->name;
     }
-    for (auto& [field, field_type] : node->fields) field_type = named(field_type, name + "." + field);
+    name += '.';
+    for (auto& [field, field_type] : node->fields) field_type = named(field_type, base::cat(name, field));
     return node;
   }
   if (type->kind == TypeKind::kMap) {

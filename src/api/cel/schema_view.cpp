@@ -56,7 +56,7 @@ Value string_value(const std::string& value, std::string_view format) {
       return ValueAccess::timestamp(time->seconds, time->nanos, time->offset);
     }
     return Value::error("Invalid date-time formatted string " + value + ": parsing time \"" + value +
-                        "\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"" + value + "\" as \"2006\"");
+                        "\" as \"2006-01-02T15:04:05\": cannot parse \"" + value + "\" as \"2006\"");
   }
   if (format == "byte") {
     const base::Result<std::string> bytes = schema::decode_base64(value);

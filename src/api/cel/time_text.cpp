@@ -2,10 +2,8 @@
 
 #include <array>
 #include <charconv>
-#include <cmath>
-#include <ctime>
 
-#include "base/file.h"
+#include "base/time_zone.h"
 
 namespace orch::api::cel {
 
@@ -110,42 +108,6 @@ std::optional<ZonedTime> read_time(std::string_view text, bool zone_needed) {
   return out;
 }
 
-uint32_t big_endian(std::string_view bytes, size_t at) {
-  uint32_t out = 0;
-  for (size_t i = 0; i < 4; ++i) out = out << 8 | static_cast<unsigned char>(bytes[at + i]);
-  return out;
-}
-
-int64_t big_endian_64(std::string_view bytes, size_t at) {
-  return static_cast<int64_t>(uint64_t{big_endian(bytes, at)} << 32 | big_endian(bytes, at + 4));
-}
-
-/// The offset in a zone file (RFC 8536, version 2 on) at a moment; the rule in its last line is not read, so
-/// after the last transition listed its offset stays.
-std::optional<int32_t> offset_in_file(std::string_view data, int64_t seconds) {
-  constexpr size_t kHeader = 44;
-  if (data.size() < kHeader || !data.starts_with("TZif") || data[4] < '2') return std::nullopt;
-  auto counts = [&](size_t base) {
-    std::array<size_t, 6> out{};
-    for (size_t i = 0; i < 6; ++i) out[i] = big_endian(data, base + 20 + 4 * i);
-    return out;
-  };
-  const auto first = counts(0);
-  const size_t second = kHeader + first[3] * 5 + first[4] * 6 + first[5] + first[2] * 8 + first[1] + first[0];
-  if (data.size() < second + kHeader) return std::nullopt;
-  const auto n = counts(second);
-  const size_t times = second + kHeader;
-  const size_t indexes = times + n[3] * 8;
-  const size_t kinds = indexes + n[3];
-  if (n[4] == 0 || data.size() < kinds + n[4] * 6) return std::nullopt;
-  size_t kind = 0;
-  for (size_t i = 0; i < n[3] && big_endian_64(data, times + i * 8) <= seconds; ++i) {
-    kind = static_cast<unsigned char>(data[indexes + i]);
-  }
-  if (kind >= n[4]) return std::nullopt;
-  return static_cast<int32_t>(big_endian(data, kinds + kind * 6));
-}
-
 std::optional<int> atoi(std::string_view text, std::string& error) {
   int out = 0;
   std::string_view digits = text;
@@ -239,13 +201,13 @@ std::optional<int64_t> parse_go_duration(std::string_view text) {
       ++length;
     }
     const std::string_view unit = in.rest().substr(0, length);
-    const uint64_t factor = unit == "ns"                                      ? 1
+    const uint64_t factor = unit == "ns"                                   ? 1
                             : unit == "us" || unit == "µs" || unit == "μs" ? 1'000
-                            : unit == "ms"                                    ? 1'000'000
-                            : unit == "s"                                     ? 1'000'000'000
-                            : unit == "m"                                     ? 60'000'000'000
-                            : unit == "h"                                     ? 3'600'000'000'000
-                                                                              : 0;
+                            : unit == "ms"                                 ? 1'000'000
+                            : unit == "s"                                  ? 1'000'000'000
+                            : unit == "m"                                  ? 60'000'000'000
+                            : unit == "h"                                  ? 3'600'000'000'000
+                                                                           : 0;
     if (factor == 0 || whole > kLimit / factor) return std::nullopt;
     uint64_t value = whole * factor;
     if (!part.empty()) {
@@ -352,16 +314,12 @@ std::optional<int32_t> zone_offset(std::string_view zone, int64_t seconds, std::
     const int total = zone[0] == '-' ? *hours * 60 - *minutes : *hours * 60 + *minutes;
     return total * 60;
   }
-  if (zone.empty() || zone == "UTC") return 0;
-  error = "unknown time zone " + std::string(zone);
-  if (zone == "Local" || zone.find("..") != std::string_view::npos || zone[0] == '/' || zone[0] == '\\') {
-    if (zone == "Local") return 0;
-    error = "time: invalid location name";
+  const base::Result<base::TimeZonePtr> found = base::load_time_zone(zone);
+  if (!found.ok()) {
+    error = found.error().message();
     return std::nullopt;
   }
-  const base::Result<std::string> data = base::read_file("/usr/share/zoneinfo/" + std::string(zone));
-  if (!data.ok()) return std::nullopt;
-  return offset_in_file(*data, seconds);
+  return static_cast<int32_t>((*found)->offset_at(base::WallTime(std::chrono::seconds(seconds))));
 }
 
 }  // namespace orch::api::cel

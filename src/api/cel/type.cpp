@@ -19,6 +19,10 @@ Type error_type() {
   static const Type type = make(TypeKind::kError, "!error!");
   return type;
 }
+Type unspecified_type() {
+  static const Type type = make(TypeKind::kUnspecified, "");
+  return type;
+}
 Type dyn_type() {
   static const Type type = make(TypeKind::kDyn, "dyn");
   return type;
@@ -80,7 +84,7 @@ Type object_type(std::string name, std::vector<std::pair<std::string, Type>> fie
   node->kind = TypeKind::kStruct;
   node->name = std::move(name);
   node->min_size = 2;
-  for (auto& [field, type] : fields) node->fields.emplace(std::move(field), std::move(type));
+  for (auto& field : fields) node->fields.emplace(std::move(field.first), std::move(field.second));
   return node;
 }
 

@@ -1,5 +1,6 @@
 // What a Type is made of. Types are immutable and compared by structure; the parts that come from a schema
-// (fields, limits) do not count in comparisons, as in Kubernetes, where they are looked up by the type's name.
+// (fields, limits) do not count in comparisons, as in Kubernetes, where they are looked up by the type's
+// name.
 #pragma once
 
 #include <map>
@@ -12,6 +13,7 @@
 namespace orch::api::cel {
 
 enum class TypeKind : uint8_t {
+  kUnspecified,
   kError,
   kDyn,
   kAny,
@@ -48,6 +50,8 @@ struct TypeNode {
 };
 
 Type error_type();
+/// Fits nothing; printed as "".
+Type unspecified_type();
 Type null_type();
 Type uint_type();
 Type double_type();

@@ -80,7 +80,7 @@ Value Value::lazy(std::shared_ptr<const LazyMap> map) {
 Value Value::list(std::vector<Value> elements) { return ValueAccess::list(std::move(elements), nullptr); }
 Value Value::map(std::vector<std::pair<std::string, Value>> members) {
   auto rep = std::make_shared<MapRep>();
-  for (auto& [key, value] : members) map_set(*rep, of(std::move(key)), std::move(value));
+  for (auto& member : members) map_set(*rep, of(std::move(member.first)), std::move(member.second));
   return ValueAccess::make(Kind::kMap, std::move(rep));
 }
 
@@ -235,8 +235,30 @@ Type value_type(const Value& value) {
 }
 
 std::string value_type_name(const Value& value) {
-  if (const OpaqueRep* rep = ValueAccess::opaque(value)) return std::string(rep->type_name());
-  return value_type(value)->name;
+  switch (value.kind()) {
+    case Kind::kNull:
+      return "null_type";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kUint:
+      return "uint";
+    case Kind::kDouble:
+      return "double";
+    case Kind::kString:
+      return "string";
+    case Kind::kBytes:
+      return "bytes";
+    case Kind::kList:
+      return "list";
+    case Kind::kMap:
+      return "map";
+    case Kind::kOpaque:
+      return std::string(ValueAccess::opaque(value)->type_name());
+    default:
+      return value_type(value)->name;
+  }
 }
 
 std::optional<int64_t> size_of(const Value& value) {
@@ -334,6 +356,11 @@ std::optional<Value> map_find(const Value& map, const Value& key) {
   const auto found = rep->index.find(map_key(key));
   if (found == rep->index.end() || key.kind() == Kind::kNull) return std::nullopt;
   return rep->items[found->second].second;
+}
+
+Value map_get(const Value& map, const Value& key) {
+  std::optional<Value> found = map_find(map, key);
+  return found ? std::move(*found) : Value::error("no such key: " + plain_text(key));
 }
 
 std::vector<Value> map_keys(const Value& map) {

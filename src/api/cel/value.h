@@ -1,5 +1,5 @@
-// What a Value is made of, and the operations of CEL's standard library on values: size, equality, order, look
-// up, iteration, conversion, text. Operations that fail return an error value with cel-go's message.
+// What a Value is made of, and the operations of CEL's standard library on values: size, equality, order,
+// look up, iteration, conversion, text. Operations that fail return an error value with cel-go's message.
 #pragma once
 
 #include <map>
@@ -130,6 +130,8 @@ bool is_comparable(const Value& v);
 Value list_item(const Value& list, size_t i);
 /// The member of a map; nothing if there is none. An error value when the key cannot be one.
 std::optional<Value> map_find(const Value& map, const Value& key);
+/// The member, or the error "no such key: x".
+Value map_get(const Value& map, const Value& key);
 /// Keys in order: of trees alphabetical, else as they were put in.
 std::vector<Value> map_keys(const Value& map);
 /// Go's index of lists; nothing and `error` set when it is no number.
@@ -151,7 +153,8 @@ Value convert(const Value& value, const TypeNode& to);
 
 /// How Go's %v prints a value in messages.
 std::string plain_text(const Value& value);
-/// Shortest text of a double that reads back the same: 'g' with exponents below 10^-4 and from 10^21 for %v.
+/// Shortest text of a double that reads back the same, with an exponent below 10^-4 and from 10^6 on: Go's
+/// %g.
 std::string format_double_g(double value);
 /// Without exponent.
 std::string format_double_f(double value);

@@ -82,7 +82,7 @@ bool maps_equal(const Value& a, const Value& b) {
   for (const Value& key : map_keys(a)) {
     const std::optional<Value> other = map_find(b, key);
     if (!other) return false;
-    const Value same = equal(*map_find(a, key), *other);
+    const Value same = equal(map_get(a, key), *other);
     if (same.kind() == Kind::kBool && !same.is_true()) return false;
   }
   return true;

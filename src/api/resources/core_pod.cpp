@@ -195,6 +195,7 @@ int64_t pod_grace_seconds(const Json& pod) {
   const Json& spec = map_of(pod, "spec");
   if (text_of(spec, "nodeName").empty() || phase == "Failed" || phase == "Succeeded") return 0;
   const int64_t period = number_of(spec, "terminationGracePeriodSeconds");
+  if (period == 0) return -1;  // at once, unless the client gives it time
   return period < 0 ? 1 : period;
 }
 

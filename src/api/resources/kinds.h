@@ -36,6 +36,9 @@ Strategy daemon_set_strategy();
 Strategy stateful_set_strategy();
 Strategy controller_revision_strategy();
 
+// autoscaling
+Strategy autoscaler_strategy();
+
 // batch
 Strategy job_strategy();
 Strategy cron_job_strategy();
@@ -55,12 +58,23 @@ Strategy runtime_class_strategy();
 Strategy network_policy_strategy();
 Strategy ingress_class_strategy();
 Strategy ip_address_strategy();
+Strategy service_cidr_strategy();
 Strategy ingress_strategy();
+
+// certificates.k8s.io
+Strategy certificate_request_strategy();
 
 // rbac.authorization.k8s.io
 Strategy role_strategy();
 Strategy cluster_role_strategy();
 Strategy role_binding_strategy();
 Strategy cluster_role_binding_strategy();
+
+// admissionregistration.k8s.io
+Strategy mutating_webhook_strategy();
+Strategy validating_webhook_strategy();
+
+// apiregistration.k8s.io
+Strategy api_service_strategy();
 
 }  // namespace orch::api

@@ -116,6 +116,36 @@ void validate_ip_address(const Json& address, FieldErrors& errors) {
   }
 }
 
+// --- ServiceCIDR ------------------------------------------------------------------------------------
+
+void validate_service_cidrs(const Json& object, FieldErrors& errors) {
+  const FieldPath path = FieldPath("spec").child("cidrs");
+  const Json& cidrs = list_of(map_of(object, "spec"), "cidrs");
+  if (cidrs.empty()) return errors.required(path, "at least one CIDR required");
+  if (cidrs.size() > 2) return errors.invalid(path, map_of(object, "spec"), "may only hold up to 2 values");
+  for (size_t i = 0; i < cidrs.size(); ++i) validate_cidr(text(cidrs[i]), path.index(i), errors);
+  if (cidrs.size() != 2) return;
+  const auto first = Cidr::parse(text(cidrs[0])), second = Cidr::parse(text(cidrs[1]));
+  if (first && second && first->v4 == second->v4) {
+    errors.invalid(
+        path, cidrs,
+        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
+  }
+}
+
+/// Nothing changes, but that a second family may be added.
+void validate_service_cidr_update(const Json& object, const Json& old, FieldErrors& errors) {
+  const FieldPath path = FieldPath("spec").child("cidrs");
+  const Json& now = list_of(map_of(object, "spec"), "cidrs");
+  const Json& before = list_of(map_of(old, "spec"), "cidrs");
+  const bool extended = before.size() == 1 && now.size() == 2;
+  if (now.size() != before.size() && !extended) return errors.invalid(path, now, "field is immutable");
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (now[i] != before[i]) errors.invalid(path.index(i), now[i], "field is immutable");
+  }
+  if (extended) validate_service_cidrs(object, errors);
+}
+
 }  // namespace
 
 Strategy network_policy_strategy() {
@@ -152,6 +182,13 @@ Strategy ip_address_strategy() {
     validate_immutable_member(map_of(object, "spec"), map_of(old, "spec"), "parentRef", FieldPath("spec"),
                               errors);
   };
+  return s;
+}
+
+Strategy service_cidr_strategy() {
+  Strategy s = traits_of("networking.k8s.io", "ServiceCIDR");
+  s.validate = validate_service_cidrs;
+  s.validate_update = validate_service_cidr_update;
   return s;
 }
 

@@ -51,7 +51,7 @@ struct Strategy {
   std::function<void(const Json& object, const Json& old, FieldErrors&)> validate_status_update;
   /// Warning headers for a create or update.
   std::function<std::vector<std::string>(const Json& object, const Json* old)> warnings;
-  /// Default deletion grace period in seconds for this object, 0 = at once (pods: spec's).
+  /// Deletion grace period in seconds: 0 = at once, -1 = at once unless a client asks for one (pods: spec's).
   std::function<int64_t(const Json& object)> grace_seconds;
   /// Cells for the row's printer columns, in order.
   std::function<std::vector<Json>(const Json& object, base::WallTime now)> cells;

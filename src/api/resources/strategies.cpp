@@ -17,6 +17,7 @@ struct Entry {
 };
 
 constexpr const char* kRbac = "rbac.authorization.k8s.io";
+constexpr const char* kAdmission = "admissionregistration.k8s.io";
 
 constexpr Entry kEntries[] = {
     {"", "Pod", pod_strategy},
@@ -38,6 +39,7 @@ constexpr Entry kEntries[] = {
     {"apps", "DaemonSet", daemon_set_strategy},
     {"apps", "StatefulSet", stateful_set_strategy},
     {"apps", "ControllerRevision", controller_revision_strategy},
+    {"autoscaling", "HorizontalPodAutoscaler", autoscaler_strategy},
     {"batch", "Job", job_strategy},
     {"batch", "CronJob", cron_job_strategy},
     {"", "LimitRange", limit_range_strategy},
@@ -52,11 +54,16 @@ constexpr Entry kEntries[] = {
     {"networking.k8s.io", "NetworkPolicy", network_policy_strategy},
     {"networking.k8s.io", "IngressClass", ingress_class_strategy},
     {"networking.k8s.io", "IPAddress", ip_address_strategy},
+    {"networking.k8s.io", "ServiceCIDR", service_cidr_strategy},
     {"networking.k8s.io", "Ingress", ingress_strategy},
+    {"certificates.k8s.io", "CertificateSigningRequest", certificate_request_strategy},
     {kRbac, "Role", role_strategy},
     {kRbac, "ClusterRole", cluster_role_strategy},
     {kRbac, "RoleBinding", role_binding_strategy},
     {kRbac, "ClusterRoleBinding", cluster_role_binding_strategy},
+    {kAdmission, "MutatingWebhookConfiguration", mutating_webhook_strategy},
+    {kAdmission, "ValidatingWebhookConfiguration", validating_webhook_strategy},
+    {"apiregistration.k8s.io", "APIService", api_service_strategy},
 };
 
 using Key = std::pair<std::string, std::string>;

@@ -40,7 +40,6 @@ constexpr Traits kTraits[] = {
     {kAdmission, "ValidatingAdmissionPolicyBinding", admission_policy_binding_cells,
      kGeneration | kNeedsVersion},
     {"autoscaling", "HorizontalPodAutoscaler", autoscaler_cells, 0},
-    {"certificates.k8s.io", "CertificateSigningRequest", signing_request_cells, 0},
     {kFlow, "FlowSchema", flow_schema_cells, kGeneration},
     {kFlow, "PriorityLevelConfiguration", priority_level_cells, kGeneration},
     {kNetworking, "Ingress", ingress_cells, kGeneration},
@@ -76,6 +75,17 @@ Strategy traits_of(std::string_view group, std::string_view kind) {
   s.allow_unconditional_update = (it->traits & kNeedsVersion) == 0;
   s.allow_create_on_update = (it->traits & kCreatedByUpdate) != 0;
   return s;
+}
+
+OrphaningByDefault orphaning_of(std::string_view group, std::string_view kind) {
+  // Two kinds that are older than garbage collection.
+  if (group.empty() && kind == "ReplicationController") return {true, {}};
+  if (group == "batch" && kind == "Job") {
+    return {true,
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to "
+            "remove them or set propagationPolicy=Orphan to suppress this warning"};
+  }
+  return {};
 }
 
 }  // namespace orch::api

@@ -36,8 +36,8 @@ bool host_character(char c) {
 }
 
 bool valid_port(std::string_view port) {
-  return port.empty() ||
-         (port[0] == ':' && std::all_of(port.begin() + 1, port.end(), [](char c) { return c >= '0' && c <= '9'; }));
+  return port.empty() || (port[0] == ':' && std::all_of(port.begin() + 1, port.end(),
+                                                        [](char c) { return c >= '0' && c <= '9'; }));
 }
 
 /// Why an authority without its user is no host; "" when it is one.
@@ -51,8 +51,14 @@ std::string host_problem(std::string_view host) {
   if (colon != std::string_view::npos && !valid_port(host.substr(colon)))
     return base::cat("invalid port ", go_quote(host.substr(colon)), " after host");
   const auto bad = std::find_if_not(host.begin(), host.end(), host_character);
-  if (bad != host.end()) return base::cat("invalid character ", go_quote(std::string_view(&*bad, 1)), " in host name");
-  const std::string escape = bad_escape(host);
+  if (bad != host.end())
+    return base::cat("invalid character ", go_quote(std::string_view(&*bad, 1)), " in host name");
+  std::string escape = bad_escape(host);
+  // Of a host only what is no ASCII may be escaped.
+  for (size_t at = host.find('%'); escape.empty() && at != std::string_view::npos;
+       at = host.find('%', at + 1)) {
+    if (host[at + 1] < '8' && host.substr(at, 3) != "%25") escape = host.substr(at, 3);
+  }
   return escape.empty() ? std::string() : base::cat("invalid URL escape ", go_quote(escape));
 }
 
@@ -132,7 +138,8 @@ Result<UrlParts> parse_url(std::string_view text) {
   return Status(Code::kBadRequest, base::cat("parse ", go_quote(text), ": ", problem));
 }
 
-void validate_webhook_url(std::string_view url, const FieldPath& path, FieldErrors& errors, bool force_https) {
+void validate_webhook_url(std::string_view url, const FieldPath& path, FieldErrors& errors,
+                          bool force_https) {
   constexpr std::string_view kForm = "; desired format: https://host[/path]";
   auto parts = parse_url(url);
   if (!parts.ok()) {
@@ -141,8 +148,7 @@ void validate_webhook_url(std::string_view url, const FieldPath& path, FieldErro
   }
   if (force_https && parts->scheme != "https")
     add_invalid(errors, path, parts->scheme, base::cat("'https' is the only allowed URL scheme", kForm));
-  if (parts->host.empty())
-    add_invalid(errors, path, parts->host, base::cat("host must be specified", kForm));
+  if (parts->host.empty()) add_invalid(errors, path, parts->host, base::cat("host must be specified", kForm));
   if (parts->has_user) add_invalid(errors, path, parts->user, "user information is not permitted in the URL");
   if (!parts->fragment.empty())
     add_invalid(errors, path, parts->fragment, "fragments are not permitted in the URL");

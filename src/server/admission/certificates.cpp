@@ -89,8 +89,28 @@ class SubjectRestriction final : public AdmissionPlugin {
   }
 };
 
+/// What kube-apiserver does when it stores a request: whoever asks is who the request says.
+class Requester final : public AdmissionPlugin {
+ public:
+  std::string_view name() const override { return "CertificateRequester"; }
+  bool handles(const AdmissionRequest& r) const override {
+    return r.operation == Operation::kCreate && r.subresource.empty() && r.user != nullptr &&
+           is_resource(r, kGroup, "certificatesigningrequests");
+  }
+  base::Status admit(AdmissionRequest& r) override {
+    Json& spec = (*r.object)["spec"];
+    const Json user = user_to_json(*r.user);
+    for (const char* key : {"username", "uid", "groups", "extra"}) {
+      spec.erase(key);
+      if (user.contains(key)) spec[key] = user[key];
+    }
+    return {};
+  }
+};
+
 }  // namespace
 
+std::unique_ptr<AdmissionPlugin> make_certificate_requester() { return std::make_unique<Requester>(); }
 std::unique_ptr<AdmissionPlugin> make_certificate_approval(Authorizer& authorizer) {
   return std::make_unique<Approval>(authorizer);
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "server/admission/plugins.h"
 #include "server/admission/resource_quota.h"
+#include "server/admission/selection.h"
 
 namespace orch::server {
 
@@ -17,6 +18,8 @@ struct AdmissionParts {
   QuotaStatusWriter write_quota_status;
   ServiceAccountHooks service_account = ServiceAccountHooks::system();
   int64_t not_ready_toleration_seconds = 300, unreachable_toleration_seconds = 300;
+  /// Which of the plugins run; checked by the caller.
+  AdmissionSelection selection = {};
 };
 
 /// In Kubernetes' order. `webhooks`, when given, runs before ResourceQuota, where webhooks and policies have

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "server/admission/admission.h"
+#include "server/admission/pod_security_policy.h"
 #include "server/auth/lookup.h"
 #include "server/auth/rbac.h"
 
@@ -38,8 +39,9 @@ std::unique_ptr<AdmissionPlugin> make_node_restriction(const Lookup& lookup, Aut
 std::unique_ptr<AdmissionPlugin> make_taint_nodes_by_condition();
 
 /// PodSecurity: the levels privileged, baseline and restricted that labels of the namespace ask for, enforced
-/// and warned of.
-std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup);
+/// and warned of; `settings` says what holds where labels are silent, and whom it does not concern.
+std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup,
+                                                   pod_security::Settings settings = {});
 
 /// Priority: priorityClassName to priority and preemption policy; at most one default PriorityClass.
 std::unique_ptr<AdmissionPlugin> make_priority(const Lookup& lookup);
@@ -63,6 +65,8 @@ std::unique_ptr<AdmissionPlugin> make_certificate_approval(Authorizer& authorize
 std::unique_ptr<AdmissionPlugin> make_certificate_signing(Authorizer& authorizer);
 /// CertificateSubjectRestriction: no client certificate for system:masters.
 std::unique_ptr<AdmissionPlugin> make_certificate_subject_restriction();
+/// Writes the requesting user into spec.username, uid, groups and extra of a new CertificateSigningRequest.
+std::unique_ptr<AdmissionPlugin> make_certificate_requester();
 
 /// DefaultIngressClass: the default class for ingresses that name none.
 std::unique_ptr<AdmissionPlugin> make_default_ingress_class(const Lookup& lookup);

@@ -1,5 +1,6 @@
 #include "server/admission/pod_resources.h"
 
+#include "api/effective_resources.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -25,15 +26,23 @@ void max_resources(ResourceList& greatest, const ResourceList& other) {
   }
 }
 
-ResourceList pod_resources(const Json& pod, const char* kind) {
+namespace {
+
+ResourceList sum_of(const Json& pod, const char* kind, bool effective) {
+  const auto own_of = [&](const Json& container) {
+    return resource_list(effective ? api::effective_resources(pod, container, kind)
+                                   : base::object_at(container, {"resources", kind}));
+  };
   ResourceList sum;
   for (const Json& container : base::array_at(pod, {"spec", "containers"})) {
-    add_resources(sum, resource_list(base::object_at(container, {"resources", kind})));
+    add_resources(sum, own_of(container));
   }
   ResourceList sidecars, init;
   for (const Json& container : base::array_at(pod, {"spec", "initContainers"})) {
-    ResourceList own = resource_list(base::object_at(container, {"resources", kind}));
-    if (base::string_at(container, {"restartPolicy"}) == "Always") {
+    const bool sidecar = base::string_at(container, {"restartPolicy"}) == "Always";
+    ResourceList own =
+        sidecar ? own_of(container) : resource_list(base::object_at(container, {"resources", kind}));
+    if (sidecar) {
       add_resources(sum, own);
       add_resources(sidecars, own);
       own = sidecars;
@@ -48,5 +57,10 @@ ResourceList pod_resources(const Json& pod, const char* kind) {
   }
   return sum;
 }
+
+}  // namespace
+
+ResourceList pod_resources(const Json& pod, const char* kind) { return sum_of(pod, kind, false); }
+ResourceList effective_pod_resources(const Json& pod, const char* kind) { return sum_of(pod, kind, true); }
 
 }  // namespace orch::server

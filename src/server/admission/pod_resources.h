@@ -22,5 +22,7 @@ void max_resources(ResourceList& greatest, const ResourceList& other);
 /// started before it, whichever is more; pod-level requests and limits of cpu, memory and huge pages win.
 /// `kind` is "requests" or "limits". Overhead is not in it.
 ResourceList pod_resources(const Json& pod, const char* kind);
+/// The same of a pod that may be under way from other resources: see api/effective_resources.h.
+ResourceList effective_pod_resources(const Json& pod, const char* kind);
 
 }  // namespace orch::server

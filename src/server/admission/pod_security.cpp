@@ -73,7 +73,8 @@ std::vector<Violation> evaluate(const LevelVersion& level, const Json& pod) {
 
 class PodSecurity final : public AdmissionPlugin {
  public:
-  explicit PodSecurity(const Lookup& lookup) : lookup_(lookup) {}
+  PodSecurity(const Lookup& lookup, pod_security::Settings settings)
+      : lookup_(lookup), settings_(std::move(settings)) {}
   std::string_view name() const override { return "PodSecurity"; }
 
   bool handles(const AdmissionRequest& r) const override {
@@ -88,6 +89,9 @@ class PodSecurity final : public AdmissionPlugin {
 
   base::Status validate(const AdmissionRequest& r) override {
     if (is_resource(r, "", "namespaces")) return validate_namespace(r);
+    if (holds(settings_.exempt_namespaces, r.ns) ||
+        (r.user != nullptr && holds(settings_.exempt_users, r.user->name)))
+      return {};
     const api::ObjectPtr ns = lookup_.get("namespaces", "", r.ns);
     const bool pod = is_resource(r, "", "pods");
     if (!ns) {
@@ -96,10 +100,12 @@ class PodSecurity final : public AdmissionPlugin {
               base::cat("Internal error occurred: failed to lookup namespace ", api::go_quote(r.ns))};
     }
     // Nearly every namespace says nothing: no tree is made for those.
-    if (ns->bytes().find("pod-security.kubernetes.io/") == std::string_view::npos) return {};
+    const bool silent = ns->bytes().find("pod-security.kubernetes.io/") == std::string_view::npos;
+    if (silent && settings_.defaults.privileged()) return {};
     api::FieldErrors errors;
-    const Json tree = ns->tree();
-    const Policy policy = pod_security::policy_of(base::object_at(tree, {"metadata", "labels"}), errors);
+    const Json tree = silent ? Json::object() : ns->tree();
+    const Policy policy =
+        pod_security::policy_of(base::object_at(tree, {"metadata", "labels"}), settings_.defaults, errors);
     if (pod) {
       if (policy.privileged() && errors.empty()) return {};
       if (r.operation == Operation::kUpdate && !significant_change(*r.object, *r.old_object)) return {};
@@ -110,7 +116,13 @@ class PodSecurity final : public AdmissionPlugin {
   }
 
  private:
-  static base::Status check(const AdmissionRequest& r, const Policy& policy, const Json& pod, bool enforce) {
+  static bool holds(const std::vector<std::string>& list, std::string_view value) {
+    return !value.empty() && std::find(list.begin(), list.end(), value) != list.end();
+  }
+
+  base::Status check(const AdmissionRequest& r, const Policy& policy, const Json& pod, bool enforce) const {
+    if (holds(settings_.exempt_runtime_classes, base::string_at(pod, {"spec", "runtimeClassName"})))
+      return {};
     if (enforce) {
       const std::vector<Violation> found = evaluate(policy.enforce, pod);
       if (!found.empty()) {
@@ -129,18 +141,48 @@ class PodSecurity final : public AdmissionPlugin {
 
   base::Status validate_namespace(const AdmissionRequest& r) const {
     api::FieldErrors errors, old_errors;
-    const Policy policy = pod_security::policy_of(base::object_at(*r.object, {"metadata", "labels"}), errors);
-    if (r.operation == Operation::kCreate) return errors.to_status("", "Namespace", object_name(r));
-    const Policy old =
-        pod_security::policy_of(base::object_at(*r.old_object, {"metadata", "labels"}), old_errors);
+    const Json& labels = base::object_at(*r.object, {"metadata", "labels"});
+    const Policy policy = pod_security::policy_of(labels, settings_.defaults, errors);
+    const bool exempt = holds(settings_.exempt_namespaces, object_name(r));
+    if (r.operation == Operation::kCreate) {
+      if (errors.empty() && exempt) warn_of_exemption(r, policy, labels);
+      return errors.to_status("", "Namespace", object_name(r));
+    }
+    const Policy old = pod_security::policy_of(base::object_at(*r.old_object, {"metadata", "labels"}),
+                                               settings_.defaults, old_errors);
     if (!errors.empty() && (old_errors.empty() || errors.text() != old_errors.text())) {
       return errors.to_status("", "Namespace", object_name(r));
     }
     const LevelVersion &now = policy.enforce, &then = old.enforce;
     const bool relaxed = now.minor == then.minor && now.level <= then.level;
     if (now == then || now.level == Level::kPrivileged || relaxed) return {};
-    warn_of_pods(r, now);
+    if (exempt) {
+      warn_of_exemption(r, policy, labels);
+    } else {
+      warn_of_pods(r, now);
+    }
     return {};
+  }
+
+  /// The labels of an exempt namespace ask for something that will not be done.
+  void warn_of_exemption(const AdmissionRequest& r, const Policy& policy, const Json& labels) const {
+    const Policy& d = settings_.defaults;
+    if (policy.privileged() ||
+        (policy.enforce == d.enforce && policy.audit == d.audit && policy.warn == d.warn))
+      return;
+    std::string modes;
+    const auto add = [&](const std::string& mode, const LevelVersion& level) {
+      const std::string label = "pod-security.kubernetes.io/" + mode;
+      if (level.level == Level::kPrivileged ||
+          (!labels.contains(label) && !labels.contains(label + "-version")))
+        return;
+      modes += base::cat(modes.empty() ? "" : ", ", mode, "=", level.text());
+    };
+    add("enforce", policy.enforce);
+    add("audit", policy.audit);
+    add("warn", policy.warn);
+    warn(r, base::cat("namespace ", api::go_quote(object_name(r)),
+                      " is exempt from Pod Security, and the policy (", modes, ") will be ignored"));
   }
 
   /// Existing pods go on running: say which of them would not be let in any more.
@@ -154,7 +196,10 @@ class PodSecurity final : public AdmissionPlugin {
     const std::vector<api::ObjectPtr> pods = prioritized(ns);
     const size_t checked = std::min(pods.size(), kMaxPodsChecked);
     for (size_t i = 0; i < checked; ++i) {
-      const std::vector<Violation> found = evaluate(enforce, pods[i]->tree());
+      const Json pod = pods[i]->tree();
+      if (holds(settings_.exempt_runtime_classes, base::string_at(pod, {"spec", "runtimeClassName"})))
+        continue;
+      const std::vector<Violation> found = evaluate(enforce, pod);
       if (found.empty()) continue;
       Group& group = groups[pod_security::reasons(found)];
       if (group.count++ == 0 || pods[i]->name() < group.first) group.first = pods[i]->name();
@@ -189,12 +234,13 @@ class PodSecurity final : public AdmissionPlugin {
   }
 
   const Lookup& lookup_;
+  const pod_security::Settings settings_;
 };
 
 }  // namespace
 
-std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup) {
-  return std::make_unique<PodSecurity>(lookup);
+std::unique_ptr<AdmissionPlugin> make_pod_security(const Lookup& lookup, pod_security::Settings settings) {
+  return std::make_unique<PodSecurity>(lookup, std::move(settings));
 }
 
 }  // namespace orch::server

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "api/go_text.h"
+#include "api/names.h"
 #include "base/json.h"
 #include "server/admission/pod_security_checks.h"
 
@@ -15,30 +16,6 @@ constexpr int kNewest = 35;  // nothing changed since: later versions mean this 
 const std::string kPrefix = "pod-security.kubernetes.io/";
 
 constexpr std::string_view kNames[] = {"privileged", "baseline", "restricted"};
-
-bool parse_level(std::string_view text, Level& level) {
-  for (size_t i = 0; i < std::size(kNames); ++i) {
-    if (text == kNames[i]) {
-      level = static_cast<Level>(i);
-      return true;
-    }
-  }
-  return false;
-}
-
-/// "latest" or "v1.<minor>".
-bool parse_version(std::string_view text, int& minor) {
-  minor = LevelVersion::kLatest;
-  if (text == "latest") return true;
-  if (!text.starts_with("v1.")) return false;
-  text.remove_prefix(3);
-  if (text.empty() || (text.size() > 1 && text[0] == '0') || text[0] < '0' || text[0] > '9') return false;
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return false;
-  minor = value;
-  return true;
-}
 
 class LabelReader {
  public:
@@ -91,15 +68,91 @@ std::vector<const Check*> at_version(const std::vector<Check>& checks, int minor
   return out;
 }
 
+/// Adds what is wrong with a list of exemptions; gives the list.
+template <typename Check>
+std::vector<std::string> read_exemptions(const Json& configuration, const char* name, Check check,
+                                         api::FieldErrors& errors) {
+  std::vector<std::string> out;
+  const Json& list = base::array_at(configuration, {"exemptions", name});
+  for (size_t i = 0; i < list.size(); ++i) {
+    const api::FieldPath path = api::FieldPath("exemptions").child(name).index(i);
+    const std::string value = list[i].is_string() ? list[i].get<std::string>() : std::string();
+    const std::string why = check(value);
+    if (!why.empty()) {
+      errors.invalid(path, value, why);
+    } else if (std::find(out.begin(), out.end(), value) != out.end()) {
+      errors.duplicate(path, value);
+    } else {
+      out.push_back(value);
+    }
+  }
+  return out;
+}
+
+void read_default(const Json& configuration, const std::string& mode, LevelVersion& out,
+                  api::FieldErrors& errors) {
+  const Json& defaults = base::object_at(configuration, {"defaults"});
+  const std::string_view level = base::string_at(defaults, {mode}, "privileged");
+  const std::string_view version = base::string_at(defaults, {mode + "-version"}, "latest");
+  const api::FieldPath path("defaults");
+  if (!parse_level(level, out.level))
+    errors.invalid(path.child(mode), std::string(level), "must be one of privileged, baseline, restricted");
+  if (!parse_version(version, out.minor))
+    errors.invalid(path.child(mode + "-version"), std::string(version), "must be \"latest\" or \"v1.x\"");
+}
+
 }  // namespace
+
+bool parse_level(std::string_view text, Level& level) {
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (text == kNames[i]) {
+      level = static_cast<Level>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool parse_version(std::string_view text, int& minor) {
+  minor = LevelVersion::kLatest;
+  if (text == "latest") return true;
+  if (!text.starts_with("v1.")) return false;
+  text.remove_prefix(3);
+  if (text.empty() || (text.size() > 1 && text[0] == '0') || text[0] < '0' || text[0] > '9') return false;
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return false;
+  minor = value;
+  return true;
+}
+
+base::Result<Settings> parse_settings(const Json& configuration) {
+  Settings s;
+  api::FieldErrors errors;
+  read_default(configuration, "enforce", s.defaults.enforce, errors);
+  read_default(configuration, "warn", s.defaults.warn, errors);
+  read_default(configuration, "audit", s.defaults.audit, errors);
+  s.exempt_namespaces = read_exemptions(
+      configuration, "namespaces",
+      [](const std::string& v) { return api::join(api::check_dns1123_label(v), ", "); }, errors);
+  s.exempt_runtime_classes = read_exemptions(
+      configuration, "runtimeClasses",
+      [](const std::string& v) { return api::join(api::check_dns1123_subdomain(v), ", "); }, errors);
+  s.exempt_users = read_exemptions(
+      configuration, "usernames",
+      [](const std::string& v) { return std::string(v.empty() ? "username must not be empty" : ""); },
+      errors);
+  if (!errors.empty()) return base::Status(base::Code::kBadRequest, errors.text());
+  return s;
+}
 
 std::string LevelVersion::text() const {
   return base::cat(kNames[static_cast<size_t>(level)], ":",
                    minor == kLatest ? std::string("latest") : base::cat("v1.", minor));
 }
 
-Policy policy_of(const Json& labels, api::FieldErrors& errors) {
-  Policy p;
+Policy policy_of(const Json& labels, const Policy& defaults, api::FieldErrors& errors) {
+  Policy p = defaults;
   LabelReader reader(labels, errors);
   const bool enforced = reader.read_level("enforce", Level::kRestricted, p.enforce.level);
   reader.read_version("enforce", p.enforce.minor);

@@ -7,6 +7,7 @@
 
 #include "api/field_error.h"
 #include "base/json_fwd.h"
+#include "base/status.h"
 
 namespace orch::server::pod_security {
 
@@ -30,10 +31,22 @@ struct Policy {
   }
 };
 
-/// The policy that labels pod-security.kubernetes.io/* of a namespace ask for; privileged where they are
-/// silent. A value that cannot be read is added to `errors`, and counts as restricted for enforcing, as
-/// privileged for the others.
-Policy policy_of(const Json& labels, api::FieldErrors& errors);
+/// The policy that labels pod-security.kubernetes.io/* of a namespace ask for; `defaults` (privileged, unless
+/// configured otherwise) where they are silent. A value that cannot be read is added to `errors`, and counts
+/// as restricted for enforcing, as privileged for the others.
+Policy policy_of(const Json& labels, const Policy& defaults, api::FieldErrors& errors);
+
+/// "privileged", "baseline", "restricted"; "latest", "v1.24". False: neither.
+bool parse_level(std::string_view text, Level& level);
+bool parse_version(std::string_view text, int& minor);
+
+/// PodSecurityConfiguration (pod-security.admission.config.k8s.io/v1).
+struct Settings {
+  Policy defaults;
+  std::vector<std::string> exempt_users, exempt_namespaces, exempt_runtime_classes;
+};
+/// kBadRequest worded as Kubernetes for a level, version or exemption that cannot be.
+base::Result<Settings> parse_settings(const Json& configuration);
 
 /// What a check found.
 struct Violation {

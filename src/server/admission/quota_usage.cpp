@@ -77,7 +77,8 @@ ResourceList pod_usage(const Json& pod, base::WallTime now) {
   ResourceList out;
   out["count/pods"] = api::Quantity::of(1);
   if (ended(pod, now)) return out;
-  ResourceList requests = pod_resources(pod, "requests"), limits = pod_resources(pod, "limits");
+  ResourceList requests = effective_pod_resources(pod, "requests"),
+               limits = effective_pod_resources(pod, "limits");
   for (const auto& [name, quantity] : resource_list(base::object_at(pod, {"spec", "overhead"}))) {
     add_resources(requests, {{name, quantity}});
     if (limits.contains(name)) limits[name] += quantity;

@@ -10,7 +10,9 @@
 #include "http/gzip.h"
 #include "server/apiserver/call.h"
 #include "server/apiserver/documents.h"
+#include "server/apiserver/kubelet_location.h"
 #include "server/apiserver/request_metrics.h"
+#include "server/apiserver/resource_metrics.h"
 #include "server/auth/forbidden.h"
 
 namespace orch::server {
@@ -25,8 +27,14 @@ ApiServer::ApiServer(ApiServerOptions options)
       schema_(*o_.schema),
       reaper_("watch-end", 1),
       converters_("conversions", 4),
-      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table())),
-      requests_(std::make_unique<RequestMetrics>(*o_.metrics)) {}
+      documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table(), o_.aggregator)),
+      requests_(std::make_unique<RequestMetrics>(*o_.metrics)),
+      figures_(std::make_unique<NodeFigures>(
+          [this](const std::string& node) {
+            return read_kubelet(registry_, o_.kubelet(), node, "/metrics/resource");
+          },
+          registry_.clock())),
+      resource_metrics_(std::make_unique<ResourceMetrics>(registry_, *figures_)) {}
 
 ApiServer::~ApiServer() = default;
 
@@ -48,6 +56,8 @@ WriteContext ApiServer::Call::write_context() {
   c.warnings = &warnings;
   c.manager = manager.empty() ? api::manager_of_user_agent(request.header("User-Agent")) : manager;
   if (storage && storage != resource) c.asked = resource.get();
+  c.options = &options;
+  c.verbatim = &verbatim;
   return c;
 }
 
@@ -106,26 +116,67 @@ http::Response ApiServer::answer(Call& call) {
   if (auto open = o_.open_paths.find(call.info.path); open != o_.open_paths.end())
     return open->second(request, call.user);
   auto authenticated = o_.authenticator->authenticate(request);
-  if (!authenticated.ok()) return http::Response::from_status(authenticated.error());
-  if (!*authenticated) return http::Response::from_status(Status(Code::kUnauthorized, "Unauthorized"));
+  if (!authenticated.ok() || !*authenticated) {
+    audit_refusal(call);
+    return http::Response::from_status(authenticated.ok() ? Status(Code::kUnauthorized, "Unauthorized")
+                                                          : authenticated.error());
+  }
   call.user = std::move(**authenticated);
+  if (o_.strip) o_.strip(request);
   if (auto join = o_.join_paths.find(call.info.path); join != o_.join_paths.end())
     return join->second(request, call.user);
+  if (o_.audit != nullptr) call.audit = o_.audit->begin(request, call.info.attributes(call.user));
+  if (call.audit != nullptr) call.audit->emit(AuditStage::kRequestReceived);
+  http::Response response = answer_user(call);
+  if (call.audit != nullptr) audit_answer(call, response);
+  if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
+  for (const auto& w : call.warnings) response.headers.emplace_back("Warning", warning_header(w));
+  return response;
+}
+
+http::Response ApiServer::answer_user(Call& call) {
+  http::Request& request = call.request;
   if (o_.impersonate) {
     auto user = o_.impersonate(request, call.user);
     if (!user.ok()) return http::Response::from_status(user.error());
+    const bool another = user->name != call.user.name || user->groups != call.user.groups;
     call.user = std::move(*user);
+    if (another && call.audit != nullptr) call.audit->impersonated(call.user);
   }
+  const bool reads = call.info.verb == "get" || call.info.verb == "list";
+  const int64_t limit = reads ? o_.max_reading : o_.max_mutating;
+  if (limit == 0 || call.info.long_running()) return answer_allowed(call);
+  struct UnderWay {
+    std::atomic<int64_t>& count;
+    const int64_t before = count.fetch_add(1);
+    ~UnderWay() { count.fetch_sub(1); }
+  };
+  const UnderWay under_way{reads ? reading_ : mutating_};
+  if (under_way.before < limit || call.user.in_group(kGroupMasters)) return answer_allowed(call);
+  auto response = http::Response::text("Too many requests, please try again later.\n", 429);
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+http::Response ApiServer::answer_allowed(Call& call) {
   Attributes attributes = call.info.attributes(call.user);
   Verdict verdict = o_.authorizer->authorize(attributes);
-  if (verdict.decision != Decision::kAllow) {
+  const bool allowed = verdict.decision == Decision::kAllow;
+  if (call.audit != nullptr) {
+    call.audit->annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
+    call.audit->annotate("authorization.k8s.io/reason", verdict.reason);
+  }
+  if (!allowed) {
     return http::Response::from_status(forbidden_status(attributes, verdict.reason));
   }
+  if (auto elsewhere = aggregated(call)) return std::move(*elsewhere);
   http::Response response = dispatch(call);
+  if (call.verbatim != nullptr && response.status >= 400) {
+    response.status = static_cast<int>(base::int_at(*call.verbatim, {"code"}));
+    response.body = base::dump_json(*call.verbatim);
+  }
   if (call.info.resource_request && !response.takeover)
     response.headers.emplace_back("Cache-Control", "no-cache, private");
-  if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
-  for (const auto& w : call.warnings) response.headers.emplace_back("Warning", warning_header(w));
   return response;
 }
 
@@ -223,7 +274,7 @@ http::Response ApiServer::resource_request(Call& call) {
     if (sub->name == "proxy") return do_proxy(call);
     if (sub->name == "scale") return r.custom ? do_custom_scale(call) : do_scale(call);
   } else if (!r.stored) {
-    return do_virtual(call);
+    return r.group == kMetricsGroup ? do_resource_metrics(call) : do_virtual(call);
   }
   if (r.custom) {
     if (!r.custom->deprecation.empty()) call.warnings.push_back(r.custom->deprecation);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,13 +18,17 @@
 #include "http/message.h"
 #include "server/apiserver/negotiate.h"
 #include "server/apiserver/request_info.h"
+#include "server/audit/audit.h"
 #include "server/auth/auth.h"
 #include "server/registry/registry.h"
 
 namespace orch::server {
 
 struct ForwardTarget;
+class Aggregator;
+class NodeFigures;
 class RequestMetrics;
+class ResourceMetrics;
 
 /// Where and how the API server reaches a kubelet.
 struct KubeletAccess {
@@ -41,7 +46,8 @@ struct HealthCheck {
 
 /// What a token of a service account is made from (serviceaccounts/token); see auth/token_issuer.h.
 using TokenRequestHandler =
-    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user)>;
+    std::function<base::Result<Json>(const api::Object& account, const Json& request, const UserInfo& user,
+                                     std::vector<std::string>* warnings)>;
 /// Answers one review kind (SubjectAccessReview, TokenReview, …): the object with its status.
 using ReviewHandler =
     std::function<base::Result<Json>(std::string_view kind, const Json& review, const UserInfo& user)>;
@@ -53,10 +59,17 @@ struct ApiServerOptions {
   const api::Schema* schema = nullptr;
   Authenticator* authenticator = nullptr;
   Authorizer* authorizer = nullptr;
+  AuditLog* audit = nullptr;  // null: nothing is audited
   Impersonator impersonate;
+  /// Requests under way at once that only read, and others; 0: no limit. Those that run long, and those of
+  /// system:masters, are not held up.
+  int64_t max_reading = 0, max_mutating = 0;
+  /// Takes what only the authenticator should see off an authenticated request; may be empty.
+  std::function<void(http::Request&)> strip;
   ReviewHandler review;
   TokenRequestHandler token_request;
   std::function<std::string()> openid_configuration, jwks;
+  Aggregator* aggregator = nullptr;  // null: nothing is served behind this server
   base::Timers* timers = nullptr;
   base::Metrics* metrics = nullptr;
   std::function<KubeletAccess()> kubelet;  // changes when its certificate is renewed
@@ -78,10 +91,14 @@ class ApiServer {
   explicit ApiServer(ApiServerOptions options);
   ~ApiServer();
   http::Response handle(http::Request& request);
+  /// A request from inside the process, as a user who may do everything: authorized and counted nowhere.
+  /// Proxied ones wait for the backend. `body` may be null.
+  base::Result<Json> ask(std::string_view method, const std::string& target, const Json* body,
+                         const UserInfo& user);
   /// binding, eviction, token, …: the answer's tree. Also used by the in-process client.
   base::Result<Json> post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
-                                      std::string_view subresource, const Json& body, const UserInfo& user,
-                                      bool dry_run = false);
+                                      std::string_view subresource, const Json& body,
+                                      const WriteContext& context);
   /// Set once everything is started; /readyz fails before and after.
   void set_ready(bool ready) { ready_ = ready; }
 
@@ -89,6 +106,13 @@ class ApiServer {
   struct Call;
   friend struct Call;
   http::Response answer(Call& call);
+  /// From who asks on: impersonation, authorization, the handler. Errors are JSON still.
+  http::Response answer_user(Call& call);
+  http::Response answer_allowed(Call& call);
+  Json audited_request(const Call& call) const;
+  Json audited_response(const Call& call, const http::Response& response) const;
+  void audit_refusal(Call& call);
+  void audit_answer(Call& call, http::Response& response);
   http::Response dispatch(Call& call);
   http::Response resource_request(Call& call);
   http::Response plain_path(Call& call);
@@ -117,11 +141,16 @@ class ApiServer {
   http::Response scale_response(Call& call, const api::Object& scaled);
   http::Response do_post_subresource(Call& call);
   http::Response do_virtual(Call& call);
+  http::Response do_resource_metrics(Call& call);
   http::Response do_log(Call& call);
   http::Response do_connect(Call& call);
   /// A GET that becomes exec, attach or port-forward needs what the POST needs.
   base::Status may_connect(const Call& call) const;
+  /// Admission of exec, attach, port-forward and proxy.
+  base::Status admit_connect(Call& call) const;
   http::Response do_proxy(Call& call);
+  /// The answer of another API server, when the group version is its.
+  std::optional<http::Response> aggregated(const Call& call);
   base::Result<ForwardTarget> service_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> pod_target(const std::string& ns, const std::string& id);
   base::Result<ForwardTarget> node_target(const std::string& id);
@@ -140,13 +169,13 @@ class ApiServer {
   http::Response openapi(Call& call);
 
   base::Result<Json> bind_pod(std::string_view ns, std::string_view name, const Json& binding,
-                              const UserInfo& user, bool dry_run);
+                              const WriteContext& admitted);
   base::Result<api::ObjectPtr> covering_budget(const api::Object& pod);
   base::Status spend_budget(const api::Object& budget, const std::string& pod, const WriteContext& context);
   base::Status mark_evicted(const api::Resource& pods, const api::Object& pod, bool unchanged,
                             DeleteParams& params, const WriteContext& context);
   base::Result<Json> evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
-                               const UserInfo& user, bool dry_run);
+                               const WriteContext& admitted);
 
   ApiServerOptions o_;
   Registry& registry_;
@@ -154,9 +183,12 @@ class ApiServer {
   base::ThreadPool reaper_;      // ends watches off the pump's thread
   base::ThreadPool converters_;  // waits for conversion webhooks on behalf of watches
   std::atomic<bool> ready_{false};
+  std::atomic<int64_t> reading_{0}, mutating_{0};
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;
   std::unique_ptr<RequestMetrics> requests_;
+  std::unique_ptr<NodeFigures> figures_;
+  std::unique_ptr<ResourceMetrics> resource_metrics_;
 };
 
 }  // namespace orch::server

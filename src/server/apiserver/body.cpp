@@ -1,6 +1,7 @@
 // Request bodies: parsed, decoded and checked as kube-apiserver's serializers do, in their words.
 #include <algorithm>
 
+#include "api/appearance.h"
 #include "api/go_json.h"
 #include "api/go_text.h"
 #include "api/resources/custom_resource.h"
@@ -205,6 +206,8 @@ Result<DecodedBody> decode_body(const http::Request& request, FieldValidation va
   if (!unknown.ok()) return refused(unknown.error().message());
   for (auto& p : *unknown) problems.push_back(std::move(p));
   if (problems.empty() || validation == FieldValidation::kIgnore) return body;
+  if (*media == "application/json" && type != nullptr && !type->structural)
+    api::sort_by_appearance(request.body, problems);
   if (validation == FieldValidation::kStrict) return refused(strict_error(problems));
   for (auto& p : problems) warnings.push_back(std::move(p));
   return body;

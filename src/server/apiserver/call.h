@@ -14,6 +14,10 @@
 #include "server/apiserver/query_options.h"
 #include "server/apiserver/request_info.h"
 
+namespace orch::api {
+struct ScalePaths;
+}  // namespace orch::api
+
 namespace orch::server {
 
 struct ApiServer::Call {
@@ -26,8 +30,11 @@ struct ApiServer::Call {
   std::vector<std::string> warnings;
   bool dry_run = false;
   FieldValidation validation = FieldValidation::kWarn;
-  std::string manager = {};  // fieldManager
-  bool force = false;        // an apply takes what others own
+  std::string manager = {};           // fieldManager
+  bool force = false;                 // an apply takes what others own
+  Json options = {};                  // CreateOptions, UpdateOptions or DeleteOptions, for admission
+  VerbatimStatus verbatim = nullptr;  // the answer, when a webhook refuses
+  std::shared_ptr<AuditEvent> audit = nullptr;  // null: not audited
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();
@@ -87,6 +94,10 @@ http::Response method_not_allowed();
 /// The answer to a path that leads to no resource, and to one that leads nowhere at all.
 http::Response no_such_resource();
 http::Response no_such_page();
+/// autoscaling/v1 Scale, as admission is to see the scale subresource.
+ObjectPart scale_part();
+/// The same of a custom resource; `paths` must outlive it.
+ObjectPart custom_scale_part(const api::ScalePaths& paths);
 /// The metav1.Status that answers a created subresource (binding, eviction).
 Json created_status();
 

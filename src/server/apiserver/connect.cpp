@@ -152,12 +152,38 @@ Status ApiServer::may_connect(const Call& call) const {
   return forbidden(call.info.group, call.info.resource, call.info.name, verdict.reason);
 }
 
+Status ApiServer::admit_connect(Call& call) const {
+  const RequestInfo& info = call.info;
+  const api::Subresource& sub = *call.resource->subresource(info.subresource);
+  // PodExecOptions and its like, as the query says them.
+  Json options = {{"kind", sub.kind}, {"apiVersion", api::make_api_version(sub.group, sub.version)}};
+  if (sub.name == "proxy") {
+    if (!info.rest.empty()) options["path"] = info.rest;
+  } else if (sub.name == "portforward") {
+    for (std::string_view port : info.query.all("ports"))
+      options["ports"].push_back(std::atoi(std::string(port).c_str()));
+  } else {
+    for (const char* flag : {"stdin", "stdout", "stderr", "tty"}) {
+      if (query_bool(info.query, flag).value_or(false)) options[flag] = true;
+    }
+    if (const std::string_view container = info.query.get("container"); !container.empty())
+      options["container"] = container;
+    if (sub.name == "exec") {
+      for (std::string_view word : info.query.all("command")) options["command"].push_back(word);
+    }
+  }
+  return registry_.admit(
+      {*call.resource, info.subresource, AdmissionRequest::Operation::kConnect, info.ns, info.name}, options,
+      call.write_context());
+}
+
 http::Response ApiServer::do_connect(Call& call) {
   const RequestInfo& info = call.info;
   if (info.verb != "create" && info.verb != "get") return method_not_allowed();
   if (info.query.has("dryRun"))
     return http::Response::from_status(Status(Code::kBadRequest, "dryRun is not supported"));
   if (Status may = may_connect(call); !may.ok()) return http::Response::from_status(may);
+  if (Status admitted = admit_connect(call); !admitted.ok()) return http::Response::from_status(admitted);
   auto pod = registry_.get(*call.storage, info.ns, info.name);
   if (!pod.ok()) return http::Response::from_status(pod.error());
   const Json tree = (*pod)->tree();

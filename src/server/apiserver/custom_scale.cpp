@@ -57,6 +57,17 @@ Json with_scale(const Json& stored, const Json& scale, const api::ScalePaths& pa
 
 }  // namespace
 
+ObjectPart custom_scale_part(const api::ScalePaths& paths) {
+  return {[&paths](const Json& object) {
+            auto scale = scale_of(object, paths);
+            return scale.ok() ? std::move(scale->tree) : Json();
+          },
+          [&paths](const Json& scale, Json& object) -> Status {
+            api::set_nested(object, paths.spec_replicas, base::int_at(scale, {"spec", "replicas"}));
+            return {};
+          }};
+}
+
 http::Response ApiServer::custom_scale_response(Call& call, const api::ObjectPtr& object) {
   const api::Resource& r = *call.resource;
   const api::ScalePaths& paths = *r.custom->scale;
@@ -112,7 +123,10 @@ http::Response ApiServer::do_custom_scale(Call& call) {
     }
     return with_scale(stored, scale, paths, !patch);
   };
-  auto result = registry_.update(r, info.ns, info.name, "scale", change, call.write_context());
+  const ObjectPart part = custom_scale_part(paths);
+  WriteContext context = call.write_context();
+  context.part = &part;
+  auto result = registry_.update(r, info.ns, info.name, "scale", change, context);
   return result.ok() ? custom_scale_response(call, *result) : http::Response::from_status(result.error());
 }
 

@@ -12,10 +12,29 @@ namespace {
 
 using Rows = std::vector<api::ResourcePtr>;
 
+/// A group version, and whose it is.
+struct ServedVersion {
+  ApiService order;                       // name and priorities
+  const RemoteVersion* remote = nullptr;  // null: served here
+};
+
 struct GroupVersions {
   std::string group;
-  std::vector<std::string> versions;  // preferred first
+  std::vector<ServedVersion> versions;  // preferred first
 };
+
+/// Of groups that have no APIService or whose APIService is made by this server.
+constexpr int kFirstGroup = 1 << 30, kCustomGroup = 1000, kCustomVersion = 100;
+
+ApiService local_version(const std::string& group, const std::string& version, int group_priority,
+                         int version_priority) {
+  ApiService out;
+  out.group = group;
+  out.version = version;
+  out.group_priority = group_priority;
+  out.version_priority = version_priority;
+  return out;
+}
 
 bool is_served(const api::Resource& r, std::string_view group, std::string_view version) {
   return r.served && r.group == group && r.version == version;
@@ -42,37 +61,55 @@ std::string storage_hash(const Rows& rows, const api::Resource& r) {
   return {};
 }
 
-/// Groups in the order clients list them: the built-in ones by their priority, then those of custom resources
-/// by name. Core is none of them.
-std::vector<GroupVersions> groups_of(const api::ResourceTable& table, const Rows& rows) {
+/// Groups in the order clients list them, by their priority and then by name. Core is none of them.
+std::vector<GroupVersions> groups_of(const api::ResourceTable& table, const Rows& rows,
+                                     const std::vector<RemoteVersion>& remotes) {
   std::vector<GroupVersions> out;
-  const auto group_of = [&out](const std::string& name) {
-    auto it = std::find_if(out.begin(), out.end(), [&](const auto& g) { return g.group == name; });
-    return it != out.end() ? it : out.insert(out.end(), {name, {}});
+  const auto add = [&out](ServedVersion one) {
+    auto group =
+        std::find_if(out.begin(), out.end(), [&](const auto& g) { return g.group == one.order.group; });
+    if (group == out.end()) group = out.insert(out.end(), {one.order.group, {}});
+    auto& versions = group->versions;
+    const bool known = std::any_of(versions.begin(), versions.end(),
+                                   [&](const auto& v) { return v.order.version == one.order.version; });
+    if (!known) versions.push_back(std::move(one));
   };
+  // An APIService that leads elsewhere wins over what is served here.
+  for (const auto& remote : remotes) add({remote.service, &remote});
   for (const auto& known : table.group_versions()) {
     const bool served = std::any_of(rows.begin(), rows.end(),
                                     [&](const auto& r) { return is_served(*r, known.group, known.version); });
-    if (served && !known.group.empty()) group_of(known.group)->versions.push_back(known.version);
+    if (!served || known.group.empty()) continue;
+    const int priority = known.group_priority == 0 ? kFirstGroup : known.group_priority;
+    add({local_version(known.group, known.version, priority, known.version_priority), nullptr});
   }
-  const auto builtin = static_cast<std::ptrdiff_t>(out.size());
   for (const auto& r : rows) {
-    if (r->group.empty() || !r->served) continue;
-    auto& versions = group_of(r->group)->versions;
-    if (std::find(versions.begin(), versions.end(), r->version) == versions.end())
-      versions.push_back(r->version);
+    if (!r->group.empty() && r->served)
+      add({local_version(r->group, r->version, kCustomGroup, kCustomVersion), nullptr});
   }
-  std::sort(out.begin() + builtin, out.end(), [](const auto& a, const auto& b) { return a.group < b.group; });
-  for (auto g = out.begin() + builtin; g != out.end(); ++g) {
-    std::stable_sort(g->versions.begin(), g->versions.end(),
-                     [](const auto& a, const auto& b) { return api::version_before(a, b); });
+  // A group is where the greatest of its versions' priorities puts it.
+  const auto priority = [](const GroupVersions& g) {
+    int most = 0;
+    for (const auto& v : g.versions) most = std::max(most, v.order.group_priority);
+    return most;
+  };
+  std::stable_sort(out.begin(), out.end(), [&](const auto& a, const auto& b) {
+    const int x = priority(a), y = priority(b);
+    return x != y ? x > y : x <= kCustomGroup && a.group < b.group;
+  });
+  for (auto& group : out) {
+    std::stable_sort(group.versions.begin(), group.versions.end(),
+                     [](const auto& a, const auto& b) { return before_in_discovery(a.order, b.order); });
   }
   return out;
 }
 
 Json group_json(const GroupVersions& g) {
   Json versions = Json::array();
-  for (const auto& v : g.versions) versions.push_back({{"groupVersion", g.group + "/" + v}, {"version", v}});
+  for (const auto& v : g.versions) {
+    const std::string& version = v.order.version;
+    versions.push_back({{"groupVersion", g.group + "/" + version}, {"version", version}});
+  }
   return {{"name", g.group}, {"versions", versions}, {"preferredVersion", versions[0]}};
 }
 
@@ -151,9 +188,19 @@ Json server_address(const std::string& address) {
 }  // namespace
 
 void ApiServer::DocumentCache::refresh() {
-  if (generation_ == table_.generation()) return;
+  const uint64_t remote = remote_generation();
+  if (generation_ == table_.generation() && remote_generation_ == remote) return;
   generation_ = table_.generation();
+  remote_generation_ = remote;
   built_.clear();
+}
+
+std::vector<RemoteVersion> ApiServer::DocumentCache::remote_versions() const {
+  return aggregator_ != nullptr ? aggregator_->remote_versions() : std::vector<RemoteVersion>();
+}
+
+uint64_t ApiServer::DocumentCache::remote_generation() const {
+  return aggregator_ != nullptr ? aggregator_->generation() : 0;
 }
 
 bool serves_group(const api::ResourceTable& table, std::string_view group) {
@@ -185,6 +232,7 @@ http::Response document_response(const http::Request& request, const DocumentPtr
 
 std::string ApiServer::DocumentCache::discovery(std::string_view path, const std::string& advertise_address) {
   auto rows = table_.all();
+  const auto remotes = remote_versions();
   Json document;
   if (path == "/api") {
     document = {{"kind", "APIVersions"},
@@ -192,7 +240,7 @@ std::string ApiServer::DocumentCache::discovery(std::string_view path, const std
                 {"serverAddressByClientCIDRs", server_address(advertise_address)}};
   } else if (path == "/apis") {
     Json groups = Json::array();
-    for (const auto& g : groups_of(table_, *rows)) groups.push_back(group_json(g));
+    for (const auto& g : groups_of(table_, *rows, remotes)) groups.push_back(group_json(g));
     document = {{"kind", "APIGroupList"}, {"apiVersion", "v1"}, {"groups", groups}};
   } else if (path.substr(0, 5) == "/api/") {
     document = resource_list(*rows, "", std::string(path.substr(5)));
@@ -202,7 +250,7 @@ std::string ApiServer::DocumentCache::discovery(std::string_view path, const std
     if (slash != std::string::npos) {
       document = resource_list(*rows, rest.substr(0, slash), rest.substr(slash + 1));
     } else {
-      for (const auto& g : groups_of(table_, *rows)) {
+      for (const auto& g : groups_of(table_, *rows, remotes)) {
         if (g.group != rest) continue;
         document = group_json(g);
         document["kind"] = "APIGroup";
@@ -219,18 +267,27 @@ DocumentPtr ApiServer::DocumentCache::aggregated(std::string_view path, std::str
   std::string key = base::cat("aggregated ", path, " ", version);
   if (auto it = built_.find(key); it != built_.end()) return it->second;
   auto rows = table_.all();
+  const auto remotes = remote_versions();
   Json items = Json::array();
-  auto add = [&](const std::string& group, const std::vector<std::string>& versions) {
+  auto add = [&](const std::string& group, const std::vector<ServedVersion>& versions) {
     Json list = Json::array();
-    for (const auto& v : versions) list.push_back(version_discovery(*rows, group, v));
+    for (const auto& v : versions) {
+      if (v.remote == nullptr) {
+        list.push_back(version_discovery(*rows, group, v.order.version));
+      } else if (v.remote->discovery != nullptr) {
+        list.push_back(*v.remote->discovery);
+      } else {
+        list.push_back({{"version", v.order.version}, {"freshness", "Stale"}});
+      }
+    }
     Json meta = {{"creationTimestamp", nullptr}};
     if (!group.empty()) meta["name"] = group;
     items.push_back({{"metadata", meta}, {"versions", list}});
   };
   if (path == "/api") {
-    add("", {"v1"});
+    add("", {{local_version("", "v1", 0, 0), nullptr}});
   } else {
-    for (const auto& g : groups_of(table_, *rows)) add(g.group, g.versions);
+    for (const auto& g : groups_of(table_, *rows, remotes)) add(g.group, g.versions);
   }
   Json document = {{"kind", "APIGroupDiscoveryList"},
                    {"apiVersion", base::cat("apidiscovery.k8s.io/", version)},

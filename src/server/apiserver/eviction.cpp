@@ -105,7 +105,7 @@ Result<Json> charge_budget(const Json& budget, const std::string& pod, base::Wal
 }
 
 Result<Json> ApiServer::evict_pod(std::string_view ns, std::string_view name, const Json& eviction,
-                                  const UserInfo& user, bool dry_run) {
+                                  const WriteContext& admitted) {
   auto pods = registry_.table().find("", "v1", "pods");
   if (base::string_at(eviction, {"metadata", "name"}) != name) {
     return Status(Code::kBadRequest, "name in URL does not match name in Eviction object");
@@ -113,8 +113,9 @@ Result<Json> ApiServer::evict_pod(std::string_view ns, std::string_view name, co
   auto pod = registry_.get(*pods, ns, name);
   if (!pod.ok()) return pod.error();
   WriteContext context;
-  context.user = &user;
-  context.dry_run = dry_run;
+  context.user = admitted.user;
+  context.dry_run = admitted.dry_run;
+  context.skip_admission = true;  // the eviction went through it
   DeleteParams params = params_of(eviction);
   const Json tree = (*pod)->tree();
   std::string budget;
@@ -128,7 +129,7 @@ Result<Json> ApiServer::evict_pod(std::string_view ns, std::string_view name, co
       if (!spared) ORCH_RETURN_IF_ERROR(spend_budget(**covering, std::string(name), context));
     }
   }
-  if (!dry_run) {
+  if (!context.dry_run) {
     Status marked = mark_evicted(*pods, **pod, spared && params.resource_version.empty(), params, context);
     if (!marked.ok()) {
       // It was let go because it was not ready; it may be now.

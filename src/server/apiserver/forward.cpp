@@ -6,9 +6,13 @@
 #include <cstdio>
 #include <thread>
 
+#include "api/schema/scalars.h"
 #include "base/threads.h"
+#include "http/gzip.h"
 #include "http/head.h"
 #include "http/tunnel.h"
+#include "http/websocket.h"
+#include "server/apiserver/html_links.h"
 
 namespace orch::server {
 
@@ -75,6 +79,7 @@ http::UpgradeBackend upgrade_backend(const http::Request& request, const Forward
     if (credential(name)) backend.drop_headers.push_back(name);
   }
   add_forwarded_for(request, backend.headers);
+  backend.headers.insert(backend.headers.end(), target.identity.begin(), target.identity.end());
   return backend;
 }
 
@@ -92,7 +97,8 @@ http::Headers request_headers(const http::Request& request, const ForwardTarget&
   http::Headers headers;
   for (const auto& [name, value] : request.headers) {
     if (hop_by_hop(name) || credential(name) || http::equal_fold(name, "Host") ||
-        http::equal_fold(name, "X-Forwarded-For") || http::equal_fold(name, "Expect"))
+        http::equal_fold(name, "X-Forwarded-For") || http::equal_fold(name, "Expect") ||
+        lower(name).starts_with("sec-websocket-"))
       continue;
     headers.emplace_back(name, value);
   }
@@ -101,6 +107,7 @@ http::Headers request_headers(const http::Request& request, const ForwardTarget&
     const std::string_view path = std::string_view(target.path).substr(0, target.path.find('?'));
     headers.emplace_back("X-Forwarded-Uri", base::cat(target.prefix, path));
   }
+  headers.insert(headers.end(), target.identity.begin(), target.identity.end());
   headers.emplace_back("Connection", "close");
   return headers;
 }
@@ -124,13 +131,60 @@ std::string host_of(const http::DialOptions& dial) {
   return base::cat(v6 ? "[" : "", dial.host, v6 ? "]" : "", ":", dial.port);
 }
 
+/// A page of the backend's, whose links lead back through the proxy.
+class Page {
+ public:
+  /// Null when the answer is none, or is in an encoding that nobody knows.
+  static std::unique_ptr<Page> of(const http::Request& request, const http::ClientExchange& exchange,
+                                  const ForwardTarget& target) {
+    if (target.prefix.empty() || !exchange.header("Location").empty()) return nullptr;
+    std::string_view type = exchange.header("Content-Type");
+    type = type.substr(0, type.find(';'));
+    while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+    const std::string_view encoding = exchange.header("Content-Encoding");
+    if (type != "text/html" || !(encoding.empty() || http::Recoder::knows(encoding))) return nullptr;
+    return std::make_unique<Page>(request, target, encoding);
+  }
+  Page(const http::Request& request, const ForwardTarget& target, std::string_view encoding)
+      : links_([backend = host_of(target.dial), own = std::string(request.header("Host")), &target](
+                   std::string_view url) { return proxied_location(url, backend, own, target.prefix); }) {
+    if (encoding.empty()) return;
+    unpacker_ = std::make_unique<http::Recoder>(http::Recoder::Way::kUnpack, encoding);
+    packer_ = std::make_unique<http::Recoder>(http::Recoder::Way::kPack, encoding);
+  }
+  /// What goes to the client for a piece; an empty piece is the end. Nothing when the page is broken.
+  std::optional<std::string> convert(std::string_view piece) {
+    const bool last = piece.empty();
+    std::string text = unpacker_ != nullptr ? unpacker_->add(piece, last) : std::string(piece);
+    text = links_.feed(text);
+    if (last) text += links_.finish();
+    if (packer_ != nullptr) text = packer_->add(text, last);
+    if (unpacker_ != nullptr && !(unpacker_->good() && packer_->good())) return std::nullopt;
+    return text;
+  }
+
+ private:
+  HtmlLinks links_;
+  std::unique_ptr<http::Recoder> unpacker_, packer_;
+};
+
+bool write_piece(http::Stream& client, std::string_view piece, bool chunked) {
+  if (piece.empty()) return true;
+  if (!chunked) return client.write(piece);
+  std::array<char, 20> size{};
+  const int length = std::snprintf(size.data(), size.size(), "%zx\r\n", piece.size());
+  return client.write(base::cat(std::string_view(size.data(), static_cast<size_t>(length)), piece, "\r\n"));
+}
+
 /// The backend's answer, in our own framing. False when it broke off.
 bool copy_answer(const http::Request& request, http::Stream& client, http::ClientExchange& exchange,
                  const ForwardTarget& target) {
   http::Headers headers;
   bool sized = false;
+  const std::unique_ptr<Page> page = Page::of(request, exchange, target);
   for (const auto& [name, value] : exchange.headers()) {
     if (http::equal_fold(name, "Content-Length")) {
+      if (page != nullptr) continue;
       sized = true;
     } else if (hop_by_hop(name)) {
       continue;
@@ -153,23 +207,80 @@ bool copy_answer(const http::Request& request, http::Stream& client, http::Clien
     const long n = exchange.read(buffer.data(), buffer.size());
     if (n < 0) return false;
     const std::string_view piece(buffer.data(), static_cast<size_t>(n));
+    const auto converted = page != nullptr ? page->convert(piece) : std::optional<std::string>();
+    if (page != nullptr && !converted) return false;
+    if (!write_piece(client, converted ? std::string_view(*converted) : piece, chunked)) return false;
     if (n == 0) return !chunked || client.write("0\r\n\r\n");
-    if (!chunked) {
-      if (!client.write(piece)) return false;
-      continue;
-    }
-    std::array<char, 20> size{};
-    const int length = std::snprintf(size.data(), size.size(), "%zx\r\n", piece.size());
-    if (!client.write(base::cat(std::string_view(size.data(), static_cast<size_t>(length)), piece, "\r\n")))
-      return false;
   }
   return true;
+}
+
+http::ClientRequest backend_request(const http::Request& request, const ForwardTarget& target) {
+  http::ClientRequest out;
+  out.method = request.method;
+  out.target = target.path;
+  out.headers = request_headers(request, target);
+  out.body = request.body;
+  return out;
+}
+
+/// Logs as WebSocket messages, for browsers: the protocols of apimachinery's wsstream reader. What the client
+/// sends is ignored.
+void forward_log_socket(const http::Request& request, const std::shared_ptr<http::Stream>& client,
+                        const ForwardTarget& target) {
+  const auto offered = http::websocket_protocols(request);
+  const auto known = std::find_if(offered.begin(), offered.end(), [](const std::string& protocol) {
+    return protocol == "binary.k8s.io" || protocol == "base64.binary.k8s.io";
+  });
+  const std::string protocol = known == offered.end() ? std::string() : *known;
+  auto accepted = http::websocket_accept(request, protocol);
+  if (!accepted.ok()) return answer(*client, accepted.error());
+  if (protocol.empty() && !offered.empty()) {
+    client->write("HTTP/1.1 403 Forbidden\r\n\r\n");
+    return client->close_write();
+  }
+  auto exchange = http::ClientExchange::start(target.dial, backend_request(request, target), kPlainTimeout);
+  if (!exchange.ok()) {
+    return answer(*client,
+                  Status(Code::kUnknown, base::cat("Get \"https://", host_of(target.dial), target.path,
+                                                   "\": ", exchange.error().message())));
+  }
+  if ((*exchange)->status() >= 400) {
+    auto text = (*exchange)->read_all(kMostErrorText);
+    return answer(*client, log_error((*exchange)->status(), text.ok() ? *text : std::string(), *target.pod));
+  }
+  if (!client->write(*accepted)) return;
+  http::WebSocket socket(client, http::WebSocket::Role::kServer);
+  std::thread listening = base::start_thread("forward", [&] {
+    while (socket.read()) {
+    }
+    (*exchange)->close();
+  });
+  const bool text = protocol.starts_with("base64");
+  bool good = socket.write({}, !text);
+  std::array<char, 2048> buffer;
+  while (good) {
+    const long n = (*exchange)->read(buffer.data(), buffer.size());
+    if (n <= 0) break;
+    const std::string_view piece(buffer.data(), static_cast<size_t>(n));
+    good = text ? socket.write(api::schema::encode_base64(piece), false) : socket.write(piece);
+  }
+  socket.close();
+  listening.join();
 }
 
 void forward_plain(const http::Request& request, const std::shared_ptr<http::Stream>& client,
                    const ForwardTarget& target) {
   const auto unreachable = [&](const Status& error) {
-    if (target.prefix.empty()) {
+    if (!target.identity.empty()) {
+      const std::string text = base::cat("error trying to reach service: ", error.message(), "\n");
+      client->write(http::format_response_head(503, {{"Content-Type", "text/plain; charset=utf-8"},
+                                                     {"X-Content-Type-Options", "nosniff"},
+                                                     {"Content-Length", std::to_string(text.size())},
+                                                     {"Connection", "close"}}) +
+                    text);
+      client->close_write();
+    } else if (target.prefix.empty()) {
       // As Go's HTTP client words it.
       answer(*client, Status(Code::kUnknown, base::cat("Get \"https://", host_of(target.dial), target.path,
                                                        "\": ", error.message())));
@@ -187,14 +298,10 @@ void forward_plain(const http::Request& request, const std::shared_ptr<http::Str
     }
     stream->close();
   });
-  http::ClientRequest out;
-  out.method = request.method;
-  out.target = target.path;
-  out.headers = request_headers(request, target);
-  out.body = request.body;
   // Pods and services see the name the client asked for; a kubelet its own.
   const std::string host = target.prefix.empty() ? host_of(target.dial) : std::string(request.header("Host"));
-  auto exchange = http::ClientExchange::start_on(*backend, host, out, kPlainTimeout);
+  auto exchange =
+      http::ClientExchange::start_on(*backend, host, backend_request(request, target), kPlainTimeout);
   if (!exchange.ok()) {
     unreachable(exchange.error());
   } else if (target.pod && (*exchange)->status() >= 400) {
@@ -230,7 +337,10 @@ std::string proxied_location(std::string_view location, std::string_view backend
 http::Response forward(const http::Request& request, ForwardTarget target) {
   http::Response response;
   response.takeover = [request, target = std::move(target)](const std::shared_ptr<http::Stream>& client) {
-    if (http::is_upgrade_request(request)) {
+    if (target.pod && http::is_websocket_request(request)) {
+      forward_log_socket(request, client, target);
+      client->close();
+    } else if (http::is_upgrade_request(request)) {
       forward_upgrade(request, client, target);
     } else {
       forward_plain(request, client, target);

@@ -27,7 +27,10 @@ struct ForwardTarget {
   /// The path of the proxy subresource as the client knows it ("/api/v1/namespaces/a/pods/b/proxy"): set, the
   /// backend is told of it (X-Forwarded-Uri), and its redirects lead back through it.
   std::string prefix;
-  /// Logs: an error the backend answers in plain text becomes a metav1.Status about this pod.
+  /// An aggregated API server: it is told who asks by these headers, and errors are plain text.
+  http::Headers identity;
+  /// Logs: an error the backend answers in plain text becomes a metav1.Status about this pod, and a WebSocket
+  /// client gets them as messages.
   std::optional<std::string> pod;
 };
 

@@ -1,5 +1,6 @@
 // Server-side apply: PATCH with application/apply-patch+yaml.
 #include "api/go_text.h"
+#include "api/resources/custom_resource.h"
 #include "api/resources/custom_strategy.h"
 #include "api/schema/schema.h"
 #include "api/yaml.h"
@@ -127,6 +128,10 @@ http::Response ApiServer::do_apply(Call& call) {
   }
   WriteContext context = call.write_context();
   context.applied = context.with_owners = true;
+  const ObjectPart part = call.resource->custom && call.resource->custom->scale
+                              ? custom_scale_part(*call.resource->custom->scale)
+                              : scale_part();
+  if (scale) context.part = &part;
   const auto change = [&](const Json& stored) -> Result<Json> {
     auto next = registry_.apply(*call.storage, context, info.subresource, &stored, *patch, call.force);
     if (!next.ok()) return next;

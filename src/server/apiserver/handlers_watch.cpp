@@ -14,7 +14,6 @@
 
 namespace orch::server {
 
-using base::Code;
 using base::Status;
 
 namespace {
@@ -162,7 +161,7 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
       }
     }
   }
-  void fail(const Status& why) {
+  void fail(const base::Status& why) {
     std::lock_guard lock(mutex);
     auto body = stream.lock();
     if (!body || closed) return;

@@ -84,6 +84,12 @@ Status ApiServer::write_options(Call& call, std::string_view kind) {
   call.validation = options->validation;
   call.manager = std::move(options->manager);
   call.force = options->force;
+  call.options = Json::object();
+  if (call.dry_run) call.options["dryRun"] = Json::array({"All"});
+  for (const char* key : {"fieldManager", "fieldValidation"}) {
+    const std::string_view value = call.info.query.get(key);
+    if (!value.empty()) call.options[key] = value;
+  }
   return {};
 }
 
@@ -120,10 +126,26 @@ http::Response ApiServer::delete_response(Call& call, const DeleteOutcome& outco
   return encode_tree(call.want, schema_, status, 200);
 }
 
+namespace {
+
+Json options_json(const DeleteOptions& options) {
+  const DeleteParams& params = options.params;
+  Json out = Json::object();
+  if (options.dry_run) out["dryRun"] = Json::array({"All"});
+  if (params.grace_seconds) out["gracePeriodSeconds"] = *params.grace_seconds;
+  if (!params.propagation.empty()) out["propagationPolicy"] = params.propagation;
+  if (!params.uid.empty()) out["preconditions"]["uid"] = params.uid;
+  if (!params.resource_version.empty()) out["preconditions"]["resourceVersion"] = params.resource_version;
+  return out;
+}
+
+}  // namespace
+
 Result<DeleteParams> ApiServer::delete_params(Call& call) {
   auto options = parse_delete_options(call.request, call.info.query, schema_);
   if (!options.ok()) return options.error();
   call.dry_run = options->dry_run;
+  call.options = options_json(*options);
   return options->params;
 }
 

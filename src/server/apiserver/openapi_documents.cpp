@@ -1,8 +1,12 @@
 // OpenAPI documents of what is served now, built when first asked for.
+#include <algorithm>
+
 #include "api/resources/custom_openapi.h"
 #include "api/schema/openapi.h"
 #include "api/schema/schema.h"
+#include "base/json.h"
 #include "base/version.h"
+#include "server/aggregator/remote_documents.h"
 #include "server/apiserver/documents.h"
 
 namespace orch::server {
@@ -41,10 +45,42 @@ std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema,
 
 }  // namespace
 
+std::string with_remote_openapi_v2(std::string document, const std::vector<RemoteVersion>& remotes) {
+  Json tree;
+  for (const auto& remote : remotes) {
+    if (remote.openapi_v2 == nullptr) continue;
+    if (tree.is_null()) {
+      auto parsed = base::parse_json(document);
+      if (!parsed.ok()) return document;
+      tree = std::move(*parsed);
+    }
+    merge_openapi_v2(tree, *remote.openapi_v2);
+  }
+  return tree.is_null() ? document : base::dump_json(tree);
+}
+
+std::string with_remote_openapi_v3(std::string index, const std::vector<RemoteVersion>& remotes) {
+  const bool any =
+      std::any_of(remotes.begin(), remotes.end(), [](const auto& r) { return r.openapi_v3 != nullptr; });
+  auto tree = any ? base::parse_json(index) : base::Result<Json>(Json());
+  if (!any || !tree.ok()) return index;
+  for (const auto& remote : remotes) {
+    const std::string key = base::cat("apis/", remote.service.group, "/", remote.service.version);
+    if (remote.openapi_v3 != nullptr) (*tree)["paths"][key] = *remote.openapi_v3;
+  }
+  return base::dump_json(*tree);
+}
+
 std::string ApiServer::DocumentCache::build_openapi(std::string_view path) {
   const auto described = describe(schema_, *table_.all());
-  if (path == "/openapi/v2") return api::schema::openapi_v2(schema_, described, base::version());
-  if (path == "/openapi/v3") return api::schema::openapi_v3_index(schema_, described, base::version());
+  if (path == "/openapi/v2") {
+    return with_remote_openapi_v2(api::schema::openapi_v2(schema_, described, base::version()),
+                                  remote_versions());
+  }
+  if (path == "/openapi/v3") {
+    return with_remote_openapi_v3(api::schema::openapi_v3_index(schema_, described, base::version()),
+                                  remote_versions());
+  }
   constexpr std::string_view kCore = "/openapi/v3/api/", kGroups = "/openapi/v3/apis/";
   if (path.substr(0, kCore.size()) == kCore) {
     return api::schema::openapi_v3(schema_, described, "", path.substr(kCore.size()), base::version());

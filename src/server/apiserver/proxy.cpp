@@ -175,6 +175,7 @@ http::Response ApiServer::do_proxy(Call& call) {
   const auto& verbs = call.resource->subresource("proxy")->verbs;
   if (call.request.method != "OPTIONS" && std::find(verbs.begin(), verbs.end(), info.verb) == verbs.end())
     return method_not_allowed();
+  if (Status admitted = admit_connect(call); !admitted.ok()) return http::Response::from_status(admitted);
   auto target = call.resource->plural == "nodes"      ? node_target(info.name)
                 : call.resource->plural == "services" ? service_target(info.ns, info.name)
                                                       : pod_target(info.ns, info.name);

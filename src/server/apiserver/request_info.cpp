@@ -57,6 +57,14 @@ std::string verb_of(const std::string& method, bool named, const http::Query& qu
 
 }  // namespace
 
+bool RequestInfo::long_running() const {
+  if (verb == "watch" || verb == "proxy") return true;
+  for (const char* s : {"log", "exec", "attach", "portforward", "proxy"}) {
+    if (subresource == s) return true;
+  }
+  return false;
+}
+
 Attributes RequestInfo::attributes(const UserInfo& user) const {
   Attributes a;
   a.user = &user;

@@ -20,6 +20,8 @@ struct RequestInfo {
   std::string rest;
   http::Query query;
 
+  /// Watches, logs, tunnels, proxied requests: they last as long as the client likes.
+  bool long_running() const;
   /// For the authorizers. `user` must outlive the result.
   Attributes attributes(const UserInfo& user) const;
 };

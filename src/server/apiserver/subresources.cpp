@@ -60,6 +60,13 @@ void set_scheduled_condition(Json& pod, const std::string& now) {
 
 }  // namespace
 
+ObjectPart scale_part() {
+  return {scale_of, [](const Json& scale, Json& parent) -> Status {
+            parent["spec"]["replicas"] = base::int_at(scale, {"spec", "replicas"});
+            return {};
+          }};
+}
+
 http::Response ApiServer::scale_response(Call& call, const api::Object& scaled) {
   return encode_tree(call.want, schema_, scale_of(scaled.tree()));
 }
@@ -113,7 +120,10 @@ http::Response ApiServer::do_scale(Call& call) {
     }
     return next;
   };
-  auto result = registry_.update(r, info.ns, info.name, "scale", change, call.write_context());
+  const ObjectPart part = scale_part();
+  WriteContext context = call.write_context();
+  context.part = &part;
+  auto result = registry_.update(r, info.ns, info.name, "scale", change, context);
   if (!result.ok()) return http::Response::from_status(result.error());
   return scale_response(call, **result);
 }
@@ -130,29 +140,36 @@ http::Response ApiServer::do_post_subresource(Call& call) {
   for (const auto& v : base::array_at(body->tree, {"deleteOptions", "dryRun"})) {
     if (v == "All") call.dry_run = true;
   }
-  auto answer = post_subresource(*call.resource, info.ns, info.name, info.subresource, body->tree, call.user,
-                                 call.dry_run);
+  auto answer = post_subresource(*call.resource, info.ns, info.name, info.subresource, body->tree,
+                                 call.write_context());
   if (!answer.ok()) return http::Response::from_status(answer.error());
   return encode_tree(call.want, schema_, *answer, 201);
 }
 
 Result<Json> ApiServer::post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
-                                         std::string_view subresource, const Json& body, const UserInfo& user,
-                                         bool dry_run) {
+                                         std::string_view subresource, const Json& body,
+                                         const WriteContext& context) {
+  Json object = body;
+  if (const api::Subresource* sub = r.subresource(subresource)) {
+    object["kind"] = sub->kind;
+    object["apiVersion"] = api::make_api_version(sub->group, sub->version);
+  }
+  ORCH_RETURN_IF_ERROR(
+      registry_.admit({r, subresource, AdmissionRequest::Operation::kCreate, ns, name}, object, context));
   if (r.group.empty() && r.plural == "pods" && subresource == "binding")
-    return bind_pod(ns, name, body, user, dry_run);
+    return bind_pod(ns, name, object, context);
   if (r.group.empty() && r.plural == "pods" && subresource == "eviction")
-    return evict_pod(ns, name, body, user, dry_run);
+    return evict_pod(ns, name, object, context);
   if (r.group.empty() && r.plural == "serviceaccounts" && subresource == "token") {
     auto account = registry_.get(r, ns, name);
     if (!account.ok()) return account.error();
-    return o_.token_request(**account, body, user);
+    return o_.token_request(**account, object, *context.user, context.warnings);
   }
   return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
 }
 
 Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, const Json& binding,
-                                 const UserInfo& user, bool dry_run) {
+                                 const WriteContext& admitted) {
   auto pods = registry_.table().find("", "v1", "pods");
   const std::string node(base::string_at(binding, {"target", "name"}));
   std::string_view kind = base::string_at(binding, {"target", "kind"});
@@ -174,8 +191,9 @@ Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, con
                   base::cat("Operation cannot be fulfilled on pods/binding \"", name, "\": ", why), details);
   };
   WriteContext context;
-  context.user = &user;
-  context.dry_run = dry_run;
+  context.user = admitted.user;
+  context.dry_run = admitted.dry_run;
+  context.skip_admission = true;   // the binding went through it, the pod does not
   context.skip_validation = true;  // nodeName may not change by any other way
   const std::string uid(base::string_at(binding, {"metadata", "uid"}));
   auto result = registry_.update(
@@ -198,8 +216,9 @@ Result<Json> ApiServer::bind_pod(std::string_view ns, std::string_view name, con
         next["metadata"].erase("resourceVersion");
         next["spec"]["nodeName"] = node;
         if (next.contains("status")) next["status"].erase("nominatedNodeName");
-        for (const auto& [key, value] : base::object_at(binding, {"metadata", "annotations"}).items()) {
-          next["metadata"]["annotations"][key] = value;
+        for (const char* part : {"annotations", "labels"}) {
+          for (const auto& [key, value] : base::object_at(binding, {"metadata", part}).items())
+            next["metadata"][part][key] = value;
         }
         set_scheduled_condition(next, base::format_time(registry_.clock().now()));
         return next;
@@ -222,13 +241,18 @@ http::Response ApiServer::do_virtual(Call& call) {
   auto body =
       decode_body(call.request, call.validation, schema_, r.type, r.kind, r.api_version(), call.warnings);
   if (!body.ok()) return http::Response::from_status(body.error());
+  if (r.namespaced) body->tree["metadata"]["namespace"] = call.info.ns;
+  body->tree["kind"] = r.kind;
+  body->tree["apiVersion"] = r.api_version();
+  const std::string name(base::string_at(body->tree, {"metadata", "name"}));
+  Status admitted = registry_.admit({r, "", AdmissionRequest::Operation::kCreate, call.info.ns, name},
+                                    body->tree, call.write_context());
+  if (!admitted.ok()) return http::Response::from_status(admitted);
   if (r.kind == "Binding") {
-    auto bound = bind_pod(call.info.ns, base::string_at(body->tree, {"metadata", "name"}), body->tree,
-                          call.user, call.dry_run);
+    auto bound = bind_pod(call.info.ns, name, body->tree, call.write_context());
     if (!bound.ok()) return http::Response::from_status(bound.error());
     return encode_tree(call.want, schema_, *bound, 201);
   }
-  if (r.namespaced) body->tree["metadata"]["namespace"] = call.info.ns;
   auto answer = o_.review(r.kind, body->tree, call.user);
   if (!answer.ok()) return http::Response::from_status(answer.error());
   return encode_tree(call.want, schema_, *answer, 201);

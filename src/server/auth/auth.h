@@ -73,7 +73,7 @@ struct Verdict {
   std::string reason;
 };
 
-/// Thread-safe; no I/O that waits.
+/// Thread-safe; only those that ask a webhook wait.
 class Authorizer {
  public:
   virtual ~Authorizer() = default;

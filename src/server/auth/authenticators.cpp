@@ -39,7 +39,7 @@ std::string subprotocol_token(const http::Request& request) {
 }
 
 std::optional<UserInfo> certificate_user(const http::PeerIdentity& peer) {
-  if (peer.common_name.empty()) return std::nullopt;
+  if (peer.common_name.empty() || !peer.client) return std::nullopt;
   UserInfo user;
   user.name = peer.common_name;
   user.groups = peer.organizations;
@@ -73,9 +73,54 @@ std::string bearer_token(const http::Request& request) {
   return {};
 }
 
+std::optional<UserInfo> FrontProxies::user(const http::Request& request) const {
+  if (!request.peer.front_proxy) return std::nullopt;
+  if (!allowed_names.empty() &&
+      std::find(allowed_names.begin(), allowed_names.end(), request.peer.common_name) == allowed_names.end())
+    return std::nullopt;
+  const auto first = [&](const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+      if (const std::string_view value = request.header(name); !value.empty()) return std::string(value);
+    }
+    return std::string();
+  };
+  UserInfo user;
+  user.name = first(username_headers);
+  if (user.name.empty()) return std::nullopt;
+  user.uid = first(uid_headers);
+  for (const std::string& name : group_headers) {
+    for (const std::string_view group : request.header_values(name)) {
+      if (!group.empty()) user.groups.emplace_back(group);
+    }
+  }
+  for (const std::string& prefix : extra_prefixes) {
+    for (const auto& [name, value] : request.headers) {
+      if (name.size() < prefix.size() || !http::equal_fold({name.data(), prefix.size()}, prefix)) continue;
+      std::string key = name.substr(prefix.size()), decoded;
+      for (char& c : key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      user.extra[http::percent_decode(key, false, decoded) ? decoded : key].push_back(value);
+    }
+  }
+  return user;
+}
+
+void FrontProxies::strip(http::Request& request) const {
+  std::erase_if(request.headers, [this](const auto& header) {
+    const std::string_view name = header.first;
+    for (const auto* names : {&username_headers, &uid_headers, &group_headers}) {
+      for (const std::string& own : *names) {
+        if (http::equal_fold(name, own)) return true;
+      }
+    }
+    return std::any_of(extra_prefixes.begin(), extra_prefixes.end(), [&](const std::string& prefix) {
+      return name.size() >= prefix.size() && http::equal_fold(name.substr(0, prefix.size()), prefix);
+    });
+  });
+}
+
 RequestAuthenticator::RequestAuthenticator(std::vector<std::unique_ptr<TokenAuthenticator>> tokens,
-                                           AnonymousOptions anonymous)
-    : tokens_(std::move(tokens)), anonymous_(std::move(anonymous)) {}
+                                           AnonymousOptions anonymous, FrontProxies proxies)
+    : tokens_(std::move(tokens)), anonymous_(std::move(anonymous)), proxies_(std::move(proxies)) {}
 
 base::Result<std::optional<UserInfo>> RequestAuthenticator::anonymous(const http::Request& request) const {
   const auto& paths = anonymous_.paths;
@@ -90,13 +135,15 @@ base::Result<std::optional<UserInfo>> RequestAuthenticator::anonymous(const http
 }
 
 base::Result<std::optional<UserInfo>> RequestAuthenticator::authenticate(const http::Request& request) {
-  std::optional<UserInfo> user = certificate_user(request.peer);
+  std::optional<UserInfo> user = proxies_.user(request);
+  if (!user) user = certificate_user(request.peer);
   if (!user) {
     const std::string token = bearer_token(request);
     if (token.empty()) {
-      if (request.peer.error.empty()) return anonymous(request);
+      if (request.peer.error.empty() && request.peer.client) return anonymous(request);
       base::log_debug("auth", "client certificate refused",
-                      {{"from", request.remote_address}, {"reason", request.peer.error}});
+                      {{"from", request.remote_address},
+                       {"reason", request.peer.client ? request.peer.error : "it is a proxy's"}});
       return base::Status(base::Code::kUnauthorized, "Unauthorized");
     }
     base::Result<std::optional<TokenUser>> found = authenticate_token(token, {});

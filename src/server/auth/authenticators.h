@@ -27,13 +27,27 @@ struct AnonymousOptions {
   std::vector<std::string> paths;
 };
 
-/// Tries the client certificate (CN is the user, O the groups), HTTP Basic (join tokens), then each token
-/// authenticator; a request without credentials is system:anonymous. Wrong credentials, a certificate of
-/// another CA among them, are refused, not made anonymous, with one and the same message ("Unauthorized");
-/// the reason is logged at debug level. Adds system:authenticated or system:unauthenticated.
+/// A user whom a proxy in front of the API vouches for by headers, as X-Remote-User; the proxy shows a
+/// certificate of a CA of its own. Immutable, thread-safe.
+struct FrontProxies {
+  std::vector<std::string> allowed_names;  // common names; empty: any
+  std::vector<std::string> username_headers, uid_headers, group_headers, extra_prefixes;
+
+  /// Nothing when the request is not by such a proxy or names nobody.
+  std::optional<UserInfo> user(const http::Request& request) const;
+  /// Takes these headers off a request, so that nobody behind the API believes them.
+  void strip(http::Request& request) const;
+};
+
+/// Tries the headers of a front proxy, the client certificate (CN is the user, O the groups), HTTP Basic
+/// (join tokens), then each token authenticator; a request without credentials is system:anonymous. Wrong
+/// credentials, a certificate of another CA among them, are refused, not made anonymous, with one and the
+/// same message ("Unauthorized"); the reason is logged at debug level. Adds system:authenticated or
+/// system:unauthenticated.
 class RequestAuthenticator final : public Authenticator {
  public:
-  RequestAuthenticator(std::vector<std::unique_ptr<TokenAuthenticator>> tokens, AnonymousOptions anonymous);
+  RequestAuthenticator(std::vector<std::unique_ptr<TokenAuthenticator>> tokens, AnonymousOptions anonymous,
+                       FrontProxies proxies = {});
   base::Result<std::optional<UserInfo>> authenticate(const http::Request& request) override;
   base::Result<std::optional<TokenUser>> authenticate_token(
       std::string_view token, const std::vector<std::string>& audiences) override;
@@ -43,6 +57,7 @@ class RequestAuthenticator final : public Authenticator {
 
   const std::vector<std::unique_ptr<TokenAuthenticator>> tokens_;
   const AnonymousOptions anonymous_;
+  const FrontProxies proxies_;
 };
 
 /// The token of `Authorization: Bearer T`, or of a WebSocket's subprotocol

@@ -17,6 +17,11 @@ Verdict HealthAuthorizer::authorize(const Attributes& a) {
   return {};
 }
 
+Verdict ConstantAuthorizer::authorize(const Attributes& /*attributes*/) {
+  if (allow_) return {Decision::kAllow, {}};
+  return {Decision::kNoOpinion, "Everything is forbidden."};
+}
+
 Verdict UnionAuthorizer::authorize(const Attributes& attributes) {
   Verdict none;
   for (Authorizer* authorizer : authorizers_) {

@@ -20,6 +20,16 @@ class HealthAuthorizer final : public Authorizer {
   Verdict authorize(const Attributes& attributes) override;
 };
 
+/// Allows everything, or says of everything that it is forbidden (without denying: others may allow).
+class ConstantAuthorizer final : public Authorizer {
+ public:
+  explicit ConstantAuthorizer(bool allow) : allow_(allow) {}
+  Verdict authorize(const Attributes& attributes) override;
+
+ private:
+  const bool allow_;
+};
+
 /// The first that allows or denies decides; else kNoOpinion with the reasons of all, one a line.
 class UnionAuthorizer final : public Authorizer {
  public:

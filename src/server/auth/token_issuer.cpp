@@ -1,6 +1,7 @@
 #include "server/auth/token_issuer.h"
 
 #include <algorithm>
+#include <set>
 
 #include "api/field_error.h"
 #include "api/go_text.h"
@@ -76,13 +77,8 @@ struct TokenIssuer::Binding {
   Json pod, secret, node;
 };
 
-TokenIssuer::TokenIssuer(std::string issuer, std::string key_pem, std::vector<std::string> audiences,
-                         const Lookup& lookup, const base::Clock& clock)
-    : issuer_(std::move(issuer)),
-      key_pem_(std::move(key_pem)),
-      audiences_(std::move(audiences)),
-      lookup_(lookup),
-      clock_(clock) {}
+TokenIssuer::TokenIssuer(TokenIssuerOptions options, const Lookup& lookup, const base::Clock& clock)
+    : o_(std::move(options)), lookup_(lookup), clock_(clock) {}
 
 base::Status TokenIssuer::resolve_binding(const Json& request, std::string_view ns, std::string_view account,
                                           Binding& binding) const {
@@ -129,8 +125,8 @@ base::Status TokenIssuer::resolve_binding(const Json& request, std::string_view 
   return {};
 }
 
-base::Result<Json> TokenIssuer::request_token(const Json& request, std::string_view ns,
-                                              std::string_view name) const {
+base::Result<Json> TokenIssuer::request_token(const Json& request, std::string_view ns, std::string_view name,
+                                              std::vector<std::string>* warnings) const {
   ORCH_RETURN_IF_ERROR(check_metadata(request, ns, name));
   const api::ObjectPtr account = lookup_.get("serviceaccounts", ns, name);
   if (!account) return not_found("serviceaccounts", name);
@@ -144,8 +140,8 @@ base::Result<Json> TokenIssuer::request_token(const Json& request, std::string_v
   Json out = request;
   Json& spec = out["spec"];
   if (!spec.is_object()) spec = Json::object();
-  if (base::array_at(spec, {"audiences"}).empty()) spec["audiences"] = audiences_;
-  const int64_t seconds = base::int_at(spec, {"expirationSeconds"}, kDefaultSeconds);
+  if (base::array_at(spec, {"audiences"}).empty()) spec["audiences"] = o_.audiences;
+  int64_t seconds = base::int_at(spec, {"expirationSeconds"}, kDefaultSeconds);
   spec["expirationSeconds"] = seconds;
   ORCH_RETURN_IF_ERROR(check_expiration(seconds));
   out["metadata"]["name"] = name;
@@ -160,17 +156,25 @@ base::Result<Json> TokenIssuer::request_token(const Json& request, std::string_v
   if (!binding.secret.is_null()) kubernetes["secret"] = binding.secret;
   if (!binding.node.is_null()) kubernetes["node"] = binding.node;
 
+  if (o_.max_expiration_seconds > 0 && seconds > o_.max_expiration_seconds) {
+    if (warnings != nullptr) {
+      warnings->push_back(base::cat("requested expiration of ", seconds, " seconds shortened to ",
+                                    o_.max_expiration_seconds, " seconds"));
+    }
+    seconds = o_.max_expiration_seconds;
+    spec["expirationSeconds"] = seconds;
+  }
   const int64_t start = unix_seconds(now);
   int64_t lifetime = seconds;
   const auto is_own = [&](const Json& a) {
-    return std::find(audiences_.begin(), audiences_.end(), a) != audiences_.end();
+    return std::find(o_.audiences.begin(), o_.audiences.end(), a) != o_.audiences.end();
   };
-  if (!binding.pod.is_null() && seconds == kKubeletSeconds &&
+  if (o_.extend_expiration && !binding.pod.is_null() && seconds == kKubeletSeconds &&
       std::all_of(spec["audiences"].begin(), spec["audiences"].end(), is_own)) {
     kubernetes["warnafter"] = start + seconds;
     lifetime = kExtendedSeconds;
   }
-  const Json payload = {{"iss", issuer_},
+  const Json payload = {{"iss", o_.issuer},
                         {"sub", service_account_user_name(ns, name)},
                         {"aud", spec["audiences"]},
                         {"iat", start},
@@ -178,7 +182,7 @@ base::Result<Json> TokenIssuer::request_token(const Json& request, std::string_v
                         {"exp", start + lifetime},
                         {"jti", pki::make_uuid()},
                         {"kubernetes.io", std::move(kubernetes)}};
-  base::Result<std::string> token = pki::sign_jwt(key_pem_, base::dump_json(payload));
+  base::Result<std::string> token = pki::sign_jwt(o_.key_pem, base::dump_json(payload));
   if (!token.ok()) {
     return base::Status(base::Code::kInternal,
                         base::cat("failed to generate token: ", token.error().message()));
@@ -197,26 +201,33 @@ base::Result<std::string> TokenIssuer::secret_token(const api::Object& account,
                         {prefix + "secret.name", secret_name},
                         {prefix + "service-account.name", account.name()},
                         {prefix + "service-account.uid", account.uid()}};
-  return pki::sign_jwt(key_pem_, base::dump_json(payload));
+  return pki::sign_jwt(o_.key_pem, base::dump_json(payload));
 }
 
 base::Result<std::string> TokenIssuer::jwks() const {
-  base::Result<std::string> key = pki::public_jwk(key_pem_);
-  if (!key.ok()) return key;
-  return base::cat("{\"keys\":[", *key, "]}");
+  base::Result<std::string> own = pki::public_jwk(o_.key_pem);
+  if (!own.ok()) return own;
+  std::vector<std::string> keys = {std::move(*own)};
+  for (const std::string& pem : o_.other_keys_pem) {
+    base::Result<std::string> key = pki::public_jwk(pem);
+    if (!key.ok()) return key;
+    if (std::find(keys.begin(), keys.end(), *key) == keys.end()) keys.push_back(std::move(*key));
+  }
+  return base::cat("{\"keys\":[", api::join(keys, ","), "]}");
 }
 
 base::Result<std::string> TokenIssuer::openid_configuration(std::string_view jwks_uri) const {
-  const base::Result<std::string> key = pki::public_jwk(key_pem_);
-  if (!key.ok()) return key.error();
-  const base::Result<Json> jwk = base::parse_json(*key);
-  if (!jwk.ok()) return jwk.error();
-  const Json document = {
-      {"issuer", issuer_},
-      {"jwks_uri", jwks_uri},
-      {"response_types_supported", Json::array({"id_token"})},
-      {"subject_types_supported", Json::array({"public"})},
-      {"id_token_signing_alg_values_supported", Json::array({base::string_at(*jwk, {"alg"})})}};
+  const base::Result<std::string> set = jwks();
+  if (!set.ok()) return set.error();
+  const base::Result<Json> tree = base::parse_json(*set);
+  if (!tree.ok()) return tree.error();
+  std::set<std::string> algorithms;
+  for (const Json& key : base::array_at(*tree, {"keys"})) algorithms.emplace(base::string_at(key, {"alg"}));
+  const Json document = {{"issuer", o_.issuer},
+                         {"jwks_uri", jwks_uri},
+                         {"response_types_supported", Json::array({"id_token"})},
+                         {"subject_types_supported", Json::array({"public"})},
+                         {"id_token_signing_alg_values_supported", algorithms}};
   return base::dump_json(document);
 }
 

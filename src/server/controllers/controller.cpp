@@ -53,6 +53,11 @@ Plan& Plan::remove(const client::ResourceRef& r, const api::Object& object, clie
   return *this;
 }
 
+Plan& Plan::batch(size_t begin, bool slow_start) {
+  if (writes.size() > begin + 1) batches.push_back({begin, writes.size(), slow_start});
+  return *this;
+}
+
 Plan& Plan::note(const api::ObjectPtr& about, std::string type, std::string reason, std::string message) {
   notes.push_back({about, std::move(type), std::move(reason), std::move(message), writes.size()});
   return *this;

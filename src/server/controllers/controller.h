@@ -20,6 +20,7 @@
 #include "base/json_fwd.h"
 #include "client/client.h"
 #include "client/informer.h"
+#include "server/controllers/manager_options.h"
 
 namespace orch::server {
 
@@ -27,6 +28,7 @@ namespace orch::server {
 struct Key {
   std::string ns, name;
   friend bool operator==(const Key&, const Key&) = default;
+  // NOLINTNEXTLINE(modernize-use-nullptr): what the compiler writes for it
   friend auto operator<=>(const Key&, const Key&) = default;
 };
 
@@ -61,13 +63,23 @@ struct Note {
   api::ObjectPtr about;
   std::string type = "Normal";  // or "Warning"
   std::string reason, message;
-  size_t after = 0;  // recorded once this many writes of the plan succeeded
+  size_t after = 0;  // that many writes were planned before: recorded once the last of them succeeded
+};
+
+/// A run of a plan's writes that have no order among them: they are carried out side by side, all of them
+/// even if some fail.
+struct Batch {
+  size_t begin = 0, end = 0;  // of Plan::writes
+  /// One at first, then two, then four at once and so on while all goes well: what cannot work (a quota is
+  /// used up) is not tried five hundred times.
+  bool slow_start = false;
 };
 
 struct Plan {
-  std::vector<Write> writes;  // in order; the first failure ends the plan, which is then tried again
-  std::vector<Note> notes;    // each once the writes planned before it succeeded
-  base::Duration requeue{0};  // > 0: look again after this, whatever happens
+  std::vector<Write> writes;   // in order; the first failure ends the plan, which is then tried again
+  std::vector<Batch> batches;  // parts of writes, ascending and apart from each other
+  std::vector<Note> notes;     // each once the write planned before it succeeded
+  base::Duration requeue{0};   // > 0: look again after this, whatever happens
   /// What to do about the write that failed and why, before the plan is tried again: conditions and events
   /// that tell. May be empty.
   std::function<Plan(const Write& failed, const base::Status& why)> otherwise;
@@ -78,7 +90,9 @@ struct Plan {
   Plan& patch(const client::ResourceRef& r, std::string_view ns, std::string_view name, Json patch,
               std::string_view subresource = {});
   Plan& remove(const client::ResourceRef& r, const api::Object& object, client::DeleteOptions options = {});
-  /// About the writes planned so far: recorded when they succeeded.
+  /// The writes planned since there were `begin` of them are a batch.
+  Plan& batch(size_t begin, bool slow_start = false);
+  /// About the write planned last: recorded when it succeeded.
   Plan& note(const api::ObjectPtr& about, std::string type, std::string reason, std::string message);
   /// The smallest of what was asked for.
   Plan& again_after(base::Duration d);
@@ -95,7 +109,8 @@ struct Source {
 };
 
 struct Controller {
-  std::string name;  // as kube-controller-manager names the source of its events
+  std::string name;     // as kube-controller-manager names the source of its events
+  int64_t at_once = 0;  // keys that may run at the same time; 0: as many as the loop has threads
   std::vector<Source> sources;
   std::function<Plan(const View& view, const Key& key, base::WallTime now)> plan;
   /// Instead of plan, for the few whose observation no informer covers (every kind in a namespace): reads
@@ -115,18 +130,29 @@ client::IndexFunction controller_uid_index();
 
 /// Kinds as they are served now: custom resources come and go.
 using KindList = std::function<std::vector<client::ResourceRef>()>;
+/// An API request inside the server, as the controllers' user: the answer's tree. For what no informer has.
+using ApiCall =
+    std::function<base::Result<Json>(std::string_view method, const std::string& target, const Json* body)>;
+/// The resources of a kind in a group, in the order discovery prefers them.
+using KindLookup =
+    std::function<std::vector<client::ResourceRef>(std::string_view group, std::string_view kind)>;
 
 struct ControllerOptions {
   std::string cluster_cidr;                    // pod addresses; one part of it per node
+  std::string service_cidr;                    // addresses of services
   std::string root_ca_pem;                     // for config maps kube-root-ca.crt
   base::Duration node_monitor_grace_period{};  // see node.h
   KindList namespaced;                         // every stored namespaced kind that can be deleted
   /// Signs tokens of Secrets (see token_secrets.h); without it such Secrets are left as they are.
   std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
       sign_secret_token;
+  ManagerOptions manager;
+  /// Without them there is no autoscaler.
+  ApiCall call;
+  KindLookup kinds;
 };
 
-/// Every controller of the server, in the order they start.
+/// Every controller of the server that the options let run, in the order they start.
 std::vector<Controller> all_controllers(const ControllerOptions& options, const base::Clock& clock);
 
 }  // namespace orch::server

@@ -212,6 +212,7 @@ bool ensure_new_set(const View& view, Rollout& r, Plan& plan) {
               base::cat("Scaled up replica set ", name, " from 0 to ", replicas));
   }
   r.created = name;
+  r.created_revision = revision;
   r.new_set.reset();
   return false;
 }
@@ -260,21 +261,18 @@ void clean_up_history(const Rollout& r, Plan& plan) {
   }
 }
 
+/// The status, and with it the annotation that carries the new set's revision: as an update of the
+/// deployment itself that would make a new generation.
 void write_status(Rollout& r, base::WallTime now, Plan& plan) {
   Json next = r.tree;
   next["status"] = deployment_status(r, now, plan);
   if (r.collisions) next["status"]["collisionCount"] = *r.collisions;
-  if (next["status"] == base::object_at(r.tree, {"status"})) return;
-  plan.update(kDeployments, std::move(next), "status");
-}
-
-/// The deployment carries the revision of its new set.
-void write_revision(const Rollout& r, Plan& plan) {
-  if (!r.new_set) return;
-  std::string revision(api::annotation(r.new_set->tree, kRevision));
-  if (revision.empty() || api::annotation(r.tree, kRevision) == revision) return;
-  plan.patch(kDeployments, r.object->ns(), r.object->name(),
-             {{"metadata", {{"annotations", {{std::string(kRevision), revision}}}}}});
+  if (!r.object->deleting()) {
+    std::string revision = r.created_revision > 0 ? std::to_string(r.created_revision) : std::string();
+    if (r.new_set) revision = api::annotation(r.new_set->tree, kRevision);
+    if (!revision.empty()) next["metadata"]["annotations"][std::string(kRevision)] = revision;
+  }
+  if (next != r.tree) plan.update(kDeployments, std::move(next), "status");
 }
 
 void roll(const View& view, Rollout& r, Plan& plan) {
@@ -340,10 +338,7 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
     if (r.new_set) write_set(r, *r.new_set, plan);
     if (r.paused || rollout_complete(r, base::object_at(r.tree, {"status"}))) clean_up_history(r, plan);
   }
-  // First the status, which insists on the version it was computed from; then the revision, which moves it
-  // on.
   write_status(r, now, plan);
-  if (!object->deleting()) write_revision(r, plan);
   plan.otherwise = [object, now](const Write& failed, const base::Status& why) {
     return report_failure(object, failed, why, now);
   };

@@ -40,6 +40,7 @@ struct Rollout {
   std::optional<int64_t> collisions;  // a new status.collisionCount
   bool scaling = false;               // spec.replicas changed: this plan follows that, nothing else
   std::string created;                // name of the new set this plan makes
+  int64_t created_revision = 0;       // and its revision
 
   int64_t total_wanted() const;
   int64_t total_available() const;

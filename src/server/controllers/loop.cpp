@@ -7,9 +7,10 @@
 #include <mutex>
 #include <set>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "client/event_recorder.h"
+#include "server/controllers/executor.h"
+#include "server/controllers/pods.h"
 
 namespace orch::server {
 
@@ -20,6 +21,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstBackoff{5};
 constexpr std::chrono::seconds kLastBackoff{60};
+/// Writes of batches under way at a time, besides those of the plans' own threads.
+constexpr size_t kHelpers = 16;
 
 class InformerView final : public View {
  public:
@@ -44,46 +47,15 @@ class InformerView final : public View {
 /// and the retry sees it.
 bool is_race(const Status& s) { return s.code() == Code::kConflict || s.code() == Code::kNotFound; }
 
-Status apply_write(client::Client& client, const Write& w) {
-  switch (w.verb) {
-    case Write::Verb::kCreate: {
-      Status s = client.create(w.resource, w.ns, *w.body).status();
-      const bool named = !base::string_at(*w.body, {"metadata", "name"}).empty();
-      return s.code() == Code::kAlreadyExists && named ? Status() : s;
-    }
-    case Write::Verb::kUpdate:
-      return client.update(w.resource, w.ns, *w.body, w.subresource).status();
-    case Write::Verb::kPatch:
-      return client.patch(w.resource, w.ns, w.name, client::PatchType::kStrategic, *w.body, w.subresource)
-          .status();
-    case Write::Verb::kDelete: {
-      Status s = client.remove(w.resource, w.ns, w.name, w.remove);
-      return s.code() == Code::kNotFound || (s.code() == Code::kConflict && !w.remove.uid.empty()) ? Status()
-                                                                                                   : s;
-    }
-    case Write::Verb::kPost:
-      break;
-  }
-  return client.post(w.resource, w.ns, w.name, w.subresource, *w.body).status();
-}
-
 }  // namespace
-
-Applied apply_plan(client::Client& client, const Plan& plan) {
-  Applied out;
-  for (const auto& w : plan.writes) {
-    out.status = apply_write(client, w);
-    if (!out.status.ok()) break;
-    ++out.done;
-  }
-  return out;
-}
 
 struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   struct Queue {
     Controller controller;
     std::set<Key> running, again;  // `again`: changed while running
-    std::set<Key> waiting;         // posted to the pool
+    std::set<Key> waiting;         // posted to the pool, or held back
+    std::deque<Key> held;          // of those waiting: what comes when another key of the controller is done
+    int64_t posted = 0;            // given to the pool and not done
     std::map<Key, int> failures;
     std::map<Key, base::Timers::Id> timers;
     base::Counter* adds = nullptr;
@@ -99,6 +71,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
         timers(timers),
         clock(clock),
         recorder(client, clock),
+        helpers("writes", kHelpers),
         pool("controller", max_threads) {}
 
   void add(size_t q, const Key& key) {
@@ -116,7 +89,28 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     }
     if (!queue.waiting.insert(key).second) return;
     queue.depth->add(1);
-    if (started) pool.post([this, q, key] { run(q, key); });
+    if (started) post_locked(q, key);
+  }
+
+  /// Gives the key to the pool, or holds it back while the controller has as much running as it may.
+  void post_locked(size_t q, const Key& key) {
+    Queue& queue = *queues[q];
+    const int64_t most = queue.controller.at_once;
+    if (most > 0 && queue.posted >= most) {
+      queue.held.push_back(key);
+      return;
+    }
+    ++queue.posted;
+    pool.post([this, q, key] { run(q, key); });
+  }
+
+  void done_locked(size_t q) {
+    Queue& queue = *queues[q];
+    --queue.posted;
+    if (queue.held.empty()) return;
+    const Key next = queue.held.front();
+    queue.held.pop_front();
+    post_locked(q, next);
   }
 
   void run(size_t q, const Key& key) {
@@ -143,7 +137,9 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
       plan = queue.controller.plan(view, key, clock.now());
     }
     if (status.ok()) status = apply(queue.controller.name, plan);
-    if (!status.ok() && !is_race(status)) {
+    // Nothing can be made in a namespace that goes away: its end is not to be hurried by trying again.
+    const bool futile = !status.ok() && namespace_terminating(status);
+    if (!status.ok() && !is_race(status) && !futile) {
       base::log_warning("controller", "will retry",
                         {{"controller", queue.controller.name},
                          {"key", key.ns + "/" + key.name},
@@ -153,7 +149,8 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
 
     std::lock_guard lock(mutex);
     queue.running.erase(key);
-    if (status.ok()) {
+    done_locked(q);
+    if (status.ok() || futile) {
       queue.failures.erase(key);
     } else {
       queue.retries->add();
@@ -176,14 +173,23 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     }
   }
 
+  /// When to look again was reckoned from a time that was wrong (a machine without a clock boots in 1970 and
+  /// learns the time later): whoever waits looks again now.
+  void on_clock_set() {
+    std::lock_guard lock(mutex);
+    for (size_t q = 0; q < queues.size(); ++q) {
+      for (const auto& [key, id] : queues[q]->timers) add_locked(q, key);
+    }
+  }
+
   /// Writes, then events; of a failure, what the plan has to say about it.
   Status apply(const std::string& name, const Plan& plan) {
-    const Applied applied = apply_plan(client, plan);
+    const Applied applied = apply_plan(client, plan, &helpers);
     for (const auto& n : plan.notes) {
-      if (n.after <= applied.done) recorder.record(name, *n.about, n.type, n.reason, n.message);
+      if (applied.reached(n.after)) recorder.record(name, *n.about, n.type, n.reason, n.message);
     }
     if (applied.status.ok()) return {};
-    const Write& failed = plan.writes[applied.done];
+    const Write& failed = plan.writes[applied.failed];
     if (plan.otherwise) {
       const Plan other = plan.otherwise(failed, applied.status);
       // Should telling fail too, it is told the next time.
@@ -200,6 +206,8 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   std::vector<std::unique_ptr<Queue>> queues;  // fixed after construction; contents under mutex
   mutable std::mutex mutex;
   bool started = false, stopping = false;  // under mutex
+  base::Timers::Id clock_watch = 0;        // set once
+  base::ThreadPool helpers;                // carry out batches for the threads of pool
   base::ThreadPool pool;                   // last: ends first
 };
 
@@ -231,6 +239,9 @@ ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& 
     queue->controller = std::move(c);
     rep_->queues.push_back(std::move(queue));
   }
+  rep_->clock_watch = timers.on_clock_set([weak = std::weak_ptr<Rep>(rep_)] {
+    if (auto rep = weak.lock()) rep->on_clock_set();
+  });
 }
 
 ControllerLoop::~ControllerLoop() {
@@ -243,6 +254,7 @@ ControllerLoop::~ControllerLoop() {
       q->timers.clear();
     }
   }
+  pending.push_back(rep_->clock_watch);
   for (auto id : pending) rep_->timers.cancel(id);
   rep_->pool.drain();
 }
@@ -251,9 +263,7 @@ void ControllerLoop::start() {
   std::lock_guard lock(rep_->mutex);
   rep_->started = true;
   for (size_t q = 0; q < rep_->queues.size(); ++q) {
-    for (const auto& key : rep_->queues[q]->waiting) {
-      rep_->pool.post([rep = rep_.get(), q, key] { rep->run(q, key); });
-    }
+    for (const auto& key : rep_->queues[q]->waiting) rep_->post_locked(q, key);
   }
 }
 

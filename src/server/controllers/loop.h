@@ -34,13 +34,4 @@ class ControllerLoop {
   std::shared_ptr<Rep> rep_;  // informers, which may go on for a while, hold it weakly
 };
 
-/// What became of a plan's writes.
-struct Applied {
-  size_t done = 0;      // writes that succeeded; the one after these failed with `status`, if that is not ok
-  base::Status status;  // as the API answered
-};
-/// Carries out a plan's writes in order. Missing objects on delete, and existing ones on create with a name
-/// of their own, are fine.
-Applied apply_plan(client::Client& client, const Plan& plan);
-
 }  // namespace orch::server

@@ -68,34 +68,70 @@ std::string free_pod_name(const View& view, std::string_view ns, std::string_vie
   }
 }
 
+namespace {
+
+void let_go(const api::Object& pod, const api::Object& owner, const Claim& how, Plan& plan) {
+  Json meta = {{"uid", std::string(pod.uid())},
+               {"ownerReferences", Json::array({{{"$patch", "delete"}, {"uid", std::string(owner.uid())}}})}};
+  if (!how.finalizer.empty()) {
+    meta["$deleteFromPrimitiveList/finalizers"] = Json::array({std::string(how.finalizer)});
+  }
+  plan.patch(kPods, pod.ns(), pod.name(), {{"metadata", std::move(meta)}});
+}
+
+PodView adopt(const api::ObjectPtr& pod, Json tree, const api::Object& owner, const Claim& how, Plan& plan) {
+  const Json references = Json::array({api::controller_reference(owner)});
+  Json meta = {{"uid", std::string(pod->uid())}, {"ownerReferences", references}};
+  if (!how.finalizer.empty()) {
+    meta["finalizers"] = Json::array({std::string(how.finalizer)});
+    api::add_finalizer(tree, how.finalizer);
+  }
+  plan.patch(kPods, pod->ns(), pod->name(), {{"metadata", std::move(meta)}});
+  return {pod, std::move(tree)};
+}
+
+}  // namespace
+
 std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
-                                const api::LabelSelector& selector, Plan& plan) {
+                                const api::LabelSelector& selector, Plan& plan, const Claim& how) {
   std::vector<PodView> out;
   for (const auto& object : view.by_index(kPods, "controller", owner.uid())) {
-    if (selector.matches(*object)) {
+    if (selector.matches(*object) && (!how.member || how.member(*object))) {
       out.push_back({object, object->tree()});
-      continue;
+    } else if (!owner.deleting()) {
+      let_go(*object, owner, how, plan);  // it does not match any more
     }
-    if (owner.deleting()) continue;
-    // It does not match any more: let it go.
-    plan.patch(
-        kPods, object->ns(), object->name(),
-        {{"metadata",
-          {{"uid", std::string(object->uid())},
-           {"ownerReferences", Json::array({{{"$patch", "delete"}, {"uid", std::string(owner.uid())}}})}}}});
   }
   if (owner.deleting()) return out;
   for (const auto& object : view.by_index(kPods, "controller", base::cat(owner.ns(), "/"))) {
-    if (!selector.matches(*object) || object->deleting()) continue;
+    if (!selector.matches(*object) || object->deleting() || (how.member && !how.member(*object))) continue;
     Json tree = object->tree();
-    if (!pod_active(*object, tree)) continue;
-    Json reference = api::controller_reference(owner);
-    plan.patch(
-        kPods, object->ns(), object->name(),
-        {{"metadata", {{"uid", std::string(object->uid())}, {"ownerReferences", Json::array({reference})}}}});
-    out.push_back({object, std::move(tree)});
+    if (!how.finished_too && !pod_active(*object, tree)) continue;
+    out.push_back(adopt(object, std::move(tree), owner, how, plan));
   }
   return out;
+}
+
+api::LabelSelector label_selector_of(const Json& spec) {
+  const Json* tree = base::find_path(spec, {"selector"});
+  if (tree == nullptr) return api::LabelSelector::nothing();
+  auto selector = api::LabelSelector::from_tree(*tree);
+  return selector.ok() ? std::move(*selector) : api::LabelSelector::nothing();
+}
+
+Source owned_pods(const client::ResourceRef& owners, std::string kind, SelectorOf selector) {
+  auto keys = [owner = owner_key(std::move(kind)), owners, selector = std::move(selector)](
+                  const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
+    Keys out = owner(before, after, view);
+    if (!out.empty() || after == nullptr || !api::controller_of(*after).uid.empty()) return out;
+    for (const auto& o : view.list(owners, after->ns())) {
+      if (selector(base::object_at(o->tree(), {"spec"})).matches(*after)) {
+        out.push_back({std::string(o->ns()), std::string(o->name())});
+      }
+    }
+    return out;
+  };
+  return {kPods, std::move(keys), {{"controller", controller_uid_index()}}};
 }
 
 namespace {
@@ -138,6 +174,17 @@ void sort_for_deletion(std::vector<PodView>& pods, const PodsPerNode& related, b
                            age_rank(api::creation_time(p.tree), now), std::string(p.object->uid()));
   };
   std::sort(pods.begin(), pods.end(), [&](const PodView& a, const PodView& b) { return rank(a) < rank(b); });
+}
+
+void sort_by_progress(std::vector<PodView>& pods) {
+  auto rank = [](const PodView& p) {
+    const auto ready = ready_since(p.tree);
+    return std::make_tuple(base::string_at(p.tree, {"spec", "nodeName"}).empty() ? 0 : 1, phase_rank(p.tree),
+                           ready ? 1 : 0, ready ? -ready->time_since_epoch().count() : 0, -restarts(p.tree),
+                           -api::creation_time(p.tree).time_since_epoch().count());
+  };
+  std::stable_sort(pods.begin(), pods.end(),
+                   [&](const PodView& a, const PodView& b) { return rank(a) < rank(b); });
 }
 
 bool namespace_terminating(const base::Status& why) {

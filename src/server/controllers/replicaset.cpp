@@ -12,6 +12,25 @@ namespace {
 
 /// Pods made or removed by one plan; the next one goes on.
 constexpr int64_t kBurst = 500;
+
+/// The two kinds that keep a number of equal pods, by what they differ in.
+struct ReplicaKind {
+  client::ResourceRef resource;
+  const char* kind;
+  const char* controller;  // as kube-controller-manager names it
+  api::LabelSelector (*selector)(const Json& spec);
+  bool counts_terminating;  // has status.terminatingReplicas
+};
+const ReplicaKind kReplicaSetKind{kReplicaSets, "ReplicaSet", "replicaset-controller", label_selector_of,
+                                  true};
+const ReplicaKind kReplicationControllerKind{
+    kReplicationControllers, "ReplicationController", "replication-controller",
+    [](const Json& spec) {
+      const Json& labels = base::object_at(spec, {"selector"});
+      return labels.empty() ? api::LabelSelector::nothing() : api::LabelSelector::from_map(labels);
+    },
+    false};
+
 constexpr const char* kReplicaFailure = "ReplicaFailure";
 
 bool labels_contain(const api::Object& pod, const Json& labels) {
@@ -22,8 +41,8 @@ bool labels_contain(const api::Object& pod, const Json& labels) {
   return true;
 }
 
-Json status_of(const Json& rs, const std::vector<PodView>& pods, int64_t terminating, base::WallTime now,
-               Plan& plan) {
+Json status_of(const ReplicaKind& kind, const Json& rs, const std::vector<PodView>& pods, int64_t terminating,
+               base::WallTime now, Plan& plan) {
   const int64_t min_ready = base::int_at(rs, {"spec", "minReadySeconds"});
   const Json& labels = base::object_at(rs, {"spec", "template", "metadata", "labels"});
   int64_t full = 0, ready = 0, available = 0;
@@ -52,7 +71,7 @@ Json status_of(const Json& rs, const std::vector<PodView>& pods, int64_t termina
   set("fullyLabeledReplicas", full);
   set("readyReplicas", ready);
   set("availableReplicas", available);
-  status["terminatingReplicas"] = terminating;
+  if (kind.counts_terminating) status["terminatingReplicas"] = terminating;
   set("observedGeneration", base::int_at(rs, {"metadata", "generation"}));
   return status;
 }
@@ -74,8 +93,8 @@ PodsPerNode related_pods(const View& view, const api::Object& rs, const std::vec
 }
 
 /// A pod that could not be made or removed: the set says so, until a plan succeeds.
-Plan report_failure(const api::ObjectPtr& object, Json rs, Json status, const Write& failed,
-                    const base::Status& why, base::WallTime now) {
+Plan report_failure(const ReplicaKind& kind, const api::ObjectPtr& object, Json rs, Json status,
+                    const Write& failed, const base::Status& why, base::WallTime now) {
   Plan plan;
   const bool making = failed.verb == Write::Verb::kCreate;
   if (!(failed.resource == kPods) || (!making && failed.verb != Write::Verb::kDelete)) return plan;
@@ -96,7 +115,7 @@ Plan report_failure(const api::ObjectPtr& object, Json rs, Json status, const Wr
         {kReplicaFailure, "True", reason, base::cat(making ? "" : "unable to delete pods: ", why.message())},
         now);
   }
-  if (rs["status"] != before) plan.update(kReplicaSets, std::move(rs), "status");
+  if (rs["status"] != before) plan.update(kind.resource, std::move(rs), "status");
   return plan;
 }
 
@@ -105,12 +124,14 @@ void scale(const View& view, const api::ObjectPtr& object, const Json& rs, std::
   const int64_t want = base::int_at(rs, {"spec", "replicas"}, 1);
   const auto have = static_cast<int64_t>(active.size());
   const Json& pod_template = base::object_at(rs, {"spec", "template"});
+  const size_t begin = plan.writes.size();
   for (int64_t i = 0; i < std::min(want - have, kBurst); ++i) {
     std::string name =
         free_pod_name(view, object->ns(), object->name(), object->uid(), now, static_cast<size_t>(i));
     plan.create(kPods, object->ns(), pod_from_template(*object, pod_template, name));
     plan.note(object, "Normal", "SuccessfulCreate", "Created pod: " + name);
   }
+  plan.batch(begin, true);
   if (have > want) {
     sort_for_deletion(active, related_pods(view, *object, active), now);
     const int64_t surplus = std::min(have - want, kBurst);
@@ -119,21 +140,19 @@ void scale(const View& view, const api::ObjectPtr& object, const Json& rs, std::
       plan.remove(kPods, pod);
       plan.note(object, "Normal", "SuccessfulDelete", base::cat("Deleted pod: ", pod.name()));
     }
+    plan.batch(begin);
   }
 }
 
-}  // namespace
-
-Plan plan_replicaset(const View& view, const Key& key, base::WallTime now) {
+Plan plan_replicas(const ReplicaKind& kind, const View& view, const Key& key, base::WallTime now) {
   Plan plan;
-  api::ObjectPtr object = view.get(kReplicaSets, key.ns, key.name);
+  api::ObjectPtr object = view.get(kind.resource, key.ns, key.name);
   if (object == nullptr) return plan;
   const Json rs = object->tree();
-  auto selector = api::LabelSelector::from_tree(base::object_at(rs, {"spec", "selector"}));
-  if (!selector.ok()) return plan;
+  const api::LabelSelector selector = kind.selector(base::object_at(rs, {"spec"}));
   std::vector<PodView> active;
   int64_t terminating = 0;
-  for (auto& p : claim_pods(view, *object, *selector, plan)) {
+  for (auto& p : claim_pods(view, *object, selector, plan)) {
     if (p.object->deleting()) {
       std::string_view phase = base::string_at(p.tree, {"status", "phase"});
       if (phase != "Succeeded" && phase != "Failed") ++terminating;
@@ -141,42 +160,41 @@ Plan plan_replicaset(const View& view, const Key& key, base::WallTime now) {
       active.push_back(std::move(p));
     }
   }
-  Json status = status_of(rs, active, terminating, now, plan);
+  Json status = status_of(kind, rs, active, terminating, now, plan);
   if (!object->deleting()) scale(view, object, rs, active, now, plan);
   if (status != base::object_at(rs, {"status"})) {
     Json next = rs;
     next["status"] = status;
-    plan.update(kReplicaSets, std::move(next), "status");
+    plan.update(kind.resource, std::move(next), "status");
   }
-  plan.otherwise = [object, rs, status, now](const Write& failed, const base::Status& why) {
-    return report_failure(object, rs, status, failed, why, now);
+  plan.otherwise = [&kind, object, rs, status, now](const Write& failed, const base::Status& why) {
+    return report_failure(kind, object, rs, status, failed, why, now);
   };
   return plan;
 }
 
-Controller make_replicaset_controller() {
+Controller make_controller(const ReplicaKind& kind) {
   Controller c;
-  c.name = "replicaset-controller";
-  c.sources = {
-      {kReplicaSets, own_key, {{"controller", controller_uid_index()}}},
-      {kPods,
-       [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-         static const auto owner = owner_key("ReplicaSet");
-         Keys keys = owner(before, after, view);
-         if (!keys.empty() || after == nullptr) return keys;
-         // An orphan: whoever selects it may adopt it.
-         if (!api::controller_of(*after).uid.empty()) return keys;
-         for (const auto& rs : view.list(kReplicaSets, after->ns())) {
-           const Json tree = rs->tree();
-           auto selector = api::LabelSelector::from_tree(base::object_at(tree, {"spec", "selector"}));
-           if (selector.ok() && selector->matches(*after))
-             keys.push_back({std::string(rs->ns()), std::string(rs->name())});
-         }
-         return keys;
-       },
-       {{"controller", controller_uid_index()}}}};
-  c.plan = plan_replicaset;
+  c.name = kind.controller;
+  c.sources = {{kind.resource, own_key, {{"controller", controller_uid_index()}}},
+               owned_pods(kind.resource, kind.kind, kind.selector)};
+  c.plan = [&kind](const View& view, const Key& key, base::WallTime now) {
+    return plan_replicas(kind, view, key, now);
+  };
   return c;
 }
+
+}  // namespace
+
+Plan plan_replicaset(const View& view, const Key& key, base::WallTime now) {
+  return plan_replicas(kReplicaSetKind, view, key, now);
+}
+
+Plan plan_replication_controller(const View& view, const Key& key, base::WallTime now) {
+  return plan_replicas(kReplicationControllerKind, view, key, now);
+}
+
+Controller make_replicaset_controller() { return make_controller(kReplicaSetKind); }
+Controller make_replication_controller_controller() { return make_controller(kReplicationControllerKind); }
 
 }  // namespace orch::server

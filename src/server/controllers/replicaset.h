@@ -1,4 +1,5 @@
-// ReplicaSet controller: as many pods of a template as asked for (apps/v1).
+// ReplicaSet and ReplicationController: as many pods of a template as asked for (apps/v1, core/v1). One plan
+// serves both; the older kind selects by plain labels and does not count terminating pods.
 #pragma once
 
 #include "server/controllers/controller.h"
@@ -6,7 +7,9 @@
 namespace orch::server {
 
 Controller make_replicaset_controller();
-/// The pure part, for tests.
+Controller make_replication_controller_controller();
+/// The pure parts, for tests.
 Plan plan_replicaset(const View& view, const Key& key, base::WallTime now);
+Plan plan_replication_controller(const View& view, const Key& key, base::WallTime now);
 
 }  // namespace orch::server

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "pki/pki.h"
 #include "server/registry/field_tracking.h"
+#include "server/registry/object_versions.h"
 #include "server/registry/registry_internal.h"
 
 namespace orch::server {
@@ -58,6 +59,7 @@ struct Registry::Rep {
   std::unordered_map<std::string_view, WatchCachePtr> by_prefix;  // under mutex, keys are the caches' own
   std::unordered_map<std::string, Hook> hooks;                    // set before start()
   std::unique_ptr<FieldTracking> tracking;                        // set by the constructor
+  std::unique_ptr<RowVersions> versions;                          // set by the constructor
   std::unique_ptr<datastore::Subscription> subscription;
 
   WatchCachePtr find_prefix(std::string_view prefix) const {
@@ -86,6 +88,7 @@ Registry::Registry(datastore::Store& store, const api::Schema& schema, api::Reso
       clock_(clock),
       rep_(std::make_unique<Rep>()) {
   rep_->tracking = std::make_unique<FieldTracking>(schema_, table_, clock_);
+  rep_->versions = std::make_unique<RowVersions>(schema_);
 }
 
 Registry::~Registry() { rep_->subscription.reset(); }
@@ -258,23 +261,41 @@ Result<Json> Registry::apply(const Resource& r, const WriteContext& context, std
   return tracking().apply(place, live, {patch, context.manager ? *context.manager : "", force});
 }
 
-Status Registry::admit(const Resource& r, std::string_view subresource, AdmissionRequest::Operation operation,
-                       std::string_view ns, std::string_view name, Json* object, const Json* old,
+AdmissionRequest Registry::admission_request(const VirtualRequest& request,
+                                             const WriteContext& context) const {
+  AdmissionRequest out;
+  out.operation = request.operation;
+  out.resource = &request.resource;
+  out.asked = context.asked;
+  out.subresource = request.subresource;
+  out.ns = request.ns;
+  out.name = request.name;
+  out.user = context.user;
+  out.dry_run = context.dry_run;
+  out.warnings = context.warnings;
+  out.options = context.options;
+  out.versions = rep_->versions.get();
+  out.part = context.part;
+  out.verbatim = context.verbatim;
+  return out;
+}
+
+Status Registry::mutate(AdmissionRequest& request, const WriteContext& context) const {
+  return context.skip_admission ? Status() : admission_.admit(request);
+}
+
+Status Registry::validate(const AdmissionRequest& request, const WriteContext& context) const {
+  return context.skip_admission ? Status() : admission_.validate(request);
+}
+
+Status Registry::admit(const VirtualRequest& virtual_request, Json& object,
                        const WriteContext& context) const {
-  if (context.skip_admission) return {};
-  AdmissionRequest request;
-  request.operation = operation;
-  request.resource = &r;
-  request.subresource = subresource;
-  request.ns = ns;
-  request.name = name;
-  request.user = context.user;
-  request.object = object;
-  request.old_object = old;
-  request.dry_run = context.dry_run;
-  request.warnings = context.warnings;
-  ORCH_RETURN_IF_ERROR(admission_.admit(request));
-  return admission_.validate(request);
+  AdmissionRequest request = admission_request(virtual_request, context);
+  request.object = &object;
+  request.object_kind = base::string_at(object, {"kind"});
+  request.object_api_version = base::string_at(object, {"apiVersion"});
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  return validate(request, context);
 }
 
 namespace {
@@ -336,13 +357,19 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
                           "deletionGracePeriodSeconds", "generation"}) {
     meta.erase(key);
   }
+  for (const char* key : {"uid", "creationTimestamp"}) meta.erase(key);
+  return {};
+}
+
+/// What mutating admission does not see yet.
+void Registry::fill_system_metadata(const Resource& r, Json& object) const {
+  Json& meta = object["metadata"];
   std::string_view name = base::string_at(meta, {"name"});
   std::string_view generate = base::string_at(meta, {"generateName"});
   if (name.empty() && !generate.empty()) meta["name"] = api::generate_name(generate, random_entropy());
   meta["uid"] = pki::make_uuid();
   meta["creationTimestamp"] = base::format_time(clock_.now());
   if (r.strategy->has_generation) meta["generation"] = 1;
-  return {};
 }
 
 Result<ObjectPtr> Registry::create(const Resource& r, std::string_view ns, Json object,
@@ -379,8 +406,15 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
     const FieldTracking::Place place{r, context.asked != nullptr ? *context.asked : r};
     owners = tracking().update(place, nullptr, object, sent, {}, *context.manager);
   }
-  ORCH_RETURN_IF_ERROR(
-      admit(r, "", AdmissionRequest::Operation::kCreate, ns, name, &object, nullptr, context));
+  AdmissionRequest request =
+      admission_request({r, "", AdmissionRequest::Operation::kCreate, ns, name}, context);
+  request.object = &object;
+  request.owners = &owners;
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  // What webhooks say of these counts no more than what clients do.
+  if (request.changed_outside) ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
+  fill_system_metadata(r, object);
+  name = base::string_at(object, {"metadata", "name"});
   apply_defaults(schema_, r, object);
   if (r.subresource("status") != nullptr && !strategy.keep_status_on_create) object.erase("status");
   if (strategy.prepare_create) strategy.prepare_create(object, sc);
@@ -391,6 +425,7 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   if (strategy.validate) strategy.validate(object, errors);
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   collect_warnings(strategy, object, nullptr, context);
+  ORCH_RETURN_IF_ERROR(validate(request, context));
 
   const Hook* h = hook(r);
   if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(object, nullptr, context.dry_run));

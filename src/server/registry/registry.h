@@ -42,6 +42,19 @@ struct WriteContext {
   bool with_owners = false;
   /// The tree is what apply() gave: its managedFields are right.
   bool applied = false;
+  /// What webhooks are told and may answer; see AdmissionRequest.
+  const Json* options = nullptr;
+  const ObjectPart* part = nullptr;
+  VerbatimStatus* verbatim = nullptr;
+};
+
+/// What is admitted without being stored as such: bindings, evictions and reviews are created, exec and proxy
+/// connected to.
+struct VirtualRequest {
+  const api::Resource& resource;
+  std::string_view subresource;
+  AdmissionRequest::Operation operation = AdmissionRequest::Operation::kCreate;
+  std::string_view ns, name;
 };
 
 struct DeleteParams {
@@ -101,6 +114,9 @@ class Registry {
                                      std::string_view name, const DeleteParams& params,
                                      const WriteContext& context);
 
+  /// The whole admission chain, which may change `object`: a tree with kind and apiVersion.
+  base::Status admit(const VirtualRequest& request, Json& object, const WriteContext& context) const;
+
   /// Assigns what is unique in the cluster (service IPs, node ports) to an object about to be stored.
   /// `allocate` may change the tree or refuse it, and runs again on each retry of a lost race; `settle` is
   /// called once with what became of it: `kept`, the tree that is in the store now, and `dropped`, the one
@@ -111,6 +127,9 @@ class Registry {
     std::function<void(const Json* kept, const Json* dropped)> settle;
   };
   void add_hook(std::string group_resource, Hook hook);
+  /// Says of a datastore key that its value is to be written again even when an update changes nothing. Set
+  /// before start(); must be quick.
+  void set_stale(std::function<bool(std::string_view key)> stale) { stale_ = std::move(stale); }
 
   /// The revision up to which all caches have been given the store's events.
   int64_t revision() const;
@@ -128,6 +147,7 @@ class Registry {
   struct Rep;
   struct Attempt;
   base::Status fill_metadata_for_create(const api::Resource& r, std::string_view ns, Json& object) const;
+  void fill_system_metadata(const api::Resource& r, Json& object) const;
   base::Result<api::ObjectPtr> create_once(const api::Resource& r, std::string_view ns, Json object,
                                            const WriteContext& context);
   base::Result<api::ObjectPtr> update_once(const api::Resource& r, std::string_view subresource,
@@ -136,9 +156,10 @@ class Registry {
   base::Result<DeleteOutcome> remove_once(const api::Resource& r, const api::ObjectPtr& current,
                                           const DeleteParams& params, const WriteContext& context,
                                           Attempt& attempt);
-  base::Status admit(const api::Resource& r, std::string_view subresource,
-                     AdmissionRequest::Operation operation, std::string_view ns, std::string_view name,
-                     Json* object, const Json* old, const WriteContext& context) const;
+  /// Still without objects.
+  AdmissionRequest admission_request(const VirtualRequest& request, const WriteContext& context) const;
+  base::Status mutate(AdmissionRequest& request, const WriteContext& context) const;
+  base::Status validate(const AdmissionRequest& request, const WriteContext& context) const;
   api::ObjectPtr committed_or_null(const api::Resource& r, std::string_view ns, std::string_view name,
                                    int64_t revision) const;
   base::Result<api::ObjectPtr> committed(const api::Resource& r, std::string_view ns, std::string_view name,
@@ -158,6 +179,7 @@ class Registry {
   const AdmissionChain& admission_;
   const base::Clock& clock_;
   std::unique_ptr<Rep> rep_;
+  std::function<bool(std::string_view key)> stale_;
 };
 
 }  // namespace orch::server

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "api/go_text.h"
+#include "api/resources/traits.h"
 #include "api/scan.h"
 #include "base/json.h"
 #include "server/registry/field_tracking.h"
@@ -20,11 +21,13 @@ namespace {
 
 constexpr int kMaxTries = 16;
 
-/// Adds or removes the garbage collector's finalizers as the propagation policy says. True if changed.
-bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
+/// Adds or removes the garbage collector's finalizers as the propagation policy says, or as the object or
+/// its kind has it when nobody says. True if changed.
+bool set_propagation_finalizers(Json& meta, const std::string& propagation, bool kind_orphans) {
   Json list = base::array_at(meta, {"finalizers"});
   auto has = [&](const char* f) { return std::find(list.begin(), list.end(), f) != list.end(); };
-  bool orphan = propagation == "Orphan" || (propagation.empty() && has("orphan"));
+  bool orphan = propagation == "Orphan" ||
+                (propagation.empty() && (has("orphan") || (kind_orphans && !has("foregroundDeletion"))));
   bool foreground =
       propagation == "Foreground" || (propagation.empty() && has("foregroundDeletion") && !orphan);
   bool changed = false;
@@ -41,6 +44,13 @@ bool set_propagation_finalizers(Json& meta, const std::string& propagation) {
     meta["finalizers"] = list;
   }
   return changed;
+}
+
+/// A collection is deleted object by object, and a lost race is run again.
+void warn_once(const WriteContext& context, std::string_view text) {
+  if (text.empty() || context.warnings == nullptr) return;
+  auto& list = *context.warnings;
+  if (std::find(list.begin(), list.end(), text) == list.end()) list.emplace_back(text);
 }
 
 Status check_preconditions(const Resource& r, const api::Object& o, const DeleteParams& p) {
@@ -89,14 +99,20 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
   ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
   const Json old = current->tree();
   const std::string_view owners = api::raw_value(current->bytes(), {"metadata", "managedFields"});
+  AdmissionRequest request =
+      admission_request({r, "", AdmissionRequest::Operation::kDelete, ns, name}, context);
   const auto asked_tree = tree_of(r, *current, false);
   if (!asked_tree.ok()) return asked_tree.error();
-  ORCH_RETURN_IF_ERROR(
-      admit(r, "", AdmissionRequest::Operation::kDelete, ns, name, nullptr, &*asked_tree, context));
+  request.old_object = &*asked_tree;
+  request.old_owners = owners;
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  ORCH_RETURN_IF_ERROR(validate(request, context));
 
   Json next = old;
   Json& meta = next["metadata"];
-  set_propagation_finalizers(meta, params.propagation);
+  const api::OrphaningByDefault orphaning = api::orphaning_of(r.group, r.kind);
+  set_propagation_finalizers(meta, params.propagation, orphaning.orphans);
+  if (params.propagation.empty()) warn_once(context, orphaning.warning);
   const int64_t* asked = params.grace_seconds ? &*params.grace_seconds : nullptr;
   int64_t grace = 0;
   if (current->deleting()) {
@@ -113,7 +129,9 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
     }
   } else {
     if (strategy.grace_seconds) grace = strategy.grace_seconds(old);
-    if (grace > 0 && asked != nullptr) grace = std::max<int64_t>(0, *asked);
+    // Less than 0: none of its own, but what is asked for is given.
+    if (grace != 0 && asked != nullptr) grace = *asked;
+    grace = std::max<int64_t>(0, grace);
     meta["deletionTimestamp"] = base::format_time(clock_.now() + std::chrono::seconds(grace));
     meta["deletionGracePeriodSeconds"] = grace;
     if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;

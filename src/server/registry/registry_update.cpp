@@ -123,11 +123,13 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   api::StrategyContext sc{clock_.now(), context.user != nullptr ? context.user->name : std::string_view(),
                           nullptr};
   const bool status_write = subresource == "status";
+  const auto own = strategy.subresource_updates.find(subresource);
+  const bool has_own = !status_write && own != strategy.subresource_updates.end();
   if (status_write) {
     keep_all_but_status(old, next);
     if (strategy.prepare_status_update) strategy.prepare_status_update(next, old, sc);
-  } else if (!context.skip_validation && r.subresource("status") != nullptr) {
-    copy_member(old, next, "status");
+  } else if (!has_own && !context.skip_validation && r.subresource("status") != nullptr) {
+    copy_member(old, next, "status");  // the others know themselves what of it they may change
   }
   apply_defaults(schema_, r, next);
   std::string owners(known_owners);
@@ -137,11 +139,23 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     const FieldTracking::Place place{r, context.asked != nullptr ? *context.asked : r, subresource};
     owners = tracking().update(place, &old, next, sent_owners, known_owners, *context.manager);
   }
-  ORCH_RETURN_IF_ERROR(
-      admit(r, subresource, AdmissionRequest::Operation::kUpdate, ns, name, &next, &old, context));
+  AdmissionRequest request =
+      admission_request({r, subresource, AdmissionRequest::Operation::kUpdate, ns, name}, context);
+  request.object = &next;
+  request.old_object = &old;
+  request.owners = &owners;
+  request.old_owners = known_owners;
+  ORCH_RETURN_IF_ERROR(mutate(request, context));
+  if (request.changed_outside) {
+    // Webhooks may change no more than clients.
+    keep_system_metadata(old, next);
+    if (status_write) {
+      keep_all_but_status(old, next);
+    } else if (!context.skip_validation && r.subresource("status") != nullptr) {
+      copy_member(old, next, "status");
+    }
+  }
   apply_defaults(schema_, r, next);
-  const auto own = strategy.subresource_updates.find(subresource);
-  const bool has_own = !status_write && own != strategy.subresource_updates.end();
   if (has_own) {
     if (own->second.prepare) own->second.prepare(next, old, sc);
   } else if (subresource.empty() && strategy.prepare_update) {
@@ -167,6 +181,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   }
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   if (subresource.empty()) collect_warnings(strategy, next, &old, context);
+  ORCH_RETURN_IF_ERROR(validate(request, context));
 
   const Hook* h = subresource.empty() ? hook(r) : nullptr;
   if (h != nullptr) {
@@ -182,7 +197,8 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     if (h != nullptr) h->settle(written ? &next : &old, written ? &old : &next);
   };
   // That only the time of an owner's write changed is no change.
-  if (equal_but_revision(next, old) && same_managed_fields(owners, known_owners)) {
+  if (equal_but_revision(next, old) && same_managed_fields(owners, known_owners) &&
+      !(stale_ && stale_(r.key(ns, name)))) {
     settle(false);
     return current;
   }

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "api/field_error.h"
+#include "api/resources/ip.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -70,52 +71,98 @@ std::set<int> ports_of(const Json& service) {
 
 }  // namespace
 
+Result<ServiceAllocator::Range> ServiceAllocator::Range::make(const std::string& cidr) {
+  Range range;
+  range.cidr = cidr;
+  const size_t slash = cidr.find('/');
+  const std::string address = cidr.substr(0, slash);
+  range.family = address.find(':') == std::string::npos ? 4 : 6;
+  const int bits = range.family == 4 ? 32 : 128;
+  const int length = slash == std::string::npos ? -1 : std::atoi(cidr.c_str() + slash + 1);
+  if (!parse_ip(address, range.family, range.base) || length < 1 || length > bits - 2) {
+    return Status(Code::kBadRequest,
+                  base::cat("service range \"", cidr, "\" is not a CIDR with room for services"));
+  }
+  for (int bit = length; bit < bits; ++bit) range.base[bit / 8] &= static_cast<char>(~(0x80 >> (bit % 8)));
+  const int host_bits = std::min(bits - length, 20);
+  range.size = std::min(kMaxRange, 1u << host_bits);
+  std::random_device seed;
+  // Dynamic addresses start in the upper part, leaving the first ones to those who ask for them by number.
+  uint32_t reserved = std::min(256u, std::max(16u, range.size / 16));
+  if (range.size < 64) reserved = 1;
+  range.next = reserved + seed() % (range.size - reserved - 1);
+  return range;
+}
+
+std::string ServiceAllocator::Range::address(uint32_t n) const {
+  std::string bytes = base;
+  for (size_t i = bytes.size(); n > 0 && i-- > 0; n >>= 8) {
+    bytes[i] = static_cast<char>(static_cast<unsigned char>(bytes[i]) | (n & 0xff));
+  }
+  char text[INET6_ADDRSTRLEN];
+  inet_ntop(family == 4 ? AF_INET : AF_INET6, bytes.data(), text, sizeof text);
+  return text;
+}
+
+bool ServiceAllocator::Range::contains(const std::string& ip) const {
+  std::string bytes;
+  if (!parse_ip(ip, family, bytes)) return false;
+  uint64_t offset = 0;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const unsigned diff = static_cast<unsigned char>(bytes[i]) ^ static_cast<unsigned char>(base[i]);
+    offset = offset << 8 | diff;
+    if (offset >= size) return false;
+  }
+  return offset > 0 && offset < size - 1;
+}
+
 Result<std::unique_ptr<ServiceAllocator>> ServiceAllocator::make(const ServiceRanges& ranges) {
   std::unique_ptr<ServiceAllocator> a(new ServiceAllocator());
   a->ranges_ = ranges;
-  size_t slash = ranges.cidr.find('/');
-  std::string address = ranges.cidr.substr(0, slash);
-  a->family_ = address.find(':') == std::string::npos ? 4 : 6;
-  int bits = a->family_ == 4 ? 32 : 128;
-  int length = slash == std::string::npos ? -1 : std::atoi(ranges.cidr.c_str() + slash + 1);
-  if (!parse_ip(address, a->family_, a->base_) || length < 1 || length > bits - 2) {
-    return Status(Code::kBadRequest,
-                  base::cat("service range \"", ranges.cidr, "\" is not a CIDR with room for services"));
-  }
-  for (int bit = length; bit < bits; ++bit) a->base_[bit / 8] &= static_cast<char>(~(0x80 >> (bit % 8)));
-  int host_bits = std::min(bits - length, 20);
-  a->size_ = std::min(kMaxRange, 1u << host_bits);
+  auto own = Range::make(ranges.cidr);
+  if (!own.ok()) return own.error();
+  a->own_ = std::move(*own);
+  a->in_use_ = {a->own_};
   std::random_device seed;
-  // Dynamic addresses start in the upper part, leaving the first ones to those who ask for them by number.
-  uint32_t reserved = std::min(256u, std::max(16u, a->size_ / 16));
-  if (a->size_ < 64) reserved = 1;
-  a->next_ip_ = reserved + seed() % (a->size_ - reserved - 1);
   a->next_port_ =
       ranges.node_port_first +
       static_cast<int>(seed() % static_cast<unsigned>(ranges.node_port_last - ranges.node_port_first + 1));
   return a;
 }
 
-std::string ServiceAllocator::address(uint32_t n) const {
-  std::string bytes = base_;
-  for (size_t i = bytes.size(); n > 0 && i-- > 0; n >>= 8) {
-    bytes[i] = static_cast<char>(static_cast<unsigned char>(bytes[i]) | (n & 0xff));
+std::string ServiceAllocator::address(uint32_t n) const { return own_.address(n); }
+
+void ServiceAllocator::use_ranges(const std::vector<std::string>& cidrs) {
+  std::lock_guard lock(mutex_);
+  std::vector<Range> now;
+  for (const std::string& cidr : cidrs) {
+    const auto same = [&](const Range& r) { return r.cidr == cidr; };
+    if (std::any_of(now.begin(), now.end(), same)) continue;
+    const auto known = std::find_if(in_use_.begin(), in_use_.end(), same);
+    if (known != in_use_.end()) {
+      now.push_back(*known);
+    } else if (auto made = Range::make(cidr); made.ok() && made->family == own_.family) {
+      now.push_back(std::move(*made));
+    }
   }
-  char text[INET6_ADDRSTRLEN];
-  inet_ntop(family_ == 4 ? AF_INET : AF_INET6, bytes.data(), text, sizeof text);
-  return text;
+  if (now.empty()) now.push_back(own_);
+  in_use_ = std::move(now);
+}
+
+std::string ServiceAllocator::why_outside(const std::string& ip) const {
+  for (const Range& range : in_use_) {
+    const auto cidr = api::Cidr::parse(range.cidr);
+    const auto address = api::Ip::parse(ip);
+    if (cidr && address && cidr->contains(*address)) {
+      return base::cat("the provided IP (", ip, ") is not in the valid range. The range of valid IPs is ",
+                       range.cidr);
+    }
+  }
+  return "the provided network does not match the current range";
 }
 
 bool ServiceAllocator::in_range(const std::string& ip) const {
-  std::string bytes;
-  if (!parse_ip(ip, family_, bytes)) return false;
-  uint64_t offset = 0;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    unsigned diff = static_cast<unsigned char>(bytes[i]) ^ static_cast<unsigned char>(base_[i]);
-    offset = offset << 8 | diff;
-    if (offset >= size_) return false;
-  }
-  return offset > 0 && offset < size_ - 1;
+  return std::any_of(in_use_.begin(), in_use_.end(), [&](const Range& r) { return r.contains(ip); });
 }
 
 Status ServiceAllocator::take_ip(const std::string& ip, const std::string& owner) {
@@ -125,10 +172,12 @@ Status ServiceAllocator::take_ip(const std::string& ip, const std::string& owner
 }
 
 Result<std::string> ServiceAllocator::next_ip(const std::string& owner) {
-  for (uint32_t tried = 0; tried < size_; ++tried) {
-    next_ip_ = next_ip_ + 1 >= size_ - 1 ? 1 : next_ip_ + 1;
-    std::string ip = address(next_ip_);
-    if (ips_.emplace(ip, owner).second) return ip;
+  for (Range& range : in_use_) {
+    for (uint32_t tried = 0; tried < range.size; ++tried) {
+      range.next = range.next + 1 >= range.size - 1 ? 1 : range.next + 1;
+      std::string ip = range.address(range.next);
+      if (ips_.emplace(ip, owner).second) return ip;
+    }
   }
   return Status(Code::kInternal, "failed to allocate a serviceIP: range is full");
 }
@@ -260,8 +309,7 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
       if (!in_range(ip)) {
         return fail(invalid(service, [&](api::FieldErrors& e) {
           e.invalid(path.child("clusterIPs"), Json::array({ip}),
-                    base::cat("failed to allocate IP ", ip, ": the provided IP (", ip,
-                              ") is not in the valid range. The range of valid IPs is ", ranges_.cidr));
+                    base::cat("failed to allocate IP ", ip, ": ", why_outside(ip)));
         }));
       }
       bool fresh = ips_.find(ip) == ips_.end();
@@ -276,7 +324,7 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
     spec["clusterIP"] = ip;
     spec["clusterIPs"] = Json::array({ip});
     if (base::array_at(spec, {"ipFamilies"}).empty())
-      spec["ipFamilies"] = Json::array({family_ == 4 ? "IPv4" : "IPv6"});
+      spec["ipFamilies"] = Json::array({own_.family == 4 ? "IPv4" : "IPv6"});
     if (base::string_at(spec, {"ipFamilyPolicy"}).empty()) spec["ipFamilyPolicy"] = "SingleStack";
   }
   if (Status ports = allocate_ports(service, owner, taken_ports); !ports.ok()) return fail(ports);

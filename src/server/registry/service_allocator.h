@@ -22,7 +22,7 @@ struct ServiceRanges {
 };
 
 /// Allocates inside Registry hooks. State is in memory, rebuilt from the stored services at start: services
-/// are the only record, so nothing can disagree with them. Thread-safe.
+/// are the only record, so nothing can disagree with them (IPAddress objects follow them). Thread-safe.
 class ServiceAllocator {
  public:
   /// kBadRequest for a range that is not a CIDR of room for services; of larger ranges the first 2^20
@@ -37,26 +37,40 @@ class ServiceAllocator {
   /// Gives back what is not in use any more (see Registry::Hook).
   void settle(const Json* kept, const Json* dropped);
   Registry::Hook hook();
+  /// The ranges addresses are given from now on (those of ServiceCIDR objects that are ready); texts that are
+  /// none are passed over. With none at all the server's own stays. What was given stays given.
+  void use_ranges(const std::vector<std::string>& cidrs);
 
   /// The n-th address of the range ("10.43.0.1" for 1), for the kubernetes service and the DNS service.
   std::string address(uint32_t n) const;
 
  private:
+  struct Range {
+    int family = 4;
+    std::string base;   // network address, 4 or 16 bytes
+    uint32_t size = 0;  // addresses in use: [1, size - 2]
+    uint32_t next = 0;
+    std::string cidr;
+
+    static base::Result<Range> make(const std::string& cidr);
+    std::string address(uint32_t n) const;
+    bool contains(const std::string& ip) const;
+  };
+
   ServiceAllocator() = default;
   base::Status take_ip(const std::string& ip, const std::string& owner);
   base::Result<std::string> next_ip(const std::string& owner);
   base::Result<int> next_port(const std::string& owner);
   base::Status allocate_ports(Json& service, const std::string& owner, std::vector<int>& taken);
   bool in_range(const std::string& ip) const;
+  std::string why_outside(const std::string& ip) const;
 
   ServiceRanges ranges_;
-  int family_ = 4;
-  std::string base_;   // network address, 4 or 16 bytes
-  uint32_t size_ = 0;  // addresses in use: [1, size_ - 2]
+  Range own_;  // the server's; `next` is unused
   mutable std::mutex mutex_;
   std::unordered_map<std::string, std::string> ips_;  // under mutex_: address -> owner uid
   std::unordered_map<int, std::string> ports_;        // under mutex_: port -> owner uid
-  uint32_t next_ip_ = 0;                              // under mutex_
+  std::vector<Range> in_use_;                         // under mutex_
   int next_port_ = 0;                                 // under mutex_
 };
 

@@ -10,7 +10,6 @@ namespace orch::server::scheduler {
 
 namespace {
 
-constexpr size_t kCandidatesAtLeast = 100, kCandidatesPercent = 10;
 /// Makes every priority a positive number: many unimportant victims weigh more than few of them.
 constexpr int64_t kAboveLowest = int64_t{1} << 31;
 
@@ -36,45 +35,42 @@ void split_by_budget(const std::vector<PodPtr>& pods, const std::vector<Budget>&
   }
 }
 
-struct Candidate {
-  const NodeInfo* node = nullptr;
-  std::vector<PodPtr> victims;
-  int64_t violations = 0;
-};
-
-/// The least that has to go from one node; an empty list with reasons when that does not help.
-Candidate victims_on(const Plugins& plugins, const PodInfo& pod, const NodeInfo& node,
-                     const Nominated& nominated, const std::vector<Budget>& budgets,
-                     std::vector<std::string>& reasons) {
-  Candidate out;
-  out.node = &node;
+/// The least that has to go from one node; none with reasons when that does not help.
+Extender::Victims victims_on(const PreemptionInput& in, const NodeInfo& node, Reasons& reasons) {
+  Extender::Victims out;
   std::vector<PodPtr> lower;
   for (const auto& [uid, other] : node.pods) {
-    if (other->priority < pod.priority) lower.push_back(other);
+    if (other->priority < in.pod.priority) lower.push_back(other);
   }
   if (lower.empty()) {
     reasons.emplace_back("No preemption victims found for incoming pod");
     return out;
   }
   NodeInfo trial = node;
-  for (const PodPtr& p : lower) trial.remove_pod(p->uid);
-  if (check(plugins, pod, trial, nominated, reasons, nullptr) != Verdict::kFits) return out;
+  Filters filters = in.filters.clone();
+  auto remove = [&](const PodPtr& p) {
+    trial.remove_pod(p->uid);
+    filters.remove_pod(*p, node);
+  };
+  for (const PodPtr& p : lower) remove(p);
+  if (filters.check(trial, in.nominated, reasons) != Verdict::kFits) return out;
   // Pods of equal rank in a fixed order, whatever the map's.
   std::sort(lower.begin(), lower.end(), [](const PodPtr& a, const PodPtr& b) { return a->uid < b->uid; });
   std::stable_sort(lower.begin(), lower.end(), more_important);
   std::vector<PodPtr> violating, others;
-  split_by_budget(lower, budgets, violating, others);
-  std::vector<std::string> ignored;
+  split_by_budget(lower, in.budgets, violating, others);
+  Reasons ignored;
   auto spare = [&](const PodPtr& p) {
     trial.add_pod(p);
-    if (check(plugins, pod, trial, nominated, ignored, nullptr) == Verdict::kFits) return true;
-    trial.remove_pod(p->uid);
-    out.victims.push_back(p);
+    filters.add_pod(*p, node);
+    if (filters.check(trial, in.nominated, ignored) == Verdict::kFits) return true;
+    remove(p);
+    out.pods.push_back(p);
     return false;
   };
   for (const PodPtr& p : violating) out.violations += spare(p) ? 0 : 1;
   for (const PodPtr& p : others) spare(p);
-  std::stable_sort(out.victims.begin(), out.victims.end(), more_important);
+  std::stable_sort(out.pods.begin(), out.pods.end(), more_important);
   return out;
 }
 
@@ -88,11 +84,11 @@ base::WallTime oldest_start(const std::vector<PodPtr>& victims) {
 }
 
 /// Smaller hurts less.
-auto damage(const Candidate& c) {
+auto damage(const Extender::Victims& c) {
   int64_t sum = 0;
-  for (const PodPtr& p : c.victims) sum += p->priority + kAboveLowest;
-  return std::make_tuple(c.violations, c.victims[0]->priority, sum, c.victims.size(),
-                         -oldest_start(c.victims).time_since_epoch().count());
+  for (const PodPtr& p : c.pods) sum += p->priority + kAboveLowest;
+  return std::make_tuple(c.violations, c.pods[0]->priority, sum, c.pods.size(),
+                         -oldest_start(c.pods).time_since_epoch().count());
 }
 
 /// Why the pod may not preempt now, or nothing.
@@ -111,40 +107,82 @@ std::string_view ineligible(const PodInfo& pod, const std::vector<const NodeInfo
   return {};
 }
 
+base::Status ask_extenders(const PreemptionInput& in, const std::vector<std::unique_ptr<Extender>>& extenders,
+                           std::map<std::string, Extender::Victims>& found) {
+  for (const auto& extender : extenders) {
+    if (found.empty()) break;
+    if (!extender->preempts() || !extender->interested(in.pod)) continue;
+    auto left = found;
+    base::Status s = extender->preempt(in.pod, in.cluster.nodes, left);
+    if (s.ok()) {
+      auto empty =
+          std::find_if(left.begin(), left.end(), [](const auto& e) { return e.second.pods.empty(); });
+      if (empty != left.end() && !extender->ignorable()) {
+        s = base::Status(base::Code::kInternal,
+                         base::cat("expected at least one victim pod on node \"", empty->first, "\""));
+      }
+    }
+    if (!s.ok()) {
+      if (extender->ignorable()) continue;
+      return s;
+    }
+    std::erase_if(left, [](const auto& e) { return e.second.pods.empty(); });
+    found = std::move(left);
+  }
+  return {};
+}
+
 }  // namespace
 
-Preemption preempt(const Plugins& plugins, const PodInfo& pod, const Snapshot& nodes,
-                   const Nominated& nominated, const std::vector<const NodeInfo*>& occupied,
-                   const std::vector<Budget>& budgets, size_t start) {
+Candidates find_candidates(const PreemptionInput& in) {
+  Candidates out;
+  const size_t all = in.occupied.size();
+  const auto share = static_cast<size_t>(static_cast<int64_t>(all) * in.profile.candidates_percent / 100);
+  const size_t enough = std::min(all, std::max(static_cast<size_t>(in.profile.candidates_at_least), share));
+  bool harmless = false;  // one that violates no budget is among them
+  for (size_t i = 0; i < all && !(harmless && out.found.size() >= enough); ++i) {
+    const NodeInfo& node = *in.occupied[(in.start + i) % all];
+    Reasons why;
+    Extender::Victims v = victims_on(in, node, why);
+    for (const auto& reason : why) ++out.reasons[reason];
+    if (v.pods.empty()) continue;
+    harmless |= v.violations == 0;
+    out.found[node.name] = std::move(v);
+  }
+  return out;
+}
+
+Preemption preempt(const PreemptionInput& in, const std::vector<std::unique_ptr<Extender>>& extenders) {
   Preemption out;
-  if (std::string_view why = ineligible(pod, occupied); !why.empty()) {
+  if (std::string_view why = ineligible(in.pod, in.occupied); !why.empty()) {
     out.message = why;
     out.keep_nomination = true;
     return out;
   }
-  const size_t enough =
-      std::min(occupied.size(), std::max(kCandidatesAtLeast, occupied.size() * kCandidatesPercent / 100));
-  std::vector<Candidate> found;
-  std::map<std::string, size_t> reasons;
-  bool harmless = false;  // one that violates no budget is among them
-  for (size_t i = 0; i < occupied.size() && !(harmless && found.size() >= enough); ++i) {
-    std::vector<std::string> why;
-    Candidate c = victims_on(plugins, pod, *occupied[(start + i) % occupied.size()], nominated, budgets, why);
-    for (const auto& reason : why) ++reasons[reason];
-    if (c.victims.empty()) continue;
-    harmless |= c.violations == 0;
-    found.push_back(std::move(c));
-  }
-  if (found.empty()) {
-    if (nodes.size() > occupied.size())
-      reasons["Preemption is not helpful for scheduling"] = nodes.size() - occupied.size();
-    out.message = fit_message(nodes.size(), reasons);
+  Candidates candidates = find_candidates(in);
+  if (candidates.found.empty()) {
+    const size_t nodes = in.cluster.nodes.size();
+    if (nodes > in.occupied.size())
+      candidates.reasons["Preemption is not helpful for scheduling"] = nodes - in.occupied.size();
+    out.message = fit_message(nodes, candidates.reasons);
     return out;
   }
-  auto best = std::min_element(found.begin(), found.end(),
-                               [](const Candidate& a, const Candidate& b) { return damage(a) < damage(b); });
-  out.node = best->node->name;
-  out.victims = std::move(best->victims);
+  auto& found = candidates.found;
+  if (base::Status s = ask_extenders(in, extenders, found); !s.ok()) {
+    out.message = s.message();
+    out.failed = out.keep_nomination = true;
+    return out;
+  }
+  if (found.empty()) {
+    out.message = "no candidate node for preemption";
+    out.keep_nomination = true;
+    return out;
+  }
+  auto best = std::min_element(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return damage(a.second) < damage(b.second);
+  });
+  out.node = best->first;
+  out.victims = std::move(best->second.pods);
   return out;
 }
 

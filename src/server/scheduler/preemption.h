@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,13 +27,31 @@ struct Preemption {
   std::vector<PodPtr> victims;   // of that node, the most important first
   std::string message;           // why none helps, as in the pod's PodScheduled condition
   bool keep_nomination = false;  // the pod goes on waiting for the room it was promised
+  bool failed = false;           // could not be decided, for `message`
 };
 
-/// Looks at `occupied` (Outcome::occupied) from node `start` on, at most a tenth of them but 100 when that is
-/// less; `nodes` is the snapshot it is part of. Takes the node that hurts least: fewest violated budgets,
-/// least important victims, fewest of them, those that started last.
-Preemption preempt(const Plugins& plugins, const PodInfo& pod, const Snapshot& nodes,
-                   const Nominated& nominated, const std::vector<const NodeInfo*>& occupied,
-                   const std::vector<Budget>& budgets, size_t start);
+/// What would have to go from each node that a pod could get to so, and why it could not to the others.
+struct Candidates {
+  std::map<std::string, Extender::Victims> found;
+  std::map<std::string, size_t> reasons;  // with the number of nodes
+};
+
+/// What of the decision that found no node preemption goes on from: its filters and occupied nodes, of which
+/// those from `start` on are looked at, at most a tenth of them but 100 when that is less.
+struct PreemptionInput {
+  const Profile& profile;
+  const PodInfo& pod;
+  const Cluster& cluster;
+  const Nominated& nominated;
+  const Filters& filters;
+  const std::vector<const NodeInfo*>& occupied;
+  const std::vector<Budget>& budgets;
+  size_t start = 0;
+};
+
+Candidates find_candidates(const PreemptionInput& in);
+/// Takes the node that hurts least: fewest violated budgets, least important victims, fewest of them, those
+/// that started last. Extenders may take nodes and victims out before.
+Preemption preempt(const PreemptionInput& in, const std::vector<std::unique_ptr<Extender>>& extenders);
 
 }  // namespace orch::server::scheduler

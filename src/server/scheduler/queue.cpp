@@ -3,22 +3,21 @@
 #include <algorithm>
 #include <vector>
 
-#include "server/scheduler/framework.h"
+#include "server/scheduler/event.h"
 
 namespace orch::server::scheduler {
 
 namespace {
 
-constexpr std::chrono::seconds kFirstBackoff{1}, kLastBackoff{10};
 constexpr std::chrono::minutes kLongestSleep{5};
 
-base::Duration backoff_after(int attempts) {
-  base::Duration d = kFirstBackoff;
-  for (int i = 1; i < attempts && d < kLastBackoff; ++i) d *= 2;
-  return std::min<base::Duration>(d, kLastBackoff);
-}
-
 }  // namespace
+
+base::Duration Queue::backoff_after(int attempts) const {
+  base::Duration d = first_backoff_;
+  for (int i = 1; i < attempts && d < last_backoff_; ++i) d *= 2;
+  return std::min<base::Duration>(d, last_backoff_);
+}
 
 void Queue::activate(Entry& e) {
   e.state = Entry::State::kActive;
@@ -32,6 +31,7 @@ void Queue::detach(Entry& e) {
       break;
     case Entry::State::kBackoff:
       backoff_.erase({e.due, e.pod->uid});
+      impatient_.erase({e.pod->priority, e.order});
       break;
     case Entry::State::kSleeping:
       sleeping_.erase({e.last_failure, e.pod->uid});
@@ -50,6 +50,7 @@ void Queue::wake(Entry& e, base::MonoTime now) {
   } else {
     e.state = Entry::State::kBackoff;
     backoff_.insert({e.due, e.pod->uid});
+    if (!e.erred) impatient_[{e.pod->priority, e.order}] = e.pod->uid;
   }
 }
 
@@ -64,7 +65,7 @@ void Queue::add(const PodPtr& pod, base::MonoTime now) {
   }
   if (e.state == Entry::State::kDeciding) {
     e.pod = pod;
-    e.missed |= kPodChanged;
+    e.missed |= kOwnChange;
     return;
   }
   detach(e);
@@ -75,7 +76,19 @@ void Queue::add(const PodPtr& pod, base::MonoTime now) {
 
 void Queue::refresh(const PodPtr& pod) {
   auto it = entries_.find(pod->uid);
-  if (it != entries_.end()) it->second.pod = pod;
+  // Its rank is where it is found again; priorities never change.
+  if (it != entries_.end() && it->second.pod->priority == pod->priority) it->second.pod = pod;
+}
+
+PodPtr Queue::find(const std::string& uid) const {
+  auto it = entries_.find(uid);
+  return it == entries_.end() ? nullptr : it->second.pod;
+}
+
+std::optional<Waiting> Queue::waits_for(const std::string& uid) const {
+  auto it = entries_.find(uid);
+  if (it == entries_.end() || it->second.state != Entry::State::kSleeping) return std::nullopt;
+  return it->second.waiting;
 }
 
 void Queue::remove(const std::string& uid) {
@@ -91,9 +104,10 @@ void Queue::forget(const std::string& uid) {
 }
 
 PodPtr Queue::pop() {
-  if (active_.empty()) return nullptr;
-  Entry& e = entries_.at(active_.begin()->second);
-  active_.erase(active_.begin());
+  auto& from = active_.empty() ? impatient_ : active_;
+  if (from.empty()) return nullptr;
+  Entry& e = entries_.at(from.begin()->second);
+  detach(e);
   e.state = Entry::State::kDeciding;
   e.missed = 0;
   deciding_.insert(e.pod->uid);
@@ -102,15 +116,16 @@ PodPtr Queue::pop() {
 
 void Queue::placed(const std::string& uid) { remove(uid); }
 
-void Queue::failed(const PodPtr& pod, uint32_t helped_by, base::MonoTime now) {
+void Queue::failed(const PodPtr& pod, const Waiting& waiting, base::MonoTime now) {
   auto it = entries_.find(pod->uid);
   if (it == entries_.end()) return;  // deleted meanwhile
   Entry& e = it->second;
   if (e.state != Entry::State::kDeciding) return;
   ++e.attempts;
   e.last_failure = now;
-  e.helped_by = helped_by;
-  if (((helped_by | kPodChanged) & e.missed) != 0) {
+  e.waiting = waiting;
+  e.erred = false;
+  if (((waiting.helped_by | kOwnChange) & e.missed) != 0) {
     wake(e, now);
     return;
   }
@@ -121,24 +136,32 @@ void Queue::failed(const PodPtr& pod, uint32_t helped_by, base::MonoTime now) {
 
 void Queue::unplaced(const PodPtr& pod, base::MonoTime now) {
   Entry& e = entries_[pod->uid];
-  if (e.pod != nullptr) return;  // changed meanwhile and queued again
-  e.pod = pod;
-  e.order = next_order_++;
+  const bool fresh = e.pod == nullptr;
+  if (!fresh && e.state != Entry::State::kDeciding) return;  // changed meanwhile and queued again
+  if (fresh) {
+    e.pod = pod;
+    e.order = next_order_++;
+  }
+  e.erred = true;
   e.attempts = ++binding_failures_[pod->uid];
   e.last_failure = now;
   e.state = Entry::State::kDeciding;
   wake(e, now);
 }
 
-void Queue::on_event(uint32_t events, base::MonoTime now, const StillHelpedBy& still) {
+void Queue::on_event(uint32_t events, base::MonoTime now, const Judge& judge) {
   for (const auto& uid : deciding_) entries_.at(uid).missed |= events;
   std::vector<std::string> helped;
   for (const auto& [since, uid] : sleeping_) {
     Entry& e = entries_.at(uid);
-    if ((e.helped_by & events) == 0) continue;
-    const uint32_t waits_for = still ? still(*e.pod) : 0;
-    e.helped_by |= waits_for;
-    if (waits_for == 0) helped.push_back(uid);
+    if ((e.waiting.helped_by & events) == 0) continue;
+    const auto more = judge ? judge(*e.pod, e.waiting.rejectors) : std::nullopt;
+    if (!more) {
+      helped.push_back(uid);
+      continue;
+    }
+    e.waiting.rejectors |= more->rejectors;
+    e.waiting.helped_by |= more->helped_by;
   }
   for (const auto& uid : helped) wake(entries_.at(uid), now);
 }
@@ -149,7 +172,7 @@ std::optional<base::MonoTime> Queue::advance(base::MonoTime now) {
   }
   while (!backoff_.empty() && backoff_.begin()->first <= now) {
     Entry& e = entries_.at(backoff_.begin()->second);
-    backoff_.erase(backoff_.begin());
+    detach(e);
     activate(e);
   }
   std::optional<base::MonoTime> due;

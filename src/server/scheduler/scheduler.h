@@ -3,23 +3,29 @@
 #pragma once
 
 #include <memory>
-#include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/metrics.h"
-#include "base/timer.h"
 #include "client/client.h"
 #include "client/informer.h"
 #include "server/scheduler/framework.h"
 
 namespace orch::server::scheduler {
 
+struct SchedulerOptions {
+  std::vector<Profile> profiles;  // one for each schedulerName whose pods it places
+  std::vector<std::unique_ptr<Extender>> extenders;
+  base::Duration first_backoff = std::chrono::seconds(1), last_backoff = std::chrono::seconds(10);
+  /// How long a pod's claims may take to be bound once its node is chosen.
+  base::Duration bind_timeout = std::chrono::seconds(600);
+};
+
 class Scheduler {
  public:
-  /// Registers with the informers of pods and nodes; start them after. Places pods whose schedulerName is
-  /// `name`.
+  /// Registers with informers; start them after.
   Scheduler(client::Client& client, client::InformerFactory& informers, const base::Clock& clock,
-            base::Metrics& metrics, Plugins plugins, std::string name = "default-scheduler");
+            base::Metrics& metrics, SchedulerOptions options);
   /// Ends the thread; bindings under way are finished.
   ~Scheduler();
   /// To be called once the informers are synced.

@@ -1,35 +1,15 @@
 // The API server between a client and a pod, a service or a node: logs, proxies, upgrades; and what it
 // refuses to lead to. A listener of the test's own plays the backend. Exec, attach and port-forward are
 // driven by client-go in tests/e2e/client-go.sh.
-#include <ifaddrs.h>
-#include <net/if.h>
-#include <netdb.h>
-
 #include <thread>
 
 #include "http/dial.h"
 #include "http/server.h"
 #include "tests/integration/server/fixture.h"
+#include "tests/integration/server/https_server.h"
 
 namespace orch::testing {
 namespace {
-
-/// An address of this machine that a pod might have; "" on a machine without a network.
-std::string own_address() {
-  std::string out;
-  ifaddrs* all = nullptr;
-  if (::getifaddrs(&all) != 0) return out;
-  for (const ifaddrs* a = all; a != nullptr && out.empty(); a = a->ifa_next) {
-    if (a->ifa_addr == nullptr || a->ifa_addr->sa_family != AF_INET || (a->ifa_flags & IFF_LOOPBACK) != 0)
-      continue;
-    char host[64];
-    if (::getnameinfo(a->ifa_addr, sizeof(sockaddr_in), host, sizeof host, nullptr, 0, NI_NUMERICHOST) == 0 &&
-        std::string(host).rfind("169.254.", 0) != 0)
-      out = host;
-  }
-  ::freeifaddrs(all);
-  return out;
-}
 
 /// Echoes requests as JSON; "/up" is an upgrade that answers what it reads, "/gone" breaks off.
 http::Response backend(http::Request& request) {

@@ -40,5 +40,29 @@ TEST_CASE("a body and its pieces become one gzip stream") {
   CHECK(response.body == once);
 }
 
+TEST_CASE("bodies are unpacked and packed again piece by piece") {
+  std::string page;
+  for (int i = 0; i < 20000; ++i) page += "<a href=\"/" + std::to_string(i * 7919) + "\">x</a>";
+  for (const char* encoding : {"gzip", "deflate"}) {
+    INFO(encoding);
+    REQUIRE(Recoder::knows(encoding));
+    Recoder pack(Recoder::Way::kPack, encoding), unpack(Recoder::Way::kUnpack, encoding);
+    std::string packed, back;
+    for (size_t at = 0; at < page.size(); at += 1000)
+      packed += pack.add(std::string_view(page).substr(at, 1000), false);
+    packed += pack.add({}, true);
+    CHECK(pack.good());
+    CHECK(packed.size() < page.size() / 2);
+    for (const char c : packed) back += unpack.add(std::string_view(&c, 1), false);
+    back += unpack.add({}, true);
+    CHECK(unpack.good());
+    CHECK(back == page);
+    Recoder broken(Recoder::Way::kUnpack, encoding);
+    (void)broken.add(std::string(100, '\xff'), false);
+    CHECK_FALSE(broken.good());
+  }
+  CHECK_FALSE(Recoder::knows("br"));
+}
+
 }  // namespace
 }  // namespace orch::http

@@ -1,24 +1,40 @@
-// NodeResourcesFit: requests fit into what is allocatable; prefers the node with the most left over
-// (LeastAllocated, kube-scheduler's default strategy) or the least (MostAllocated: bin packing).
-// NodeResourcesBalancedAllocation: prefers nodes whose CPU and memory fill up evenly.
+// NodeResourcesFit: requests fit into what is allocatable; prefers nodes by a strategy: those with the most
+// left over (LeastAllocated), the least (MostAllocated: bin packing), or by any function of how full they
+// would be (RequestedToCapacityRatio).
 #include <algorithm>
 #include <cmath>
 
 #include "base/status.h"
 #include "server/scheduler/plugins/plugins.h"
+#include "server/scheduler/plugins/resources.h"
 
 namespace orch::server::scheduler {
 
 namespace {
 
-class ResourcesFit final : public Plugin {
+bool listed(const std::vector<std::string>& list, std::string_view value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+/// Names with a domain that is not Kubernetes' own (IsExtendedResourceName).
+bool is_extended(const std::string& name) {
+  return name.find('/') != std::string::npos && name.find("kubernetes.io/") == std::string::npos &&
+         !name.starts_with("requests.");
+}
+
+bool ignored(const FitArgs& args, const std::string& resource) {
+  if (args.ignored_resources.empty() && args.ignored_groups.empty()) return false;
+  return is_extended(resource) && (listed(args.ignored_resources, resource) ||
+                                   listed(args.ignored_groups, resource.substr(0, resource.find('/'))));
+}
+
+class Filter final : public NodeFilter {
  public:
-  explicit ResourcesFit(FitStrategy strategy) : strategy_(strategy) {}
-  std::string_view name() const override { return "NodeResourcesFit"; }
-  uint32_t helped_by() const override { return kNodeAdded | kNodeAllocatable | kPodGone | kPodChanged; }
-  Verdict filter(const PodInfo& pod, const NodeInfo& node, std::vector<std::string>& reasons) const override {
+  Filter(const PodInfo& pod, const FitArgs& args) : pod_(pod), args_(args) {}
+  Verdict filter(const NodeInfo& node, Reasons& reasons) override {
     Verdict verdict = Verdict::kFits;
-    for (const api::Shortage& s : api::shortages(pod, node)) {
+    for (const api::Shortage& s : api::shortages(pod_, node)) {
+      if (ignored(args_, s.resource)) continue;
       reasons.push_back(s.resource == "pods" ? "Too many pods" : base::cat("Insufficient ", s.resource));
       // More than the whole node: no pod needs to go for that.
       if (s.requested > s.capacity && s.resource != "pods") {
@@ -29,50 +45,127 @@ class ResourcesFit final : public Plugin {
     }
     return verdict;
   }
-  int64_t weight() const override { return 1; }
-  /// Mean over CPU and memory, of what the node has, of the share that is free or taken.
-  int64_t score(const PodInfo& pod, const NodeInfo& node) const override {
-    int64_t sum = 0, counted = 0;
-    auto add = [&](int64_t capacity, int64_t used) {
-      if (capacity == 0) return;
-      ++counted;
-      if (strategy_ == FitStrategy::kMostAllocated) {
-        sum += std::min(used, capacity) * kMaxScore / capacity;
-      } else if (used <= capacity) {
-        sum += (capacity - used) * kMaxScore / capacity;
-      }
-    };
-    add(node.allocatable.milli_cpu, node.weighed_cpu + pod.weighed_cpu);
-    add(node.allocatable.memory, node.weighed_memory + pod.weighed_memory);
-    return counted == 0 ? 0 : sum / counted;
+
+ private:
+  const PodInfo& pod_;
+  const FitArgs& args_;
+};
+
+/// 0 when it would be full.
+int64_t least_requested(const Use& u) {
+  return u.requested > u.capacity ? 0 : (u.capacity - u.requested) * kMaxScore / u.capacity;
+}
+
+int64_t most_requested(const Use& u) { return std::min(u.requested, u.capacity) * kMaxScore / u.capacity; }
+
+/// The shape's line between its points; level before the first and after the last.
+int64_t by_shape(const std::vector<std::pair<int64_t, int64_t>>& shape, const Use& u) {
+  constexpr int64_t kFull = 100, kScale = kMaxScore / 10;
+  const int64_t p = u.requested > u.capacity ? kFull : u.requested * kFull / u.capacity;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const auto& [utilization, score] = shape[i];
+    if (p > utilization) continue;
+    if (i == 0) return score * kScale;
+    const auto& [from, low] = shape[i - 1];
+    return low * kScale + (score - low) * kScale * (p - from) / (utilization - from);
+  }
+  return shape.empty() ? 0 : shape.back().second * kScale;
+}
+
+struct Weighed {
+  ResourceName resource;
+  int64_t weight;
+};
+
+class Scorer final : public NodeScorer {
+ public:
+  Scorer(const PodInfo& pod, const FitArgs& args, const std::vector<Weighed>& resources)
+      : args_(args), resources_(resources) {
+    for (const auto& r : resources) requests_.push_back(r.resource.of(pod.scored));
+  }
+  int64_t score(const NodeInfo& node) const override {
+    const bool ratio = args_.strategy == FitArgs::Strategy::kRequestedToCapacityRatio;
+    int64_t sum = 0, weights = 0;
+    for (size_t i = 0; i < resources_.size(); ++i) {
+      const Use u = use_of(resources_[i].resource, requests_[i], node, false);
+      if (u.capacity == 0) continue;
+      const int64_t s = ratio                                                 ? by_shape(args_.shape, u)
+                        : args_.strategy == FitArgs::Strategy::kMostAllocated ? most_requested(u)
+                                                                              : least_requested(u);
+      if (ratio && s <= 0) continue;
+      sum += s * resources_[i].weight;
+      weights += resources_[i].weight;
+    }
+    if (weights == 0) return 0;
+    return ratio ? std::llround(static_cast<double>(sum) / static_cast<double>(weights)) : sum / weights;
   }
 
  private:
-  const FitStrategy strategy_;
+  const FitArgs& args_;
+  const std::vector<Weighed>& resources_;
+  std::vector<int64_t> requests_;
 };
 
-class BalancedAllocation final : public Plugin {
+class ResourcesFit final : public Plugin {
  public:
-  std::string_view name() const override { return "NodeResourcesBalancedAllocation"; }
-  int64_t weight() const override { return 1; }
-  int64_t score(const PodInfo& pod, const NodeInfo& node) const override {
-    // A pod that asks for nothing does not unbalance anything.
-    if (pod.requests.milli_cpu == 0 && pod.requests.memory == 0) return 0;
-    if (node.allocatable.milli_cpu == 0 || node.allocatable.memory == 0) return kMaxScore;
-    auto share = [](int64_t used, int64_t capacity) {
-      return std::fmin(1.0, static_cast<double>(used) / static_cast<double>(capacity));
-    };
-    const double cpu = share(node.requested.milli_cpu + pod.requests.milli_cpu, node.allocatable.milli_cpu);
-    const double memory = share(node.requested.memory + pod.requests.memory, node.allocatable.memory);
-    return static_cast<int64_t>((1 - std::fabs(cpu - memory) / 2) * static_cast<double>(kMaxScore));
+  explicit ResourcesFit(FitArgs args) : args_(std::move(args)) {
+    for (const auto& [name, weight] : args_.resources) resources_.push_back({ResourceName(name), weight});
   }
+  std::string_view name() const override { return "NodeResourcesFit"; }
+  bool scores() const override { return true; }
+  Prepared prepare(const PodInfo& pod, const Cluster& cluster) const override {
+    (void)cluster;
+    Prepared out;
+    out.filter = std::make_unique<Filter>(pod, args_);
+    return out;
+  }
+  std::unique_ptr<NodeScorer> scorer(const PodInfo& pod, const Cluster& cluster,
+                                     const Snapshot& feasible) const override {
+    (void)cluster, (void)feasible;
+    return std::make_unique<Scorer>(pod, args_, resources_);
+  }
+  uint32_t helped_by() const override {
+    return kNodeAdded | kNodeAllocatable | kPodGone | kPodShrank | kOwnShrank;
+  }
+  bool helps(const Event& event, const PodInfo& waiting, const Cluster& cluster) const override {
+    (void)cluster;
+    if ((event.kinds & (kNodeAdded | kNodeAllocatable)) != 0) return node_helps(event, waiting);
+    if ((event.kinds & kPodShrank) != 0) return shrinking_helps(event, waiting);
+    return true;
+  }
+
+ private:
+  /// An empty node like this would do, and it has more than before of something the pod wants.
+  static bool node_helps(const Event& event, const PodInfo& waiting) {
+    NodeInfo empty;
+    empty.allocatable = event.node->allocatable;
+    empty.allowed_pods = event.node->allowed_pods;
+    if (!api::shortages(waiting, empty).empty()) return false;
+    if (event.node_before == nullptr) return true;
+    if (event.node->allowed_pods > event.node_before->allowed_pods) return true;
+    return more(waiting.requests, event.node_before->allocatable, event.node->allocatable);
+  }
+  static bool shrinking_helps(const Event& event, const PodInfo& waiting) {
+    return event.pod == nullptr || event.pod_before == nullptr ||
+           more(waiting.requests, event.pod->requests, event.pod_before->requests);
+  }
+  /// Whether `b` is more than `a` in anything of `wanted`.
+  static bool more(const Resources& wanted, const Resources& a, const Resources& b) {
+    if ((wanted.milli_cpu > 0 && b.milli_cpu > a.milli_cpu) || (wanted.memory > 0 && b.memory > a.memory) ||
+        (wanted.ephemeral_storage > 0 && b.ephemeral_storage > a.ephemeral_storage))
+      return true;
+    return std::any_of(wanted.scalars.begin(), wanted.scalars.end(), [&](const auto& entry) {
+      const ResourceName resource(entry.first);
+      return entry.second > 0 && resource.of(b) > resource.of(a);
+    });
+  }
+
+  const FitArgs args_;
+  std::vector<Weighed> resources_;
 };
 
 }  // namespace
 
-std::unique_ptr<Plugin> make_resources_fit(FitStrategy strategy) {
-  return std::make_unique<ResourcesFit>(strategy);
-}
-std::unique_ptr<Plugin> make_balanced_allocation() { return std::make_unique<BalancedAllocation>(); }
+PluginPtr make_resources_fit(FitArgs args) { return std::make_unique<ResourcesFit>(std::move(args)); }
 
 }  // namespace orch::server::scheduler

@@ -149,5 +149,63 @@ TEST_CASE("a node refuses pods for another system before anything else") {
   CHECK(verdict(strict, {{"status", {{"features", {{"supplementalGroupsPolicy", true}}}}}}).empty());
 }
 
+/// A candidate to be sent away, with its requests.
+Preemptible candidate(const char* uid, QosClass qos, const Json& requests, int64_t priority = 0,
+                      bool critical = false) {
+  return {uid, critical, priority, qos, api::read_pod(object("Pod", uid, with(container(requests))))};
+}
+
+TEST_CASE("a critical pod pushes away as few and as unimportant pods as possible") {
+  using Q = QosClass;
+  const Json critical{{"spec", {{"priority", 2000000000}}}};
+  const std::vector<Preemptible> others{
+      candidate("best", Q::kBestEffort, {}),
+      candidate("small", Q::kBurstable, {{"cpu", "100m"}, {"memory", "100Mi"}}),
+      candidate("middle", Q::kBurstable, {{"cpu", "300m"}, {"memory", "300Mi"}}),
+      candidate("large", Q::kBurstable, {{"cpu", "1"}, {"memory", "1Gi"}}),
+      candidate("sure", Q::kGuaranteed, {{"cpu", "1"}, {"memory", "1Gi"}}),
+      candidate("system", Q::kGuaranteed, {{"cpu", "9"}, {"memory", "9Gi"}}, 2000001000, true)};
+  const auto chosen = [&](const std::vector<api::Shortage>& missing) {
+    const auto uids = pods_to_preempt(Pod(critical), others, missing);
+    if (!uids.ok()) return uids.error().message();
+    std::string out;
+    for (const std::string& uid : *uids) out += uid + " ";
+    return out;
+  };
+  CHECK(chosen({{"pods", 1, 5, 5}}) == "best ");
+  CHECK(chosen({{"cpu", 50, 2000, 2000}}) == "small ");
+  CHECK(chosen({{"cpu", 200, 1900, 2000}}) == "small ");
+  CHECK(chosen({{"cpu", 250, 2000, 2000}}) == "middle ");
+  CHECK(chosen({{"cpu", 1200, 2000, 2000}}) == "large middle ");
+  CHECK(chosen({{"cpu", 2000, 2000, 2000}}) == "large sure ");
+  CHECK(chosen({{"cpu", 1500, 2000, 2000}, {"memory", 1LL << 20, 4LL << 30, 4LL << 30}}) == "large sure ");
+  CHECK(chosen({{"cpu", 9000, 2000, 2000}}) ==
+        "preemption: error finding a set of pods to preempt: no set of running pods found to reclaim "
+        "resources: [(res: cpu, q: 6600), ]");
+}
+
+TEST_CASE("which pods are critical, and what they lack") {
+  const auto critical = [](const Json& tree) { return is_critical(Pod(tree)); };
+  CHECK(critical({{"spec", {{"priority", 2000000000}}}}));
+  CHECK_FALSE(critical({{"spec", {{"priority", 1999999999}}}}));
+  CHECK(critical({{"metadata", {{"annotations", {{"kubernetes.io/config.source", "file"}}}}}}));
+  CHECK(critical({{"metadata", {{"annotations", {{"kubernetes.io/config.mirror", "x"}}}}}}));
+  CHECK_FALSE(critical(Json::object()));
+
+  Json tree = with(container({{"cpu", "1"}}));
+  tree["spec"]["priority"] = 2000000000;
+  const auto lacks = [&](const Json& pod) {
+    const api::ObjectPtr made = object("Pod", "new", pod);
+    return only_short_of(Pod(made->tree()), *api::read_pod(made), node()).size();
+  };
+  CHECK(lacks(tree) == 1);
+  // A pod that belongs elsewhere is not worth sending others away for.
+  tree["spec"]["nodeSelector"] = {{"disk", "hdd"}};
+  CHECK(lacks(tree) == 0);
+  CHECK(verdict(tree) == "NodeAffinity");
+  tree["spec"]["priority"] = 0;
+  CHECK(verdict(tree) == "OutOfcpu");
+}
+
 }  // namespace
 }  // namespace orch::agent

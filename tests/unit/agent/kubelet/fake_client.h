@@ -1,6 +1,7 @@
 // A client over objects in memory: enough of an API for a node. Watches deliver on the writer's thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -178,6 +179,13 @@ class FakeClient final : public client::Client {
         into.erase(name);
       } else if (name == "conditions" && into.contains(name)) {
         for (const Json& c : value) {
+          if (base::string_at(c, {"$patch"}) == "delete") {
+            Json& list = into[name];
+            list.erase(std::remove_if(list.begin(), list.end(),
+                                      [&](const Json& old) { return old["type"] == c["type"]; }),
+                       list.end());
+            continue;
+          }
           bool found = false;
           for (Json& old : into[name]) {
             if (old["type"] == c["type"]) merge(old, c), found = true;

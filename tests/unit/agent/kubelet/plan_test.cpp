@@ -99,6 +99,8 @@ std::string text(const PodPlan& p) {
     out += base::cat("start ", s.container.name(), " ", s.attempt, "; ");
   }
   for (const auto& [name, why] : p.backing_off) out += "wait " + name + "; ";
+  for (const ResizeContainer& r : p.resize)
+    out += base::cat("resize ", r.id, " to ", r.to.cpu_request, "/", r.to.memory_limit, "; ");
   if (p.finished) out += "finished; ";
   if (!out.empty()) out.resize(out.size() - 2);
   return out;
@@ -340,6 +342,58 @@ TEST_CASE("plan: back-off between restarts") {
   CHECK(backoff_left({seconds(300), kNow}, kNow + seconds(601), kNow + seconds(601)).count() == 0);
   // A clock that was set back must not hold a container for years.
   CHECK(backoff_left({seconds(10), kNow}, kNow + seconds(5), kNow - seconds(1'000'000)).count() == 0);
+}
+
+TEST_CASE("plan: resources that differ from what containers run with") {
+  const auto asks = [](Scene& s, Json policy = Json::array()) {
+    Json& a = s.tree["spec"]["containers"][0];
+    a["resources"] = {{"requests", {{"cpu", "20m"}}}, {"limits", {{"memory", "100"}}}};
+    if (!policy.empty()) a["resizePolicy"] = std::move(policy);
+  };
+  const Json restart_memory =
+      Json::array({{{"resourceName", "cpu"}, {"restartPolicy", "NotRequired"}},
+                   {{"resourceName", "memory"}, {"restartPolicy", "RestartContainer"}}});
+  check({
+      {"as it should be",
+       [&](Scene& s) {
+         asks(s.sandbox().running("a").running("b"));
+         s.facts.actuated["a-0"] = {20, 0, 0, 100};
+       },
+       ""},
+      {"nobody knows", [&](Scene& s) { asks(s.sandbox().running("a").running("b")); }, ""},
+      {"in place",
+       [&](Scene& s) {
+         asks(s.sandbox().running("a").running("b"));
+         s.facts.actuated["a-0"] = {10, 0, 0, 100};
+       },
+       "resize a-0 to 20/100"},
+      {"another resource asks for a restart",
+       [&](Scene& s) {
+         asks(s.sandbox().running("a").running("b"), restart_memory);
+         s.facts.actuated["a-0"] = {10, 0, 0, 100};
+       },
+       "resize a-0 to 20/100"},
+      {"by a restart",
+       [&](Scene& s) {
+         asks(s.sandbox().running("a").running("b"), restart_memory);
+         s.facts.actuated["a-0"] = {20, 0, 0, 50};
+       },
+       "kill a-0+restart"},
+      {"not while it is being stopped",
+       [&](Scene& s) {
+         asks(s.sandbox().running("a").running("b"), restart_memory);
+         s.facts.actuated["a-0"] = {20, 0, 0, 50};
+         s.facts.stopping["a-0"] = 30;
+       },
+       ""},
+      {"a failed probe comes first",
+       [&](Scene& s) {
+         asks(s.sandbox().running("a").running("b"));
+         s.facts.actuated["a-0"] = {10, 0, 0, 100};
+         s.facts.liveness["a-0"] = Health::kFailure;
+       },
+       "kill a-0+restart"},
+  });
 }
 
 }  // namespace

@@ -282,5 +282,40 @@ TEST_CASE("pod status: patch replaces lists of addresses") {
   CHECK(patch["status"]["message"].is_null());
 }
 
+TEST_CASE("pod status: a resize shows, and goes again") {
+  Json tree = make_pod(Json::object());
+  tree["spec"]["containers"][0]["resources"] = {{"requests", {{"cpu", "20m"}}}};
+  StatusInput in = input();
+  in.resize.set_in_progress({}, {}, 2, kNow);
+  in.actuated["a0"] = {10, 0, 0, 0};
+  const PodRuntime runtime = runtime_of({container("a", ContainerState::kRunning)});
+  const Json during = pod_status(Pod(tree), runtime, Json::object(), in);
+  CHECK(condition(during, "PodResizeInProgress") == "True  ");
+  CHECK(during["containerStatuses"][0]["allocatedResources"] == Json{{"cpu", "20m"}});
+  CHECK(during["containerStatuses"][0]["resources"] == Json{{"requests", {{"cpu", "10m"}}}});
+  in.resize = {};
+  in.actuated["a0"] = {20, 0, 0, 0};
+  const Json after = pod_status(Pod(tree), runtime, during, in);
+  CHECK(condition(after, "PodResizeInProgress") == "none");
+  const Json patch = status_patch(during, after, "u");
+  CHECK(patch["status"]["conditions"] ==
+        Json::array({{{"$patch", "delete"}, {"type", "PodResizeInProgress"}}}));
+  CHECK(patch["status"]["containerStatuses"][0]["resources"] == Json{{"requests", {{"cpu", "20m"}}}});
+}
+
+TEST_CASE("pod status: a pod that a node sent away says why") {
+  const Json tree = make_pod(Json::object());
+  StatusInput in = input();
+  in.finished = true;
+  in.end_reason = "Preempting";
+  in.end_message = "Preempted in order to admit critical pod";
+  in.disruption = "Pod was preempted by Kubelet to accommodate a critical pod.";
+  const Json s = pod_status(Pod(tree), PodRuntime(), Json::object(), in);
+  CHECK(s["phase"] == "Failed");
+  CHECK(s["reason"] == "Preempting");
+  CHECK(condition(s, "DisruptionTarget") ==
+        "True TerminationByKubelet Pod was preempted by Kubelet to accommodate a critical pod.");
+}
+
 }  // namespace
 }  // namespace orch::agent

@@ -23,7 +23,7 @@ ObjectPtr object(const char* name) {
 Resource row() {
   Resource out;
   out.kind = "Foo";
-  out.columns = {{"Name", "string", "name", "", 0, ""}, {"Size", "integer", "", "how big", 1, ""}};
+  out.columns = {{"Name", "string", "name", "", 0}, {"Size", "integer", "", "how big", 1}};
   auto strategy = std::make_shared<Strategy>();
   strategy->cells = [](const Json& tree, base::WallTime) -> std::vector<Json> {
     return {tree["metadata"]["name"], tree["spec"]["x"]};

@@ -136,7 +136,7 @@ TEST_CASE("labels of a namespace are read") {
   for (const Row& r : rows) {
     INFO(r.labels);
     api::FieldErrors errors;
-    const Policy p = policy_of(json(r.labels), errors);
+    const Policy p = policy_of(json(r.labels), {}, errors);
     CHECK(p.enforce.text() == r.enforce);
     CHECK(p.warn.text() == r.warn);
     CHECK(errors.empty() != r.bad);

@@ -18,7 +18,7 @@ struct Cluster {
   FakeLookup lookup;
   base::FakeClock clock;
   std::vector<std::string> uses;
-  TokenIssuer issuer{kIssuer, key, {"api"}, lookup, clock};
+  TokenIssuer issuer{{kIssuer, key, {"api"}}, lookup, clock};
   ServiceAccountAuthenticator authenticator{options(), lookup, clock};
 
   Cluster() {

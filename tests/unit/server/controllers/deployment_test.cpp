@@ -26,11 +26,16 @@ TEST_CASE("a new deployment makes its replica set") {
   CHECK(api::controller_of(set).uid == "uid-d");
   CHECK(noted(p, "ScalingReplicaSet", base::cat("Scaled up replica set d-", hash, " from 0 to 3")));
 
+  // The revision goes with the status: otherwise it would make a new generation.
+  CHECK(writes(p, Verb::kPatch, "deployments").empty());
+  CHECK(writes(p, Verb::kUpdate, "deployments").empty());
+  auto status = writes(p, Verb::kUpdate, "deployments", "status");
+  REQUIRE(status.size() == 1);
+  CHECK((*status[0].body)["metadata"]["annotations"]["mine"] == "1");
+  CHECK((*status[0].body)["metadata"]["annotations"][kRevision] == "1");
+
   view.apply(p);
   Plan second = plan(view);
-  auto patches = writes(second, Verb::kPatch, "deployments");
-  REQUIRE(patches.size() == 1);
-  CHECK((*patches[0].body)["metadata"]["annotations"][kRevision] == "1");
   CHECK(writes(second, Verb::kCreate, "replicasets").empty());
 }
 
@@ -206,9 +211,9 @@ TEST_CASE("going back takes the old set and the next revision") {
   CHECK(a["metadata"]["annotations"][kRevision] == "3");
   CHECK(a["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] == "1");
   CHECK(a["spec"]["replicas"] == 1);
-  auto patches = writes(p, Verb::kPatch, "deployments");
-  REQUIRE(patches.size() == 1);
-  CHECK((*patches[0].body)["metadata"]["annotations"][kRevision] == "3");
+  auto status = writes(p, Verb::kUpdate, "deployments", "status");
+  REQUIRE(status.size() == 1);
+  CHECK((*status[0].body)["metadata"]["annotations"][kRevision] == "3");
 }
 
 TEST_CASE("old sets beyond the limit go once the rollout is complete") {

@@ -65,6 +65,8 @@ class MapView final : public server::View {
       Json next = get(w.resource, w.ns, w.name)->tree();
       if (w.subresource == "status") {
         next["status"] = (*body)["status"];
+        if (body->at("metadata").contains("annotations"))
+          next["metadata"]["annotations"] = (*body)["metadata"]["annotations"];
       } else {
         Json status = next.value("status", Json());
         next = *body;
@@ -103,21 +105,30 @@ class MapView final : public server::View {
 
  private:
   static std::string kind_of(const client::ResourceRef& r) {
-    static const std::map<std::string, std::string> kinds = {{"pods", "Pod"},
-                                                             {"nodes", "Node"},
-                                                             {"services", "Service"},
-                                                             {"replicasets", "ReplicaSet"},
-                                                             {"deployments", "Deployment"},
-                                                             {"daemonsets", "DaemonSet"},
-                                                             {"leases", "Lease"},
-                                                             {"endpoints", "Endpoints"},
-                                                             {"endpointslices", "EndpointSlice"},
-                                                             {"namespaces", "Namespace"},
-                                                             {"configmaps", "ConfigMap"},
-                                                             {"serviceaccounts", "ServiceAccount"},
-                                                             {"controllerrevisions", "ControllerRevision"},
-                                                             {"statefulsets", "StatefulSet"},
-                                                             {"poddisruptionbudgets", "PodDisruptionBudget"}};
+    static const std::map<std::string, std::string> kinds = {
+        {"pods", "Pod"},
+        {"nodes", "Node"},
+        {"services", "Service"},
+        {"replicasets", "ReplicaSet"},
+        {"replicationcontrollers", "ReplicationController"},
+        {"jobs", "Job"},
+        {"cronjobs", "CronJob"},
+        {"deployments", "Deployment"},
+        {"daemonsets", "DaemonSet"},
+        {"leases", "Lease"},
+        {"endpoints", "Endpoints"},
+        {"endpointslices", "EndpointSlice"},
+        {"namespaces", "Namespace"},
+        {"configmaps", "ConfigMap"},
+        {"serviceaccounts", "ServiceAccount"},
+        {"controllerrevisions", "ControllerRevision"},
+        {"statefulsets", "StatefulSet"},
+        {"poddisruptionbudgets", "PodDisruptionBudget"},
+        {"certificatesigningrequests", "CertificateSigningRequest"},
+        {"persistentvolumeclaims", "PersistentVolumeClaim"},
+        {"persistentvolumes", "PersistentVolume"},
+        {"storageclasses", "StorageClass"},
+        {"horizontalpodautoscalers", "HorizontalPodAutoscaler"}};
     return kinds.at(r.plural);
   }
   std::map<std::tuple<std::string, std::string, std::string, std::string>, api::ObjectPtr> objects_;

@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "server/controllers/executor.h"
 #include "tests/fake_api.h"
 #include "tests/unit/server/controllers/fixture.h"
 
@@ -89,6 +90,34 @@ TEST_CASE("the loop asks a plan what to do about its failure, and tries again") 
   CHECK(told.get() == "child: the fake only reads and deletes");
   for (int i = 0; i < 1000 && again.wait_for(5ms) != std::future_status::ready; ++i) timers.advance(5ms);
   CHECK(again.wait_for(0s) == std::future_status::ready);
+}
+
+TEST_CASE("a key that waits for a time looks again when the clock is set") {
+  base::FakeClock clock(base::WallTime(std::chrono::seconds(0)));  // 1970
+  base::FakeTimers timers(clock);
+  base::Metrics metrics;
+  tests::FakeApi api;
+  api.put(kConfigMaps, map_named("wish"));
+  std::promise<void> first, second;
+  int runs = 0;
+  Controller c;
+  c.name = "test";
+  c.sources = {{kConfigMaps, server::own_key, {}}};
+  c.plan = [&](const View&, const Key&, base::WallTime) {
+    if (++runs <= 2) (runs == 1 ? first : second).set_value();
+    return Plan().again_after(std::chrono::hours(24 * 365 * 56));
+  };
+  client::InformerFactory informers(api, timers);
+  std::vector<Controller> controllers;
+  controllers.push_back(std::move(c));
+  server::ControllerLoop loop(api, informers, timers, clock, metrics, std::move(controllers));
+  informers.start();
+  REQUIRE(informers.wait_synced(5s));
+  loop.start();
+  REQUIRE(first.get_future().wait_for(10s) == std::future_status::ready);
+  while (!loop.idle()) std::this_thread::sleep_for(1ms);
+  timers.clock_was_set();
+  CHECK(second.get_future().wait_for(10s) == std::future_status::ready);
 }
 
 }  // namespace

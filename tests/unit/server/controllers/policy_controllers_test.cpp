@@ -4,6 +4,7 @@
 #include "pki/pki.h"
 #include "server/controllers/cluster_roles.h"
 #include "server/controllers/resource_quota.h"
+#include "server/controllers/service_cidr.h"
 #include "server/controllers/token_secrets.h"
 #include "server/controllers/volume_protection.h"
 #include "tests/catch.h"
@@ -264,4 +265,77 @@ TEST_CASE("quotas are counted when new, and again once they are left alone") {
   CHECK(c.sources[1].keys(pod, nullptr, view) == Keys{key});
   CHECK(c.sources[1].keys(nullptr, pod, view).empty());
   CHECK(c.sources[1].keys(pod, pod, view).empty());
+}
+
+TEST_CASE("ranges of services are made ready, and go when no address is left in them") {
+  const Controller c = make_service_cidr_controller("10.43.1.2/16");
+  ValueView view(c);
+  const auto named = [](const char* name, const char* cidr, const char* more = "") {
+    return base::cat(R"({"apiVersion":"networking.k8s.io/v1","kind":"ServiceCIDR","metadata":{"uid":"u-)",
+                     name, R"(","name":")", name, "\"", more, R"(},"spec":{"cidrs":[")", cidr, R"("]}})");
+  };
+  // The server's own is made, and made again.
+  Plan plan = c.plan(view, {"", "kubernetes"}, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  CHECK(plan.writes[0].body->at("spec") == json(R"({"cidrs":["10.43.0.0/16"]})"));
+  CHECK(c.plan(view, {"", "other"}, kNow).writes.empty());
+  view.put("servicecidrs", object(json(named("kubernetes", "10.43.0.0/16"))));
+  plan = c.plan(view, {"", "kubernetes"}, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  view.put("servicecidrs", object(*plan.writes[0].body));
+  plan = c.plan(view, {"", "kubernetes"}, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  CHECK(plan.writes[0].subresource == "status");
+  CHECK(plan.writes[0].body->at("status")["conditions"][0]["message"] == "Kubernetes Service CIDR is ready");
+  view.put("servicecidrs", object(*plan.writes[0].body));
+  CHECK(c.plan(view, {"", "kubernetes"}, kNow).writes.empty());
+
+  // One that goes.
+  constexpr const char* kDeleted =
+      R"(,"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["networking.k8s.io/service-cidr-finalizer"])";
+  view.put("servicecidrs", object(json(named("extra", "10.99.0.0/24", kDeleted))));
+  view.put("ipaddresses",
+           R"({"apiVersion":"networking.k8s.io/v1","kind":"IPAddress","metadata":{"name":"10.99.0.7",
+    "labels":{"ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"}}})");
+  plan = c.plan(view, {"", "extra"}, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  CHECK(plan.writes[0].body->at("status")["conditions"][0]["reason"] == "Terminating");
+  view.put("servicecidrs", object(json(named("wider", "10.99.0.0/16"))));
+  plan = c.plan(view, {"", "extra"}, kNow + std::chrono::seconds(4));
+  CHECK(plan.writes.empty());
+  CHECK(plan.requeue == std::chrono::seconds(6));
+  view.erase("servicecidrs", "", "wider");
+  const auto address = view.get({"networking.k8s.io", "v1", "ipaddresses"}, "", "10.99.0.7");
+  CHECK(c.sources[1].keys(address, nullptr, view) == Keys{{"", "extra"}});
+  view.erase("ipaddresses", "", "10.99.0.7");
+  plan = c.plan(view, {"", "extra"}, kNow + std::chrono::seconds(10));
+  REQUIRE(plan.writes.size() == 1);
+  CHECK(base::array_at(*plan.writes[0].body, {"metadata", "finalizers"}).empty());
+}
+
+TEST_CASE("services have address objects") {
+  const Controller c = make_ip_address_controller();
+  ValueView view(c);
+  const Key key{"", "10.43.0.9"};
+  view.put("services", R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"ns"},
+    "spec":{"type":"ClusterIP","clusterIPs":["10.43.0.9"]}})");
+  const auto service = view.get({"", "v1", "services"}, "ns", "s");
+  CHECK(c.sources[1].keys(nullptr, service, view) == Keys{key});
+  Plan plan = c.plan(view, key, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  CHECK(plan.writes[0].body->at("metadata") ==
+        json(R"({"name":"10.43.0.9","labels":{"ipaddress.kubernetes.io/ip-family":"IPv4",
+                 "ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"}})"));
+  CHECK(plan.writes[0].body->at("spec") ==
+        json(R"({"parentRef":{"resource":"services","namespace":"ns","name":"s"}})"));
+  view.put("ipaddresses", object(*plan.writes[0].body));
+  CHECK(c.plan(view, key, kNow).writes.empty());
+  view.erase("services", "ns", "s");
+  plan = c.plan(view, key, kNow);
+  REQUIRE(plan.writes.size() == 1);
+  CHECK(plan.writes[0].verb == Write::Verb::kDelete);
+  // Others' are nobody's here.
+  view.put("ipaddresses",
+           R"({"apiVersion":"networking.k8s.io/v1","kind":"IPAddress","metadata":{"name":"10.43.0.9"}})");
+  CHECK(c.plan(view, key, kNow).writes.empty());
 }

@@ -270,10 +270,60 @@ TEST_CASE("nodes crowded by pods of the same deployment give first") {
   CHECK(removed(plan(view), "pods") == std::vector<std::string>{"z"});
 }
 
-TEST_CASE("many pods are made in bursts") {
+TEST_CASE("many pods are made in bursts, in growing steps") {
   MapView view;
   view.put(kReplicaSets, set_of(1200));
-  CHECK(writes(plan(view), Verb::kCreate, "pods").size() == 500);
+  Plan p = plan(view);
+  CHECK(writes(p, Verb::kCreate, "pods").size() == 500);
+  REQUIRE(p.batches.size() == 1);
+  CHECK(p.batches[0].begin == 0);
+  CHECK(p.batches[0].end == 500);
+  CHECK(p.batches[0].slow_start);
+}
+
+TEST_CASE("a replication controller does the same by plain labels") {
+  auto controller_of = [](int replicas) {
+    return Json{{"metadata", {{"name", "rc"}, {"generation", 1}}},
+                {"spec", {{"replicas", replicas}, {"selector", {{"app", "x"}}}, {"template", template_x()}}}};
+  };
+  auto own = [](const std::string& name) {
+    return owned_by(make_pod(name, 10), "v1", "ReplicationController", "rc");
+  };
+  MapView view;
+  auto run = [&] { return server::plan_replication_controller(view, {"ns", "rc"}, kNow); };
+  view.put(server::kReplicationControllers, controller_of(3));
+  view.put(kPods, own("a"));
+  view.put(kPods, make_pod("orphan", 10));
+  Json stray = own("stray");
+  stray["metadata"]["labels"] = {{"app", "y"}};
+  view.put(kPods, stray);
+  Plan p = run();
+  auto patches = writes(p, Verb::kPatch, "pods");
+  REQUIRE(patches.size() == 2);
+  CHECK(patches[0].name == "stray");
+  CHECK(patches[1].name == "orphan");
+  CHECK((*patches[1].body)["metadata"]["ownerReferences"][0]["kind"] == "ReplicationController");
+  auto made = writes(p, Verb::kCreate, "pods");
+  REQUIRE(made.size() == 1);
+  CHECK((*made[0].body)["metadata"]["generateName"] == "rc-");
+  // The kind knows no terminatingReplicas.
+  CHECK(planned_status(p, "replicationcontrollers") ==
+        json(R"({"replicas":2,"fullyLabeledReplicas":2,"readyReplicas":2,"availableReplicas":2,
+                 "observedGeneration":1})"));
+  Plan told = p.otherwise(made[0], base::Status(base::Code::kForbidden, "exceeded quota"));
+  CHECK(noted(told, "FailedCreate", "Error creating: exceeded quota"));
+  CHECK(condition({{"status", planned_status(told, "replicationcontrollers")}}, "ReplicaFailure")["reason"] ==
+        "FailedCreate");
+
+  view.put(server::kReplicationControllers, controller_of(0));
+  view.drop(kPods, "ns", "orphan");
+  CHECK(removed(run(), "pods") == std::vector<std::string>{"a"});
+
+  auto controller = server::make_replication_controller_controller();
+  CHECK(controller.name == "replication-controller");
+  view.put(kPods, make_pod("other", 1));
+  CHECK(controller.sources[1].keys(nullptr, view.get(kPods, "ns", "other"), view) ==
+        server::Keys{{"ns", "rc"}});
 }
 
 TEST_CASE("keys of pods: their owner, or who could adopt them") {

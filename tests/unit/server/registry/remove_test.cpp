@@ -117,6 +117,19 @@ TEST_CASE("the grace period asked for counts") {
   REQUIRE(gone.ok());
   CHECK_FALSE(gone->gone);
   CHECK(f.get("pods", "p")["metadata"]["deletionGracePeriodSeconds"] == 12);
+  // A pod that would go at once gets time, too.
+  Json quick = pod("quick", "n1");
+  quick["spec"]["terminationGracePeriodSeconds"] = 0;
+  f.create("pods", quick);
+  gone = f.remove("pods", "quick", grace(60));
+  REQUIRE(gone.ok());
+  CHECK_FALSE(gone->gone);
+  CHECK(f.get("pods", "quick")["metadata"]["deletionGracePeriodSeconds"] == 60);
+  quick["metadata"]["name"] = "quicker";
+  f.create("pods", quick);
+  gone = f.remove("pods", "quicker");
+  REQUIRE(gone.ok());
+  CHECK(gone->gone);
 }
 
 TEST_CASE("finalizers hold an object back until the last is gone") {
@@ -219,6 +232,40 @@ TEST_CASE("propagation leaves the garbage collector its finalizers") {
     auto gone = f.remove("configmaps", "one", propagation("Background"));
     REQUIRE(gone.ok());
     CHECK(gone->gone);
+  }
+}
+
+TEST_CASE("two old kinds orphan by default") {
+  RegistryFixture f;
+  const Json pod_template = {
+      {"metadata", {{"labels", {{"a", "b"}}}}},
+      {"spec", {{"restartPolicy", "Never"}, {"containers", Json::array({{{"name", "c"}, {"image", "i"}}})}}}};
+  f.create("jobs.batch", {{"metadata", {{"name", "j"}}}, {"spec", {{"template", pod_template}}}});
+  std::vector<std::string> warnings;
+  auto context = f.context();
+  context.warnings = &warnings;
+  auto remove = [&](const DeleteParams& params) {
+    return f.registry().remove(f.row("jobs.batch"), "ns", "j", params, context);
+  };
+  SECTION("when nobody says") {
+    auto gone = remove({});
+    REQUIRE(gone.ok());
+    CHECK_FALSE(gone->gone);
+    CHECK(f.get("jobs.batch", "j")["metadata"]["finalizers"] == Json::array({"orphan"}));
+    CHECK(warnings == std::vector<std::string>{
+                          "child pods are preserved by default when jobs are deleted; set "
+                          "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to "
+                          "suppress this warning"});
+  }
+  SECTION("not when somebody says") {
+    REQUIRE(remove(propagation("Background")).ok());
+    CHECK(f.get("jobs.batch", "j").is_null());
+    CHECK(warnings.empty());
+  }
+  SECTION("not when the object says") {
+    REQUIRE(remove(propagation("Foreground")).ok());
+    REQUIRE(remove({}).ok());
+    CHECK(f.get("jobs.batch", "j")["metadata"]["finalizers"] == Json::array({"foregroundDeletion"}));
   }
 }
 

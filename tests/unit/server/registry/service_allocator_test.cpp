@@ -102,8 +102,7 @@ TEST_CASE("addresses asked for") {
   refused = a->allocate(outside, nullptr, false);
   CHECK(refused.message() ==
         "Service \"t\" is invalid: spec.clusterIPs: Invalid value: [\"10.44.0.10\"]: failed to allocate IP "
-        "10.44.0.10: the provided IP (10.44.0.10) is not in the valid range. The range of valid IPs is "
-        "10.43.0.0/24");
+        "10.44.0.10: the provided network does not match the current range");
   for (const char* edge : {"10.43.0.0", "10.43.0.255"}) {
     Json e = service("t", {{"clusterIP", edge}});
     INFO(edge);
@@ -295,6 +294,25 @@ TEST_CASE("the registry allocates in its writes") {
   CHECK(dry.ok() == (ip != "10.43.0.9"));
   REQUIRE(f.remove("services", "a").ok());
   CHECK(make("b", ip).ok());
+}
+
+TEST_CASE("more ranges, and others") {
+  auto a = allocator("10.43.0.0/29");  // room for six
+  const auto give = [&](const char* name) {
+    Json s = service(name);
+    const auto done = a->allocate(s, nullptr, false);
+    return done.ok() ? s["spec"]["clusterIP"].get<std::string>() : done.message();
+  };
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) CHECK(give(name).starts_with("10.43.0."));
+  CHECK(give("g") == "failed to allocate a serviceIP: range is full");
+  a->use_ranges({"10.43.0.0/29", "10.99.0.0/30", "none", "fd00::/112"});
+  CHECK(give("g").starts_with("10.99.0."));
+  a->use_ranges({"10.98.0.0/24"});
+  CHECK(give("h").starts_with("10.98.0."));
+  Json outside = service("t", {{"clusterIP", "10.43.0.1"}});
+  CHECK(a->allocate(outside, nullptr, false).code() == Code::kInvalid);
+  a->use_ranges({});
+  CHECK(give("i") == "failed to allocate a serviceIP: range is full");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Create and update: metadata, conflicts, generation, status, dry run.
+#include "pki/pki.h"
 #include "tests/unit/server/registry/fixture.h"
 
 namespace orch::testing {
@@ -309,6 +310,56 @@ TEST_CASE("validation speaks of the kind and the field") {
   CHECK(made.error().message() ==
         "Deployment.apps \"d\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal "
         "to 0");
+}
+
+TEST_CASE("certificate requests are decided through approval, and certified through status") {
+  RegistryFixture f;
+  const char* kind = "certificatesigningrequests.certificates.k8s.io";
+  const std::string pem = pki::base64_encode(*pki::make_csr(pki::generate_key(), {"r", {}, {}, {}}));
+  const std::string certificate =
+      pki::base64_encode(pki::make_ca("ca", base::SystemClock().now())->certificate_pem);
+  Json csr = f.create(
+      kind,
+      {{"metadata", {{"name", "r"}}},
+       {"spec",
+        {{"request", pem}, {"signerName", "example.com/signer"}, {"usages", Json::array({"client auth"})}}},
+       {"status", {{"conditions", Json::array({{{"type", "Approved"}}})}}}});
+  CHECK_FALSE(csr.value("status", Json::object()).contains("conditions"));
+
+  const Json approved{{"type", "Approved"}, {"status", "True"}, {"reason", "e2e"}};
+  Json next = csr;
+  next["metadata"]["annotations"]["a"] = "b";
+  next["status"] = {{"conditions", Json::array({approved})}, {"certificate", certificate}};
+  next = f.update(kind, next, "approval");
+  CHECK(next["status"]["conditions"][0]["type"] == "Approved");
+  CHECK(next["status"]["conditions"][0]["lastUpdateTime"].is_string());
+  CHECK(next["metadata"]["annotations"]["a"] == "b");
+  CHECK_FALSE(next["status"].contains("certificate"));
+
+  // Through status decisions can neither be taken back nor added.
+  Json status = next;
+  status["status"]["conditions"] = Json::array();
+  CHECK(f.try_update(kind, status, "status").error().message() ==
+        "CertificateSigningRequest.certificates.k8s.io \"r\" is invalid: status.conditions: Forbidden: "
+        "updates may not remove a condition of type \"Approved\"");
+  status = next;
+  status["status"]["conditions"].push_back({{"type", "Denied"}, {"status", "True"}});
+  CHECK_FALSE(f.try_update(kind, status, "status").ok());
+  status = next;
+  status["status"]["certificate"] = certificate;
+  status["status"]["conditions"].push_back({{"type", "Other"}, {"status", "False"}});
+  status = f.update(kind, status, "status");
+  CHECK(status["status"]["certificate"] == certificate);
+  CHECK(status["status"]["conditions"].size() == 2);
+  CHECK(status["status"]["conditions"][0]["reason"] == "e2e");
+
+  // The request itself stays as it was made.
+  Json main = status;
+  main["spec"]["signerName"] = "example.com/other";
+  main["status"]["conditions"] = Json::array();
+  main = f.update(kind, main);
+  CHECK(main["spec"]["signerName"] == "example.com/signer");
+  CHECK(main["status"]["conditions"].size() == 2);
 }
 
 }  // namespace

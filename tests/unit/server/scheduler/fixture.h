@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -9,7 +10,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "server/scheduler/types.h"
+#include "server/scheduler/framework.h"
 #include "tests/catch.h"
 
 namespace orch::testing {
@@ -56,5 +57,59 @@ inline NodeInfo node(const std::string& name, const Json& more = Json::object(),
   for (const PodPtr& p : pods) out.add_pod(p);
   return out;
 }
+
+/// Objects by kind, in memory.
+class FakeObjects final : public server::scheduler::Objects {
+ public:
+  using Kind = server::scheduler::Kind;
+  void add(Kind kind, const api::ObjectPtr& object) { by_kind_[kind].push_back(object); }
+  api::ObjectPtr get(Kind kind, std::string_view ns, std::string_view name) const override {
+    for (const auto& o : of(kind)) {
+      if (o->name() == name && o->ns() == ns) return o;
+    }
+    return nullptr;
+  }
+  std::vector<api::ObjectPtr> list(Kind kind, std::string_view ns) const override {
+    std::vector<api::ObjectPtr> out;
+    for (const auto& o : of(kind)) {
+      if (ns.empty() || o->ns() == ns) out.push_back(o);
+    }
+    return out;
+  }
+
+ private:
+  const std::vector<api::ObjectPtr>& of(Kind kind) const {
+    static const std::vector<api::ObjectPtr> none;
+    auto it = by_kind_.find(kind);
+    return it == by_kind_.end() ? none : it->second;
+  }
+  std::map<Kind, std::vector<api::ObjectPtr>> by_kind_;
+};
+
+/// Nodes with their pods and whatever else there is, as decisions see them. Nodes are in order of their
+/// names; what is changed after construction is not counted.
+class World {
+ public:
+  explicit World(std::vector<NodeInfo> nodes, FakeObjects objects = {})
+      : nodes_(std::move(nodes)), objects_(std::move(objects)) {
+    for (const auto& n : nodes_) {
+      snapshot_.push_back(&n);
+      census_.add_node(n);
+    }
+  }
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  server::scheduler::Cluster cluster() const { return {snapshot_, census_, objects_, storage_, owners_}; }
+  const server::scheduler::Snapshot& nodes() const { return snapshot_; }
+  server::scheduler::Storage& storage() { return storage_; }
+
+ private:
+  const std::vector<NodeInfo> nodes_;
+  const FakeObjects objects_;
+  server::scheduler::Snapshot snapshot_;
+  server::scheduler::Census census_;
+  server::scheduler::Storage storage_{objects_};
+  server::scheduler::Owners owners_{objects_};
+};
 
 }  // namespace orch::testing

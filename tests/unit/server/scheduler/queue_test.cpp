@@ -8,9 +8,11 @@ namespace {
 
 using server::scheduler::kNodeAdded;
 using server::scheduler::kNodeTaints;
-using server::scheduler::kPodChanged;
 using server::scheduler::kPodGone;
 using server::scheduler::Queue;
+using server::scheduler::Waiting;
+
+Waiting waits(uint32_t events) { return {1, events}; }
 
 base::MonoTime at(double seconds) {
   return base::MonoTime(std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9)));
@@ -45,38 +47,57 @@ TEST_CASE("a pod that did not fit sleeps until an event that helps it") {
   PodPtr p = pod("a");
   q.add(p, at(0));
   REQUIRE(next(q) == "a");
-  q.failed(p, kPodGone | kNodeAdded, at(0));
+  q.failed(p, waits(kPodGone | kNodeAdded), at(0));
   CHECK(q.sleeping() == 1);
   CHECK(next(q) == "-");
   q.on_event(kNodeTaints, at(20));
   CHECK(q.sleeping() == 1);
   // A node with room has a taint: from now on that is waited for too.
-  q.on_event(kPodGone, at(20), [](const PodInfo&) { return kNodeTaints; });
+  q.on_event(kPodGone, at(20), [](const PodInfo&, uint64_t) { return Waiting{2, kNodeTaints}; });
   CHECK(q.sleeping() == 1);
-  q.on_event(kNodeTaints, at(20), [](const PodInfo& pod) { return pod.name == "a" ? 0U : kNodeAdded; });
+  q.on_event(kNodeTaints, at(20), [](const PodInfo& pod, uint64_t rejectors) -> std::optional<Waiting> {
+    if (pod.name == "a" && rejectors == 3) return std::nullopt;
+    return Waiting{};
+  });
   CHECK(next(q) == "a");
 }
 
-TEST_CASE("who keeps failing is held back, one second to ten") {
-  const double waits[] = {1, 2, 4, 8, 10, 10};
+TEST_CASE("who keeps failing is held back, one second to ten, while there is somebody else") {
+  const double back_offs[] = {1, 2, 4, 8, 10, 10};
   Queue q;
-  PodPtr p = pod("a");
+  PodPtr p = ranked("a", 10), other = ranked("b", 0);
   q.add(p, at(0));
+  q.add(other, at(0));
   double now = 0;
-  for (double wait : waits) {
+  for (double wait : back_offs) {
     REQUIRE(next(q) == "a");
-    q.failed(p, kPodGone, at(now));
+    q.failed(p, waits(kPodGone), at(now));
     q.on_event(kPodGone, at(now));
-    CHECK(next(q) == "-");
     auto due = q.advance(at(now));
     REQUIRE(due);
     CHECK(*due == at(now + wait));
     q.advance(at(now + wait - 0.001));
-    CHECK_FALSE(q.has_active());
+    REQUIRE(next(q) == "b");
+    q.placed(other->uid);
+    q.add(other, at(now));
     now += wait;
     q.advance(at(now));
-    CHECK(q.has_active());
   }
+  CHECK(next(q) == "a");
+}
+
+TEST_CASE("nobody is held back when there is nobody else, the most important goes first") {
+  Queue q;
+  for (const PodPtr& p : {ranked("a", 0), ranked("b", 10)}) {
+    q.add(p, at(0));
+    REQUIRE(next(q) == p->name);
+    q.failed(p, waits(kPodGone), at(0));
+  }
+  q.on_event(kPodGone, at(0));
+  CHECK(q.has_active());
+  CHECK(next(q) == "b");
+  CHECK(next(q) == "a");
+  CHECK_FALSE(q.has_active());
 }
 
 TEST_CASE("nothing that happens while a pod is decided on is slept through") {
@@ -95,8 +116,7 @@ TEST_CASE("nothing that happens while a pod is decided on is slept through") {
     q.add(p, at(0));
     REQUIRE(next(q) == "a");
     if (c.event != 0) q.on_event(c.event, at(0));
-    q.failed(p, c.helped_by, at(0));
-    q.advance(at(5));
+    q.failed(p, waits(c.helped_by), at(0));
     CHECK(q.has_active() == c.woken);
   }
   Queue q;
@@ -104,7 +124,7 @@ TEST_CASE("nothing that happens while a pod is decided on is slept through") {
   q.add(p, at(0));
   REQUIRE(next(q) == "a");
   q.add(pod("a", "1"), at(0));  // changed meanwhile
-  q.failed(p, kPodGone, at(0));
+  q.failed(p, waits(kPodGone), at(0));
   q.advance(at(5));
   REQUIRE(q.has_active());
   CHECK(q.pop()->requests.milli_cpu == 1000);
@@ -115,7 +135,7 @@ TEST_CASE("a changed pod is tried again, a refreshed one is not") {
   PodPtr p = pod("a");
   q.add(p, at(0));
   REQUIRE(next(q) == "a");
-  q.failed(p, kPodGone, at(0));
+  q.failed(p, waits(kPodGone), at(0));
   q.refresh(pod("a", "2"));
   q.advance(at(60));
   CHECK(q.sleeping() == 1);
@@ -129,7 +149,7 @@ TEST_CASE("nobody sleeps for more than five minutes") {
   PodPtr p = pod("a");
   q.add(p, at(0));
   REQUIRE(next(q) == "a");
-  q.failed(p, kPodGone, at(10));
+  q.failed(p, waits(kPodGone), at(10));
   auto due = q.advance(at(20));
   REQUIRE(due);
   CHECK(*due == at(310));
@@ -162,10 +182,10 @@ TEST_CASE("a pod that is gone is nowhere in the queue") {
     PodPtr p = pod("a");
     q.add(p, at(0));
     if (state > 0) q.pop();
-    if (state > 1) q.failed(p, kPodGone, at(0));
+    if (state > 1) q.failed(p, waits(kPodGone), at(0));
     if (state > 2) q.on_event(kPodGone, at(0));
     q.forget(p->uid);
-    q.failed(p, kPodGone, at(0));
+    q.failed(p, waits(kPodGone), at(0));
     q.on_event(kPodGone, at(0));
     CHECK_FALSE(q.advance(at(1000)));
     CHECK(q.sleeping() == 0);

@@ -1,4 +1,8 @@
 #include "server/scheduler/framework.h"
+
+#include <algorithm>
+
+#include "server/scheduler/plugins/all.h"
 #include "tests/unit/server/scheduler/fixture.h"
 
 namespace orch::testing {
@@ -7,18 +11,23 @@ namespace {
 using namespace server::scheduler;
 
 /// A cluster and what would become of a pod in it.
-struct Cluster {
+struct Place {
   std::vector<NodeInfo> nodes;
   Nominated nominated;
-  Plugins plugins = default_plugins();
+  Profile profile = default_profile();
+  std::vector<std::unique_ptr<Extender>> extenders = {};
 
-  Snapshot snapshot() const {
-    Snapshot out;
-    for (const auto& n : nodes) out.push_back(&n);
-    return out;
-  }
   Outcome decide(const PodPtr& p, size_t start = 0) const {
-    return server::scheduler::decide(plugins, *p, snapshot(), nominated, start);
+    const World world(nodes);
+    Outcome out = server::scheduler::decide(profile, extenders, *p, world.cluster(), nominated, start);
+    out.filters = {};  // of a world that is gone
+    auto own = [&](const NodeInfo* n) {
+      const auto& all = world.nodes();
+      return &nodes[static_cast<size_t>(std::find(all.begin(), all.end(), n) - all.begin())];
+    };
+    if (out.node != nullptr) out.node = own(out.node);
+    for (auto& n : out.occupied) n = own(n);
+    return out;
   }
   std::string place(const PodPtr& p, size_t start = 0) const {
     Outcome out = decide(p, start);
@@ -106,7 +115,7 @@ TEST_CASE("why a pod fits nowhere, in the words of kube-scheduler") {
   };
   for (const auto& c : cases) {
     INFO(c.what);
-    Cluster cluster;
+    Place cluster;
     cluster.nodes = c.nodes;
     CHECK(cluster.place(c.pod) == c.expect);
   }
@@ -138,31 +147,32 @@ TEST_CASE("where a pod goes") {
       {"by name", pod("p", "", required_name({"b"})), {node("a"), node("b")}, "b"},
       {"where its image is",
        pod("p"),
-       {node("a"), node("b", json(R"({"status":{"images":[{"names":["i"],"sizeBytes":900000000}]}})"))},
+       {node("a"),
+        node("b", json(R"({"status":{"images":[{"names":["i:latest"],"sizeBytes":900000000}]}})"))},
        "b"},
   };
   for (const auto& c : cases) {
     INFO(c.what);
-    Cluster cluster;
+    Place cluster;
     cluster.nodes = c.nodes;
     CHECK(cluster.place(c.pod) == c.expect);
   }
 }
 
 TEST_CASE("bin packing fills the fuller node") {
-  Cluster cluster;
+  Place cluster;
   cluster.nodes = {node("a", Json::object(), {pod("q", "2")}), node("b")};
-  cluster.plugins.clear();
+  PluginArgs args;
+  args.fit.strategy = FitArgs::Strategy::kMostAllocated;
+  cluster.profile = default_profile(args);
   // Scored by this plugin alone: balance would outvote it on machines this small.
-  for (auto& plugin : default_plugins(FitStrategy::kMostAllocated)) {
-    if (plugin->name() == "NodeResourcesFit") cluster.plugins.push_back(std::move(plugin));
-  }
+  std::erase_if(cluster.profile.scorers, [](const auto& s) { return s.first->name() != "NodeResourcesFit"; });
   CHECK(cluster.place(pod("p", "1")) == "a");
   CHECK(cluster.place(pod("p", "3")) == "b");
 }
 
 TEST_CASE("equal nodes take turns") {
-  Cluster cluster;
+  Place cluster;
   cluster.nodes = {node("a"), node("b"), node("c")};
   CHECK(cluster.place(pod("p"), 0) == "a");
   CHECK(cluster.place(pod("p"), 1) == "b");
@@ -181,7 +191,7 @@ TEST_CASE("in large clusters enough nodes are enough") {
 }
 
 TEST_CASE("room that was promised counts as taken, but not for its owner nor for more important pods") {
-  Cluster cluster;
+  Place cluster;
   cluster.nodes = {node("a")};
   cluster.nominated["a"] = {pod("promised", "3", {{"spec", {{"priority", 10}}}})};
   CHECK(cluster.place(pod("p", "2")) == "0/1 nodes are available: 1 Insufficient cpu.");
@@ -193,7 +203,7 @@ TEST_CASE("room that was promised counts as taken, but not for its owner nor for
 }
 
 TEST_CASE("a pod goes where it was promised room, if it fits there") {
-  Cluster cluster;
+  Place cluster;
   cluster.nodes = {node("a"), node("b", Json::object(), {pod("q", "3")})};
   const Json promised = {{"status", {{"nominatedNodeName", "b"}}}};
   CHECK(cluster.place(pod("p", "1")) == "a");
@@ -201,30 +211,32 @@ TEST_CASE("a pod goes where it was promised room, if it fits there") {
   CHECK(cluster.place(pod("p", "2", promised)) == "a");
 }
 
-TEST_CASE("what helps a pod that fits nowhere") {
+TEST_CASE("who refuses a pod, and whether its pods could go") {
   struct Case {
     const char* what;
     PodPtr pod;
     NodeInfo node;
-    uint32_t yes, no;
+    const char* by;
     bool occupied;
   };
   const std::vector<Case> cases = {
-      {"taken CPU", pod("p", "2"), node("a", Json::object(), {pod("q", "3")}), kPodGone | kNodeAllocatable,
-       kNodeTaints | kNodeLabels, true},
-      {"more CPU than there is", pod("p", "5"), node("a"), kNodeAllocatable, kNodeTaints, false},
-      {"a taint", pod("p"), node("a", taint("k", "NoSchedule")), kNodeTaints | kNodeAdded, kPodGone, false},
-      {"a label", pod("p", "", {{"spec", {{"nodeSelector", {{"x", "y"}}}}}}), node("a"),
-       kNodeLabels | kNodeAdded, kPodGone | kNodeTaints, false},
+      {"taken CPU", pod("p", "2"), node("a", Json::object(), {pod("q", "3")}), "NodeResourcesFit", true},
+      {"more CPU than there is", pod("p", "5"), node("a"), "NodeResourcesFit", false},
+      {"a taint", pod("p"), node("a", taint("k", "NoSchedule")), "TaintToleration", false},
+      {"a label", pod("p", "", {{"spec", {{"nodeSelector", {{"x", "y"}}}}}}), node("a"), "NodeAffinity",
+       false},
   };
   for (const auto& c : cases) {
     INFO(c.what);
-    Cluster cluster;
+    Place cluster;
     cluster.nodes = {c.node};
     Outcome out = cluster.decide(c.pod);
     CHECK(out.node == nullptr);
-    CHECK((out.helped_by & c.yes) == c.yes);
-    CHECK((out.helped_by & c.no) == 0);
+    std::string by;
+    for (size_t i = 0; i < cluster.profile.filters.size(); ++i) {
+      if ((out.rejectors >> i & 1U) != 0) by += cluster.profile.filters[i].plugin->name();
+    }
+    CHECK(by == c.by);
     CHECK(out.occupied.size() == (c.occupied ? 1 : 0));
   }
 }

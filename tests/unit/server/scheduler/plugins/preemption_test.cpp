@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/scheduler/plugins/all.h"
 #include "tests/unit/server/scheduler/fixture.h"
 
 namespace orch::testing {
@@ -27,12 +28,13 @@ struct Result {
 
 Result run(const PodPtr& p, const std::vector<NodeInfo>& nodes, const std::vector<Budget>& budgets = {},
            const Nominated& nominated = {}) {
-  const Plugins plugins = default_plugins();
-  Snapshot snapshot;
-  for (const auto& n : nodes) snapshot.push_back(&n);
-  Outcome outcome = decide(plugins, *p, snapshot, nominated, 0);
+  const Profile profile = default_profile();
+  const std::vector<std::unique_ptr<Extender>> none;
+  const World world(nodes);
+  Outcome outcome = decide(profile, none, *p, world.cluster(), nominated, 0);
   REQUIRE(outcome.node == nullptr);
-  Preemption found = preempt(plugins, *p, snapshot, nominated, outcome.occupied, budgets, 0);
+  Preemption found =
+      preempt({profile, *p, world.cluster(), nominated, outcome.filters, outcome.occupied, budgets, 0}, none);
   Result out{found.node, "", found.message, found.keep_nomination};
   for (const auto& v : found.victims) out.victims += (out.victims.empty() ? "" : " ") + v->name;
   return out;

@@ -1,0 +1,239 @@
+// admissionregistration.k8s.io/v1: MutatingWebhookConfiguration and ValidatingWebhookConfiguration
+// (pkg/apis/admissionregistration/validation).
+#include <set>
+
+#include "api/go_text.h"
+#include "api/names.h"
+#include "api/resources/common_validation.h"
+#include "api/resources/kinds.h"
+#include "api/resources/match_conditions.h"
+#include "api/resources/traits.h"
+#include "api/resources/tree.h"
+#include "api/resources/webhook_validation.h"
+#include "base/json.h"
+
+namespace orch::api {
+namespace {
+
+constexpr const char* kGroup = "admissionregistration.k8s.io";
+constexpr int64_t kMaxTimeout = 30;
+
+using Names = std::vector<std::string>;
+
+/// What an update need not put right because it was so before.
+struct Options {
+  bool check_conditions = true;
+  bool no_side_effects = true;
+  bool known_version = true;
+  bool unique_names = true;
+  bool allow_invalid_values = false;
+};
+
+bool has_wildcard(const Json& list) { return contains(list, "*"); }
+
+void validate_one_of(const Json& object, const char* key, const Names& supported, const FieldPath& path,
+                     FieldErrors& errors) {
+  if (!has(object, key)) return;
+  const std::string_view value = text_of(object, key);
+  for (const std::string& one : supported) {
+    if (value == one) return;
+  }
+  errors.not_supported(path.child(key), value, supported);
+}
+
+void validate_resources(const Json& resources, const FieldPath& path, FieldErrors& errors) {
+  if (resources.empty()) errors.required(path);
+  std::set<std::string_view> any_subresource_of, any_resource_with;
+  bool everything = false, any_resource = false, plain_resource = false;
+  for (size_t i = 0; i < resources.size(); ++i) {
+    const std::string_view both = text(resources[i]);
+    if (both.empty()) {
+      errors.required(path.index(i));
+      continue;
+    }
+    everything = everything || both == "*/*";
+    any_resource = any_resource || both == "*";
+    const size_t slash = both.find('/');
+    if (slash == std::string_view::npos) {
+      plain_resource = both != "*";
+      continue;
+    }
+    const std::string_view resource = both.substr(0, slash), sub = both.substr(slash + 1);
+    if (any_subresource_of.contains(resource)) {
+      add_invalid(errors, path.index(i), both,
+                  base::cat("if '", resource, "/*' is present, must not specify ", both));
+    }
+    if (any_resource_with.contains(sub)) {
+      add_invalid(errors, path.index(i), both,
+                  base::cat("if '*/", sub, "' is present, must not specify ", both));
+    }
+    if (sub == "*") any_subresource_of.insert(resource);
+    if (resource == "*") any_resource_with.insert(sub);
+  }
+  if (resources.size() > 1 && everything)
+    errors.invalid(path, resources, "if '*/*' is present, must not specify other resources");
+  if (any_resource && plain_resource) {
+    errors.invalid(path, resources,
+                   "if '*' is present, must not specify other resources without subresources");
+  }
+}
+
+void validate_rule(const Json& rule, const FieldPath& path, FieldErrors& errors) {
+  static const Names kOperations = {"*", "CONNECT", "CREATE", "DELETE", "UPDATE"};
+  const Json& operations = list_of(rule, "operations");
+  const FieldPath at = path.child("operations");
+  if (operations.empty()) errors.required(at);
+  if (operations.size() > 1 && has_wildcard(operations))
+    errors.invalid(at, operations, "if '*' is present, must not specify other operations");
+  for (size_t i = 0; i < operations.size(); ++i) {
+    const std::string_view operation = text(operations[i]);
+    bool known = false;
+    for (const std::string& one : kOperations) known = known || one == operation;
+    if (!known) errors.not_supported(at.index(i), operation, kOperations);
+  }
+  const Json& groups = list_of(rule, "apiGroups");
+  if (groups.empty()) errors.required(path.child("apiGroups"));
+  if (groups.size() > 1 && has_wildcard(groups)) {
+    errors.invalid(path.child("apiGroups"), groups, "if '*' is present, must not specify other API groups");
+  }
+  const Json& versions = list_of(rule, "apiVersions");
+  const FieldPath versions_path = path.child("apiVersions");
+  if (versions.empty()) errors.required(versions_path);
+  if (versions.size() > 1 && has_wildcard(versions))
+    errors.invalid(versions_path, versions, "if '*' is present, must not specify other API versions");
+  for (size_t i = 0; i < versions.size(); ++i) {
+    if (text(versions[i]).empty()) errors.required(versions_path.index(i));
+  }
+  validate_resources(list_of(rule, "resources"), path.child("resources"), errors);
+  validate_one_of(rule, "scope", {"*", "Cluster", "Namespaced"}, path, errors);
+}
+
+bool is_review_version(std::string_view version) { return version == "v1" || version == "v1beta1"; }
+
+void validate_review_versions(const Json& versions, bool known, const FieldPath& path, FieldErrors& errors) {
+  if (versions.empty()) {
+    errors.required(path, "must specify one of v1, v1beta1");
+    return;
+  }
+  std::set<std::string_view> seen;
+  bool accepted = false;
+  for (size_t i = 0; i < versions.size(); ++i) {
+    const std::string_view version = text(versions[i]);
+    if (!seen.insert(version).second) {
+      add_invalid(errors, path.index(i), version, "duplicate version");
+      continue;
+    }
+    add_problems(errors, path.index(i), version, check_dns1035_label(version));
+    accepted = accepted || is_review_version(version);
+  }
+  if (known && !accepted) errors.invalid(path, versions, "must include at least one of v1, v1beta1");
+}
+
+void validate_hook(const Json& hook, bool mutating, const Options& options, const FieldPath& path,
+                   FieldErrors& errors) {
+  validate_full_name(text_of(hook, "name"), path.child("name"), errors);
+  size_t i = 0;
+  for (const Json& rule : list_of(hook, "rules")) validate_rule(rule, path.child("rules").index(i++), errors);
+  validate_one_of(hook, "failurePolicy", {"Fail", "Ignore"}, path, errors);
+  validate_one_of(hook, "matchPolicy", {"Equivalent", "Exact"}, path, errors);
+  const Names effects = options.no_side_effects ? Names{"None", "NoneOnDryRun"}
+                                                : Names{"None", "NoneOnDryRun", "Some", "Unknown"};
+  if (!has(hook, "sideEffects"))
+    errors.required(path.child("sideEffects"), "must specify one of " + join(effects, ", "));
+  validate_one_of(hook, "sideEffects", effects, path, errors);
+  if (has(hook, "timeoutSeconds")) {
+    const int64_t timeout = number_of(hook, "timeoutSeconds");
+    if (timeout > kMaxTimeout || timeout < 1) {
+      errors.invalid(path.child("timeoutSeconds"), timeout,
+                     "the timeout value must be between 1 and 30 seconds");
+    }
+  }
+  for (const char* selector : {"namespaceSelector", "objectSelector"}) {
+    validate_label_selector(member_of(hook, selector), path.child(selector), errors,
+                            {options.allow_invalid_values});
+  }
+  if (mutating) validate_one_of(hook, "reinvocationPolicy", {"IfNeeded", "Never"}, path, errors);
+  validate_webhook_client(map_of(hook, "clientConfig"), path.child("clientConfig"), errors);
+  if (options.check_conditions) {
+    validate_match_conditions(list_of(hook, "matchConditions"), path.child("matchConditions"), errors);
+  }
+  validate_review_versions(list_of(hook, "admissionReviewVersions"), options.known_version,
+                           path.child("admissionReviewVersions"), errors);
+}
+
+void validate(const Json& object, bool mutating, const Options& options, FieldErrors& errors) {
+  std::set<std::string_view> names;
+  size_t i = 0;
+  for (const Json& hook : list_of(object, "webhooks")) {
+    const FieldPath path = FieldPath("webhooks").index(i++);
+    validate_hook(hook, mutating, options, path, errors);
+    const std::string_view name = text_of(hook, "name");
+    if (options.unique_names && !name.empty() && !names.insert(name).second)
+      errors.duplicate(path.child("name"), Json(name));
+  }
+}
+
+bool same_conditions(const Json& hooks, const Json& old) {
+  if (hooks.size() != old.size()) return false;
+  for (size_t i = 0; i < old.size(); ++i) {
+    if (list_of(hooks[i], "matchConditions") != list_of(old[i], "matchConditions")) return false;
+  }
+  return true;
+}
+
+/// What was stored under older rules may stay as it is.
+Options options_of_update(const Json& object, const Json& old) {
+  Options options;
+  options.check_conditions = !same_conditions(list_of(object, "webhooks"), list_of(old, "webhooks"));
+  std::set<std::string_view> names;
+  for (const Json& hook : list_of(old, "webhooks")) {
+    const std::string_view effects = text_of(hook, "sideEffects");
+    if (effects != "None" && effects != "NoneOnDryRun") options.no_side_effects = false;
+    if (!names.insert(text_of(hook, "name")).second) options.unique_names = false;
+    const Json& versions = list_of(hook, "admissionReviewVersions");
+    bool known = versions.empty();
+    for (const Json& version : versions) known = known || is_review_version(text(version));
+    if (!known) options.known_version = false;
+    for (const char* selector : {"namespaceSelector", "objectSelector"}) {
+      if (has_invalid_selector_value(member_of(hook, selector))) options.allow_invalid_values = true;
+    }
+  }
+  return options;
+}
+
+void set_defaults(Json& object, bool mutating) {
+  each(object, "webhooks", [mutating](Json& hook) {
+    default_pointer(hook, "failurePolicy", "Fail");
+    default_pointer(hook, "matchPolicy", "Equivalent");
+    default_pointer(hook, "namespaceSelector", Json::object());
+    default_pointer(hook, "objectSelector", Json::object());
+    default_pointer(hook, "timeoutSeconds", 10);
+    if (mutating) default_pointer(hook, "reinvocationPolicy", "Never");
+    each(hook, "rules", [](Json& rule) { default_pointer(rule, "scope", "*"); });
+    Json* client = object_in(hook, "clientConfig");
+    Json* service = client != nullptr ? object_in(*client, "service") : nullptr;
+    if (service != nullptr) default_pointer(*service, "port", 443);
+  });
+}
+
+Strategy make(const char* kind, bool mutating) {
+  Strategy s = traits_of(kGroup, kind);
+  s.set_defaults = [mutating](Json& object) { set_defaults(object, mutating); };
+  s.generation_changed = [](const Json& object, const Json& old) {
+    return !same_member(object, old, "webhooks");
+  };
+  s.validate = [mutating](const Json& object, FieldErrors& errors) {
+    validate(object, mutating, {}, errors);
+  };
+  s.validate_update = [mutating](const Json& object, const Json& old, FieldErrors& errors) {
+    validate(object, mutating, options_of_update(object, old), errors);
+  };
+  return s;
+}
+
+}  // namespace
+
+Strategy mutating_webhook_strategy() { return make("MutatingWebhookConfiguration", true); }
+Strategy validating_webhook_strategy() { return make("ValidatingWebhookConfiguration", false); }
+
+}  // namespace orch::api

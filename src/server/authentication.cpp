@@ -1,0 +1,245 @@
+#include "server/authentication.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "client/kubeconfig.h"
+#include "client/remote_client.h"
+#include "pki/pki.h"
+#include "server/auth/oidc.h"
+#include "server/auth/service_account_tokens.h"
+#include "server/auth/static_tokens.h"
+#include "server/auth/webhooks.h"
+
+namespace orch::server {
+
+using base::Code;
+using base::Result;
+using base::Status;
+
+namespace {
+
+Status bad(std::string_view argument, std::string_view why) {
+  return {Code::kBadRequest, base::cat("--kube-apiserver-arg ", argument, ": ", why)};
+}
+
+Result<std::string> read_argument_file(std::string_view argument, const std::string& path) {
+  auto text = base::read_file(path);
+  if (!text.ok()) return bad(argument, text.error().message());
+  return text;
+}
+
+/// Appends a file of certificates to a bundle.
+Status add_bundle(std::string_view argument, const std::string& path, std::string& bundle) {
+  auto text = read_argument_file(argument, path);
+  if (!text.ok()) return text.error();
+  if (auto parsed = pki::parse_certificate(*text); !parsed.ok())
+    return bad(argument, base::cat(path, " holds no PEM certificate"));
+  bundle += *text;
+  if (bundle.back() != '\n') bundle += '\n';
+  return {};
+}
+
+/// The PEM blocks of a text, each with its own lines.
+std::vector<std::string> pem_blocks(std::string_view text) {
+  std::vector<std::string> out;
+  for (size_t from = text.find("-----BEGIN "); from != std::string_view::npos;) {
+    const size_t next = text.find("-----BEGIN ", from + 1);
+    const std::string_view block = text.substr(from, next == std::string_view::npos ? next : next - from);
+    if (block.find("EC PARAMETERS") == std::string_view::npos) out.emplace_back(block);
+    from = next;
+  }
+  return out;
+}
+
+/// The keys service-account tokens may be signed with: the first signs.
+struct AccountKeys {
+  std::string signing;
+  std::vector<std::string> verifying;
+};
+
+Result<AccountKeys> read_account_keys(const ApiServerArgs& args, const ClusterPki& pki) {
+  AccountKeys keys;
+  keys.signing = pki.service_account_key;
+  if (const std::string& file = args.service_account_signing_key_file; !file.empty()) {
+    auto text = read_argument_file("service-account-signing-key-file", file);
+    if (!text.ok()) return text.error();
+    if (auto probe = pki::sign_jwt(*text, "{}"); !probe.ok())
+      return bad("service-account-signing-key-file", base::cat(file, " holds no private key to sign with"));
+    keys.signing = std::move(*text);
+    // Tokens that pods hold already were signed with the cluster's own key.
+    if (args.service_account_key_files.empty()) keys.verifying.push_back(pki.service_account_key);
+  }
+  keys.verifying.push_back(keys.signing);
+  for (const std::string& file : args.service_account_key_files) {
+    auto text = read_argument_file("service-account-key-file", file);
+    if (!text.ok()) return text.error();
+    const std::vector<std::string> blocks = pem_blocks(*text);
+    for (const std::string& block : blocks) {
+      if (!pki::public_jwk(block).ok())
+        return bad("service-account-key-file", base::cat(file, " holds something that is no RSA or EC key"));
+      keys.verifying.push_back(block);
+    }
+    if (blocks.empty()) return bad("service-account-key-file", base::cat(file, " holds no key"));
+  }
+  return keys;
+}
+
+JwtIssuer issuer_of(const OidcArgs& o, std::string ca_pem) {
+  JwtIssuer out;
+  out.url = o.issuer_url;
+  out.ca_pem = std::move(ca_pem);
+  out.audiences = {o.client_id};
+  out.algorithms = o.signing_algs.empty() ? std::vector<std::string>{"RS256"} : o.signing_algs;
+  out.required_claims = o.required_claims;
+  out.username.claim = o.username_claim;
+  out.username.prefix = o.username_prefix;
+  // Names that are not unique by themselves are told apart by their issuer.
+  if (o.username_prefix == "-") out.username.prefix.clear();
+  if (o.username_prefix.empty() && o.username_claim != "email") out.username.prefix = o.issuer_url + "#";
+  out.groups = {o.groups_claim, o.groups_prefix};
+  return out;
+}
+
+Result<AuthenticationConfig> read_issuers(const ApiServerArgs& args) {
+  AuthenticationConfig config;
+  if (args.oidc.given) {
+    std::string ca;
+    if (!args.oidc.ca_file.empty()) ORCH_RETURN_IF_ERROR(add_bundle("oidc-ca-file", args.oidc.ca_file, ca));
+    config.issuers.push_back(issuer_of(args.oidc, std::move(ca)));
+  }
+  if (const std::string& file = args.authentication_config; !file.empty()) {
+    auto text = read_argument_file("authentication-config", file);
+    if (!text.ok()) return text.error();
+    auto parsed = parse_authentication_config(*text);
+    if (!parsed.ok()) return bad("authentication-config", base::cat(file, ": ", parsed.error().message()));
+    config = std::move(*parsed);
+  }
+  return config;
+}
+
+/// The authorities this machine trusts, where its distribution keeps them.
+std::string system_authorities() {
+  for (const char* path :
+       {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}) {
+    if (auto text = base::read_file(path); text.ok()) return std::move(*text);
+  }
+  return {};
+}
+
+Result<std::string> fetch(const std::string& url, const std::string& ca_pem) {
+  client::RemoteOptions options;
+  options.server = url;
+  options.ca_pem = ca_pem.empty() ? system_authorities() : ca_pem;
+  options.connect_timeout = std::chrono::seconds(5);
+  options.request_timeout = std::chrono::seconds(10);
+  auto answer = client::raw_request(options, "GET", "", "", "");
+  if (!answer.ok()) return answer.error();
+  return std::move(answer->body);
+}
+
+Result<Post> webhook(std::string_view argument, const std::string& config_file) {
+  auto remote = client::read_kubeconfig(config_file);
+  if (!remote.ok()) return bad(argument, remote.error().message());
+  return Post([options = std::move(*remote)](const std::string& body) -> Result<std::string> {
+    auto answer = client::raw_request(options, "POST", "", "application/json", body);
+    if (!answer.ok()) return answer.error();
+    return std::move(answer->body);
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args,
+                                                            const base::Clock& clock) {
+  std::unique_ptr<Authorizer> out;
+  if (args.authorization_webhook_config_file.empty()) return out;
+  auto post = webhook("authorization-webhook-config-file", args.authorization_webhook_config_file);
+  if (!post.ok()) return post.error();
+  out = std::make_unique<WebhookAuthorizer>(
+      std::move(*post), args.authorization_webhook_version,
+      args.authorization_webhook_cache_authorized_ttl.value_or(std::chrono::minutes(5)),
+      args.authorization_webhook_cache_unauthorized_ttl.value_or(std::chrono::seconds(30)), clock);
+  return out;
+}
+
+Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& pki) {
+  ClientCas cas;
+  cas.clients = pki.client_ca.certificate_pem;
+  if (!args.client_ca_file.empty())
+    ORCH_RETURN_IF_ERROR(add_bundle("client-ca-file", args.client_ca_file, cas.clients));
+  if (const std::string& file = args.request_header.client_ca_file; !file.empty())
+    ORCH_RETURN_IF_ERROR(add_bundle("requestheader-client-ca-file", file, cas.proxies));
+  return cas;
+}
+
+Result<Authentication> make_authentication(const ApiServerArgs& args, const ClusterPki& pki,
+                                           const std::vector<JoinToken>& join_tokens,
+                                           const std::string& cluster_domain, const Lookup& lookup,
+                                           const base::Clock& clock) {
+  Authentication out;
+  const std::string own_issuer = "https://kubernetes.default.svc." + cluster_domain;
+  std::vector<std::string> issuers = args.service_account_issuers;
+  if (issuers.empty()) issuers = {own_issuer};
+  out.audiences = args.api_audiences;
+  if (out.audiences.empty()) out.audiences = {issuers[0], "orch"};
+  auto keys = read_account_keys(args, pki);
+  if (!keys.ok()) return keys.error();
+  TokenIssuerOptions issuer{
+      issuers[0],
+      keys->signing,
+      out.audiences,
+      keys->verifying,
+      args.service_account_extend_token_expiration,
+      std::chrono::duration_cast<std::chrono::seconds>(args.service_account_max_token_expiration).count()};
+  out.issuer = std::make_unique<TokenIssuer>(std::move(issuer), lookup, clock);
+
+  std::vector<std::unique_ptr<TokenAuthenticator>> tokens;
+  if (const std::string& file = args.token_auth_file; !file.empty()) {
+    auto text = read_argument_file("token-auth-file", file);
+    if (!text.ok()) return text.error();
+    auto known = StaticTokenAuthenticator::parse(*text, file);
+    if (!known.ok()) return known.error();
+    tokens.push_back(std::move(*known));
+  }
+  tokens.push_back(std::make_unique<JoinTokenAuthenticator>(join_tokens));
+  tokens.push_back(std::make_unique<BootstrapTokenAuthenticator>(lookup, clock));
+  auto verifier = pki::JwtVerifier::make(keys->verifying);
+  if (!verifier.ok()) return verifier.error();
+  ServiceAccountTokenOptions options{issuers, out.audiences, *verifier, {}};
+  tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), lookup, clock));
+
+  auto config = read_issuers(args);
+  if (!config.ok()) return config.error();
+  for (JwtIssuer& jwt : config->issuers) {
+    if (std::find(issuers.begin(), issuers.end(), jwt.url) != issuers.end())
+      return bad("authentication-config", base::cat(jwt.url, " is an issuer of service account tokens"));
+    tokens.push_back(std::make_unique<OidcAuthenticator>(std::move(jwt), out.audiences, fetch, clock));
+  }
+
+  if (const std::string& file = args.authentication_token_webhook_config_file; !file.empty()) {
+    auto post = webhook("authentication-token-webhook-config-file", file);
+    if (!post.ok()) return post.error();
+    tokens.push_back(std::make_unique<WebhookTokenAuthenticator>(
+        std::move(*post), args.authentication_token_webhook_version,
+        args.authentication_token_webhook_cache_ttl.value_or(std::chrono::minutes(2)), out.audiences, clock));
+  }
+
+  AnonymousOptions anonymous;
+  // Unless told, strangers see whether the server is well, and nothing else.
+  if (config->anonymous) {
+    if (args.anonymous_auth)
+      return bad("anonymous-auth", "authentication-config configures anonymous requests already");
+    anonymous = *config->anonymous;
+  } else if (args.anonymous_auth) {
+    anonymous.enabled = *args.anonymous_auth;
+  } else {
+    anonymous.paths = {"/healthz", "/livez", "/readyz", "/version"};
+  }
+  const RequestHeaderArgs& h = args.request_header;
+  out.proxies = {h.allowed_names, h.username_headers, h.uid_headers, h.group_headers, h.extra_prefixes};
+  out.authenticator = std::make_unique<RequestAuthenticator>(std::move(tokens), anonymous, out.proxies);
+  return out;
+}
+
+}  // namespace orch::server
