@@ -11,6 +11,7 @@
 #include "api/scan.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "base/threads.h"
 #include "server/registry/crd_plan.h"
 
@@ -30,9 +31,12 @@ constexpr std::chrono::seconds kLongestSettling{2};
 constexpr std::chrono::seconds kRetry{1};
 constexpr int64_t kDeletedAtOnce = 100;
 
-/// What decides how instances are read and kept: when it changes, they are read anew.
+/// Stands for what decides how instances are read and kept: when it changes, they are read anew. Every
+/// change of a spec is a new generation.
 std::string content_of(const Json& crd) {
-  return base::dump_json({base::object_at(crd, {"spec"}), base::object_at(crd, {"status", "acceptedNames"})});
+  return base::cat(base::string_at(crd, {"metadata", "uid"}), "/",
+                   base::int_at(crd, {"metadata", "generation"}), "/",
+                   base::dump_json(base::object_at(crd, {"status", "acceptedNames"})));
 }
 
 }  // namespace
