@@ -18,7 +18,7 @@ namespace {
 
 struct Condition {
   std::string expression;
-  cel::Compilation compiled;
+  cel::CheckedProgram compiled;
 };
 
 /// What expressions ask of the cluster's authorizer, for the user of one request.

@@ -20,17 +20,30 @@ struct Input {
   Reader authorizer;
 };
 
-PolicyOutcome evaluate(const char* spec, const Input& in = {}) {
-  const auto policy = PolicyExpressions::compile(Json::parse(spec));
+void report_all(const PolicyExpressions& policy, const Json& spec, FieldErrors& errors) {
+  const auto report = [&](const char* list, PolicyPart part) {
+    for (size_t i = 0; i < base::array_at(spec, {list}).size(); ++i)
+      policy.report(part, i, FieldPath("spec"), errors);
+  };
+  report("variables", PolicyPart::kVariable);
+  report("validations", PolicyPart::kValidation);
+  report("validations", PolicyPart::kMessage);
+  report("auditAnnotations", PolicyPart::kAuditAnnotation);
+}
+
+PolicyOutcome evaluate(const char* text, const Input& in = {}) {
+  const Json spec = Json::parse(text);
+  const auto policy = PolicyExpressions::compile(spec);
   FieldErrors errors;
-  policy->report(FieldPath("spec"), errors);
+  report_all(*policy, spec, errors);
   INFO(errors.text());
   return policy->evaluate({in.object, in.old_object, in.request, in.params, in.ns, in.authorizer, {}});
 }
 
-std::string problems(const char* spec) {
+std::string problems(const char* text) {
+  const Json spec = Json::parse(text);
   FieldErrors errors;
-  PolicyExpressions::compile(Json::parse(spec))->report(FieldPath("spec"), errors);
+  report_all(*PolicyExpressions::compile(spec), spec, errors);
   return errors.empty() ? std::string() : errors.text();
 }
 
@@ -57,8 +70,14 @@ TEST_CASE("what does not compile is told of its field") {
           .empty());
   CHECK(problems(R"x({"variables":[{"name":"a","expression":"b"}]})x")
             .starts_with("spec.variables[0].expression: Invalid value: \"b\": compilation failed: ERROR: "));
-  CHECK(problems(R"x({"validations":[{"expression":"variables.nope"}]})x").find("undefined field 'nope'") !=
-        std::string::npos);
+  CHECK(problems(R"x({"validations":[{"expression":"variables.nope"}]})x")
+            .find("undeclared reference to 'variables'") != std::string::npos);
+  CHECK(
+      problems(
+          R"x({"variables":[{"name":"a","expression":"1"}],"validations":[{"expression":"variables.nope"}]})x")
+          .find("undefined field 'nope'") != std::string::npos);
+  CHECK(problems(R"x({"validations":[{"expression":"'a'.matches('(')"}]})x")
+            .starts_with("spec.validations[0].expression: Internal error: program instantiation failed: "));
   CHECK(
       problems(
           R"x({"validations":[{"expression":"true","messageExpression":"authorizer.path('/').check('get').reason()" }] })x")
