@@ -249,7 +249,7 @@ void validate_policy_status(const Json& object, FieldErrors& errors) {
     const std::string_view field = trimmed(text_of(warning, "fieldRef"));
     if (field.empty()) {
       errors.required(at.child("fieldRef"));
-    } else if (auto parsed = structural::JsonPath::parse(base::cat("{", field, "}")); !parsed.ok()) {
+    } else if (auto parsed = structural::JsonPath::parse(field); !parsed.ok()) {
       add_invalid(errors, at.child("fieldRef"), field,
                   base::cat("invalid JSONPath: ", parsed.error().message()));
     }
