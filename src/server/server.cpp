@@ -32,6 +32,7 @@
 #include "server/auth/reviews.h"
 #include "server/authentication.h"
 #include "server/bootstrap_objects.h"
+#include "server/controllers/admission_policies.h"
 #include "server/controllers/certificate_requests.h"
 #include "server/controllers/event_expiry.h"
 #include "server/controllers/garbage_collector.h"
@@ -521,6 +522,7 @@ class ServerImpl final : public Server {
         return kinds;
       };
       std::vector<Controller> controllers = all_controllers(o, clock_);
+      controllers.push_back(make_admission_policy_status_controller(*table_));
       controllers.push_back(make_csr_approving_controller(
           [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
       controllers.push_back(

@@ -239,6 +239,12 @@ class PolicyValidation {
   FieldErrors& errors_;
 };
 
+/// A first step without its dot is one all the same.
+std::string path_text(std::string_view field) {
+  const bool bare = (field[0] >= 'a' && field[0] <= 'z') || (field[0] >= 'A' && field[0] <= 'Z');
+  return base::cat(bare ? "." : "", field);
+}
+
 void validate_policy_status(const Json& object, FieldErrors& errors) {
   const Json& status = map_of(object, "status");
   const FieldPath path("status");
@@ -249,7 +255,7 @@ void validate_policy_status(const Json& object, FieldErrors& errors) {
     const std::string_view field = trimmed(text_of(warning, "fieldRef"));
     if (field.empty()) {
       errors.required(at.child("fieldRef"));
-    } else if (auto parsed = structural::JsonPath::parse(field); !parsed.ok()) {
+    } else if (auto parsed = structural::JsonPath::parse(path_text(field)); !parsed.ok()) {
       add_invalid(errors, at.child("fieldRef"), field,
                   base::cat("invalid JSONPath: ", parsed.error().message()));
     }
