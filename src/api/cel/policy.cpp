@@ -25,7 +25,7 @@ using Fields = std::vector<std::pair<std::string, Type>>;
 
 /// Which variables there are, and of what types where they are known.
 struct Declared {
-  bool params = false, authorizer = true, variables = true;
+  bool params = false, authorizer = true, own_resource = true, variables = true;
   Type object = dyn_type(), params_type = dyn_type();
 };
 
@@ -38,7 +38,7 @@ Environment::Options policy_options(const Declared& declared, const Fields& vari
   if (declared.params) out.push_back({"params", declared.params_type});
   if (declared.authorizer) {
     out.push_back({"authorizer", authorizer_type()});
-    out.push_back({"authorizer.requestResource", resource_check_type()});
+    if (declared.own_resource) out.push_back({"authorizer.requestResource", resource_check_type()});
   }
   return {.variables = std::move(out)};
 }
@@ -349,15 +349,12 @@ std::string type_problems(const std::string& expression, const std::vector<Polic
                           const std::vector<std::unique_ptr<Environment>>& environments) {
   std::string out;
   for (size_t i = 0; i < kinds.size(); ++i) {
-    Expression e;
-    e.text = expression;
-    prepare(e, *environments[i], Wanted::kAny);
-    if (e.error.empty()) continue;
+    // That it cannot be instantiated is no matter of types.
+    const std::string error = environments[i]->compile(expression).error;
+    if (error.empty()) continue;
     const PolicyKind& k = kinds[i];
-    const std::string group_version = k.group.empty() ? k.version : k.group + "/" + k.version;
     if (!out.empty()) out += '\n';
-    out += group_version + ", Kind=" + k.kind + ": " + (e.internal_error ? "type checking error: " : "") +
-           e.error + '\n';
+    out += base::cat(k.group, "/", k.version, ", Kind=", k.kind, ": ", error, "\n");
   }
   return out;
 }
@@ -370,6 +367,7 @@ std::vector<ExpressionWarning> check_policy_types(const Json& spec, const std::v
   for (const PolicyKind& kind : kinds) {
     Declared declared;
     declared.object = named(kind.type, kind.kind + "Type");
+    declared.own_resource = false;  // Kubernetes forgets it here
     declared.params = params != nullptr;
     if (params) declared.params_type = named(params, "paramsType");
     Fields fields;

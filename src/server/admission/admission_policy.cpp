@@ -155,8 +155,8 @@ Result<api::ResourcePtr> find_param_kind(const AdmissionPolicy& policy, const ap
   const auto [group, version] = api::split_api_version(policy.param_api_version);
   api::ResourcePtr row = table.find_kind(group, version, policy.param_kind);
   if (row != nullptr && row->stored && row->served) return row;
-  return Status(Code::kNotFound, base::cat("failed to find resource referenced by paramKind: '",
-                                           policy.param_api_version, ", Kind=", policy.param_kind, "'"));
+  return Status(Code::kNotFound, base::cat("failed to find resource referenced by paramKind: '", group, "/",
+                                           version, ", Kind=", policy.param_kind, "'"));
 }
 
 namespace {

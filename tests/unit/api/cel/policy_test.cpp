@@ -201,11 +201,21 @@ TEST_CASE("type checking warns of what no object of the kind can have") {
   REQUIRE(warnings.size() == 2);
   CHECK(warnings[0].field_ref == "spec.validations[1].expression");
   CHECK(warnings[0].warning ==
-        "apps/v1, Kind=Deployment: compilation failed: ERROR: <input>:1:22: found no matching overload for "
+        "apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for "
         "'_<=_' "
         "applied to '(int, string)'\n | object.spec.replicas <= '5'\n | .....................^\n");
   CHECK(warnings[1].field_ref == "spec.validations[2].messageExpression");
   CHECK(warnings[1].warning.find("undefined field 'x'") != std::string::npos);
+  const auto more = check_policy_types(
+      Json::parse(R"x({"validations":[{"expression":"authorizer.requestResource.check('get').allowed()"},
+                        {"expression":"int('x') == 1"},{"expression":"params.x == 1"}]})x"),
+      {{"", "v1", "Pod", kinds[0].type}}, nullptr);
+  REQUIRE(more.size() == 2);
+  CHECK(more[0].warning ==
+        "/v1, Kind=Pod: ERROR: <input>:1:11: unexpected failed resolution of "
+        "'kubernetes.authorization.Authorizer'\n | authorizer.requestResource.check('get').allowed()\n | "
+        "..........^\n");
+  CHECK(more[1].warning.find("undeclared reference to 'params'") != std::string::npos);
 }
 
 }  // namespace

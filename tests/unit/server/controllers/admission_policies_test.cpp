@@ -71,7 +71,7 @@ TEST_CASE("warnings of a policy's types go to its status, once per generation") 
   CHECK(warnings[0]["fieldRef"] == "spec.validations[0].expression");
   const std::string warning(warnings[0]["warning"].get<std::string>());
   CHECK(
-      warning.starts_with("apps/v1, Kind=Deployment: compilation failed: ERROR: <input>:1:22: found no "
+      warning.starts_with("apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no "
                           "matching overload for '_>_' applied to '(int, string)'"));
   CHECK(plan_of("object.spec.replicas > '1'", 3).writes.empty());
 }
