@@ -284,13 +284,13 @@ void validate_param_ref(const Json& ref, const FieldPath& path, FieldErrors& err
 }
 
 void validate_actions(const Json& actions, const FieldPath& path, FieldErrors& errors) {
-  static const std::vector<std::string> kKnown = {"Audit", "Deny", "Warn"};
+  static const std::vector<std::string> supported = {"Audit", "Deny", "Warn"};
   std::set<std::string_view> seen;
   for (size_t i = 0; i < actions.size(); ++i) {
     const std::string_view action = text(actions[i]);
     bool known = false;
-    for (const std::string& one : kKnown) known = known || one == action;
-    if (!known) errors.not_supported(path.index(i), action, kKnown);
+    for (const std::string& one : supported) known = known || one == action;
+    if (!known) errors.not_supported(path.index(i), action, supported);
     if (!seen.insert(action).second) errors.duplicate(path.index(i), actions[i]);
   }
   if (seen.contains("Deny") && seen.contains("Warn")) {

@@ -64,7 +64,7 @@ void validate_one_of(const Json& object, const char* key, const Names& supported
 }
 
 void validate_admission_rule(const Json& rule, const FieldPath& path, FieldErrors& errors) {
-  static const Names kOperations = {"*", "CONNECT", "CREATE", "DELETE", "UPDATE"};
+  static const Names known_operations = {"*", "CONNECT", "CREATE", "DELETE", "UPDATE"};
   const Json& operations = list_of(rule, "operations");
   const FieldPath at = path.child("operations");
   if (operations.empty()) errors.required(at);
@@ -73,8 +73,8 @@ void validate_admission_rule(const Json& rule, const FieldPath& path, FieldError
   for (size_t i = 0; i < operations.size(); ++i) {
     const std::string_view operation = text(operations[i]);
     bool known = false;
-    for (const std::string& one : kOperations) known = known || one == operation;
-    if (!known) errors.not_supported(at.index(i), operation, kOperations);
+    for (const std::string& one : known_operations) known = known || one == operation;
+    if (!known) errors.not_supported(at.index(i), operation, known_operations);
   }
   const Json& groups = list_of(rule, "apiGroups");
   if (groups.empty()) errors.required(path.child("apiGroups"));

@@ -12,7 +12,7 @@ cel::Type expression_type(const Resource& row) {
   if (row.custom == nullptr) return row.type != nullptr ? cel::builtin_type(*row.type) : nullptr;
   auto parsed = base::parse_json(custom_definition(row, false));
   if (!parsed.ok()) return nullptr;
-  const cel::Type bare = cel::openapi_type(std::make_shared<const Json>(std::move(*parsed)), true);
+  cel::Type bare = cel::openapi_type(std::make_shared<const Json>(std::move(*parsed)), true);
   const Type* meta = row.custom->builtin->type("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
   if (bare == nullptr || bare->kind != cel::TypeKind::kStruct || meta == nullptr) return bare;
   // The definition only refers to it.

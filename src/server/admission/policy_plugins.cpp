@@ -13,7 +13,6 @@
 namespace orch::server {
 
 using base::Code;
-using base::Result;
 using base::Status;
 namespace cel = api::cel;
 
