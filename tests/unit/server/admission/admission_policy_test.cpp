@@ -33,13 +33,13 @@ struct Cluster {
   }
   /// A policy with this spec besides rules for deployments, bound by "b" with these members.
   void policy(const char* spec, const char* binding = R"({"validationActions":["Deny"]})",
-              const std::string& name = "p", int64_t generation = 1) {
+              const std::string& name = "p", int64_t generation = 0) {
     Json tree = json(R"({"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy",
       "metadata":{"uid":"u"},"spec":{"failurePolicy":"Fail","matchConstraints":{"matchPolicy":"Equivalent",
       "namespaceSelector":{},"objectSelector":{},"resourceRules":[{"operations":["*"],"apiGroups":["apps"],
       "apiVersions":["v1"],"resources":["deployments"],"scope":"*"}]}}})");
     tree["metadata"]["name"] = name;
-    tree["metadata"]["generation"] = generation;
+    tree["metadata"]["generation"] = generation > 0 ? generation : ++generations;
     tree["spec"].merge_patch(json(spec));
     source.on_policy(nullptr, object(tree));
     if (binding != nullptr) bind(binding, name, "b");
@@ -54,6 +54,7 @@ struct Cluster {
   }
   PolicyParts parts() { return {source, lookup, *table, authorizer, metrics}; }
 
+  int64_t generations = 100;
   std::unique_ptr<const api::Schema> schema = api::Schema::builtin();
   std::unique_ptr<api::ResourceTable> table = api::ResourceTable::builtin(*schema);
   PolicySource source;
@@ -169,7 +170,7 @@ TEST_CASE("what constraints and bindings select") {
     spec.merge_patch(json(R"({"validations":[{"expression":"false"}]})"));
     Json binding = json(one.binding);
     binding["validationActions"] = {"Deny"};
-    c.policy(spec.dump().c_str(), binding.dump().c_str(), "p", 2);
+    c.policy(spec.dump().c_str(), binding.dump().c_str(), "p");
     CHECK(ask(c, *deployment()).empty() != one.asked);
   }
 }
@@ -189,7 +190,7 @@ TEST_CASE("an equivalent version is what the policy sees") {
   c.policy(R"({"matchConstraints":{"matchPolicy":"Exact","resourceRules":[{"operations":["*"],
       "apiGroups":["events.k8s.io"],"apiVersions":["v1"],"resources":["events"]}]},
     "validations":[{"expression":"false"}]})",
-           R"({"validationActions":["Deny"]})", "p", 2);
+           R"({"validationActions":["Deny"]})", "p");
   CHECK(ask(c, request).empty());
 }
 
@@ -217,8 +218,8 @@ TEST_CASE("actions besides denial") {
 
 TEST_CASE("annotations of audit events") {
   Cluster c;
-  c.policy(R"({"paramKind":{"apiVersion":"v1","kind":"ConfigMap"},"auditAnnotations":[
-      {"key":"n","valueExpression":"params.data.x"},{"key":"none","valueExpression":"null"}]})",
+  c.policy(R"x({"paramKind":{"apiVersion":"v1","kind":"ConfigMap"},"auditAnnotations":[
+      {"key":"n","valueExpression":"string(params.data.x)"},{"key":"none","valueExpression":"null"}]})x",
            R"({"validationActions":["Deny"],"paramRef":{"selector":{},"parameterNotFoundAction":"Deny"}})");
   for (const char* name : {"one", "two", "three"}) {
     Json map = {{"apiVersion", "v1"},
@@ -233,9 +234,9 @@ TEST_CASE("annotations of audit events") {
   CHECK(ask(c, *request).empty());
   REQUIRE(notes.size() == 1);
   CHECK(notes[0] == std::pair<std::string, std::string>("p/n", "o, t"));
-  c.policy(R"({"auditAnnotations":[{"key":"n","valueExpression":"object.nope"}]})",
-           R"({"validationActions":["Warn"]})", "p", 2);
-  CHECK(ask(c, *request).ends_with("expression 'object.nope' resulted in error: no such key: nope"));
+  c.policy(R"x({"auditAnnotations":[{"key":"n","valueExpression":"string(object.nope)"}]})x",
+           R"({"validationActions":["Warn"]})", "p");
+  CHECK(ask(c, *request).ends_with("expression 'string(object.nope)' resulted in error: no such key: nope"));
 }
 
 TEST_CASE("params of a binding") {
@@ -249,7 +250,8 @@ TEST_CASE("params of a binding") {
        "failed expression: variables.ok"},
       {kMap, R"({"name":"limit","namespace":"other","parameterNotFoundAction":"Allow"})", "prod", ""},
       {kMap, R"({"name":"limit","namespace":"other","parameterNotFoundAction":"Deny"})", "prod",
-       "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"},
+       "failed to configure binding: no params found for policy binding with `Deny` "
+       "parameterNotFoundAction"},
       {kMap, R"({"selector":{"matchLabels":{"x":"z"}},"parameterNotFoundAction":"Allow"})", "prod", ""},
       {kMap, R"({"selector":{"matchLabels":{"x":"y"}},"parameterNotFoundAction":"Allow"})", "prod",
        "failed expression: variables.ok"},
@@ -271,24 +273,23 @@ TEST_CASE("params of a binding") {
     Cluster c;
     c.lookup.put("configmaps", R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"limit",
       "namespace":"prod","labels":{"x":"y"}},"data":{"max":"5"}})");
-    Json spec = json(R"({"variables":[{"name":"ok","expression":"object.spec.replicas <= int(params.data.max)"
-  }],
-                         "validations":[{"expression":"variables.ok"}]
-})");
+    Json spec =
+        json(R"x({"variables":[{"name":"ok","expression":"object.spec.replicas <= int(params.data.max)"}],
+        "validations":[{"expression":"variables.ok"}]})x");
     spec["paramKind"] = json(one.kind);
-Json binding = {{"validationActions", {"Deny"}}, {"paramRef", json(one.ref)}};
-c.policy(spec.dump().c_str(), binding.dump().c_str());
-const std::string answer = ask(c, *deployment(one.ns));
-if (*one.answer == '\0') {
-  CHECK(answer.empty());
-} else {
-  CHECK(answer.ends_with(base::cat("denied request: ", one.answer)));
-}
-spec["failurePolicy"] = "Ignore";
-c.policy(spec.dump().c_str(), binding.dump().c_str(), "p", 2);
-const bool misconfigured = std::string_view(one.answer).starts_with("failed to configure");
-CHECK(ask(c, *deployment(one.ns)).empty() == (misconfigured || *one.answer == '\0'));
-}
+    Json binding = {{"validationActions", {"Deny"}}, {"paramRef", json(one.ref)}};
+    c.policy(spec.dump().c_str(), binding.dump().c_str());
+    const std::string answer = ask(c, *deployment(one.ns));
+    if (*one.answer == '\0') {
+      CHECK(answer.empty());
+    } else {
+      CHECK(answer.ends_with(base::cat("denied request: ", one.answer)));
+    }
+    spec["failurePolicy"] = "Ignore";
+    c.policy(spec.dump().c_str(), binding.dump().c_str(), "p");
+    const bool misconfigured = std::string_view(one.answer).starts_with("failed to configure");
+    CHECK(ask(c, *deployment(one.ns)).empty() == (misconfigured || *one.answer == '\0'));
+  }
 }
 
 TEST_CASE("without paramRef params are null, and the namespace is there") {
@@ -301,9 +302,9 @@ TEST_CASE("without paramRef params are null, and the namespace is there") {
 
 TEST_CASE("what is compiled stays until the spec changes") {
   Cluster c;
-  c.policy(kFive);
+  c.policy(kFive, R"({"validationActions":["Deny"]})", "p", 1);
   const auto before = c.source.policies()->policies.at(0).policy;
-  c.policy(kFive);  // a change of its status
+  c.policy(kFive, nullptr, "p", 1);  // a change of its status
   CHECK(c.source.policies()->policies.at(0).policy == before);
   c.bind(R"({"validationActions":["Warn"]})", "p", "b2");
   CHECK(c.source.policies()->policies.at(0).policy == before);
