@@ -186,7 +186,7 @@ TEST_CASE("an equivalent version is what the policy sees") {
       Operation::kCreate, "", "Event", "events", "prod",
       json(R"({"apiVersion":"v1","kind":"Event","metadata":{"name":"e","namespace":"prod"}})"));
   request->resource = event.get();
-  CHECK(ask(c, request).ends_with("denied request: events.k8s.io of "));
+  CHECK(ask(c, request).ends_with("denied request: events.k8s.io of"));
   c.policy(R"({"matchConstraints":{"matchPolicy":"Exact","resourceRules":[{"operations":["*"],
       "apiGroups":["events.k8s.io"],"apiVersions":["v1"],"resources":["events"]}]},
     "validations":[{"expression":"false"}]})",
