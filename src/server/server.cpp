@@ -522,6 +522,7 @@ class ServerImpl final : public Server {
     add("certificatesigningrequest-signing-controller",
         make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
     add("certificatesigningrequest-cleaner-controller", make_csr_cleaner_controller());
+    add("validatingadmissionpolicy-status-controller", make_admission_policy_status_controller(*table_));
     return out;
   }
 
@@ -544,15 +545,6 @@ class ServerImpl final : public Server {
         }
         return kinds;
       };
-<<<<<<< HEAD
-      std::vector<Controller> controllers = all_controllers(o, clock_);
-      controllers.push_back(make_admission_policy_status_controller(*table_));
-      controllers.push_back(make_csr_approving_controller(
-          [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
-      controllers.push_back(
-          make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
-      controllers.push_back(make_csr_cleaner_controller());
-=======
       o.manager = config_.manager;
       o.call = [this](std::string_view method, const std::string& target, const Json* body) {
         return api_->ask(method, target, body, component("system:orch"));
@@ -564,7 +556,6 @@ class ServerImpl final : public Server {
         }
         return found;
       };
->>>>>>> main
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       chosen_controllers(o));
       if (config_.manager.enabled("garbage-collector-controller"))
