@@ -18,6 +18,7 @@
 #include "http/server.h"
 #include "server/admission/conversion_webhook.h"
 #include "server/admission/defaults.h"
+#include "server/admission/policy_plugins.h"
 #include "server/admission/webhook_plugins.h"
 #include "server/aggregator/aggregator.h"
 #include "server/apiserver/api_server.h"
@@ -32,6 +33,7 @@
 #include "server/auth/reviews.h"
 #include "server/authentication.h"
 #include "server/bootstrap_objects.h"
+#include "server/controllers/admission_policies.h"
 #include "server/controllers/certificate_requests.h"
 #include "server/controllers/event_expiry.h"
 #include "server/controllers/garbage_collector.h"
@@ -200,14 +202,18 @@ class ServerImpl final : public Server {
     };
   }
 
-  std::vector<std::unique_ptr<AdmissionPlugin>> webhooks() {
+  /// Those that objects of the cluster configure.
+  std::vector<std::unique_ptr<AdmissionPlugin>> configured_plugins() {
     const auto parts = [this](const WebhookSource& source) {
       return WebhookParts{source,       *lookup_, *table_,  authorizer_,
                           hook_client_, clock_,   metrics_, [this] { return loopback(); }};
     };
     std::vector<std::unique_ptr<AdmissionPlugin>> out;
     out.push_back(make_mutating_webhooks(parts(mutating_hooks_)));
+    const PolicyParts policies{policies_, *lookup_, *table_, authorizer_, metrics_};
+    out.push_back(make_validating_policies(policies));
     out.push_back(make_validating_webhooks(parts(validating_hooks_)));
+    out.push_back(make_policy_param_access(policies));
     return out;
   }
 
@@ -284,7 +290,7 @@ class ServerImpl final : public Server {
     ORCH_RETURN_IF_ERROR(parts.selection.check());
     if (!args.admission_control_config_file.empty())
       ORCH_RETURN_IF_ERROR(read_admission_config(args.admission_control_config_file, parts.selection));
-    add_default_plugins(admission_, std::move(parts), webhooks());
+    add_default_plugins(admission_, std::move(parts), configured_plugins());
     ORCH_RETURN_IF_ERROR(registry_->start());
     for (const auto& service : lookup_->list("services", "")) services_->adopt(service->tree());
     CustomResourcesOptions customs;
@@ -368,6 +374,8 @@ class ServerImpl final : public Server {
     constexpr const char* kAdmission = "admissionregistration.k8s.io";
     feed(kAdmission, "mutatingwebhookconfigurations", &WebhookSource::on_change, mutating_hooks_);
     feed(kAdmission, "validatingwebhookconfigurations", &WebhookSource::on_change, validating_hooks_);
+    feed(kAdmission, "validatingadmissionpolicies", &PolicySource::on_policy, policies_);
+    feed(kAdmission, "validatingadmissionpolicybindings", &PolicySource::on_binding, policies_);
   }
 
   Result<Json> review(std::string_view kind, const Json& body, const UserInfo& user) {
@@ -514,6 +522,7 @@ class ServerImpl final : public Server {
     add("certificatesigningrequest-signing-controller",
         make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
     add("certificatesigningrequest-cleaner-controller", make_csr_cleaner_controller());
+    add("validatingadmissionpolicy-status-controller", make_admission_policy_status_controller(*table_));
     return out;
   }
 
@@ -644,6 +653,7 @@ class ServerImpl final : public Server {
   UnionAuthorizer authorizer_{authorizers()};
   client::HookClient hook_client_;
   WebhookSource mutating_hooks_, validating_hooks_;
+  PolicySource policies_;
   AdmissionChain admission_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<CacheLookup> lookup_;

@@ -18,6 +18,7 @@ import (
 	"k8s.io/kubernetes/pkg/printers"
 	printersinternal "k8s.io/kubernetes/pkg/printers/internalversion"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/mutatingwebhookconfiguration"
+	"k8s.io/kubernetes/pkg/registry/admissionregistration/resolver"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingadmissionpolicy"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingadmissionpolicybinding"
 	"k8s.io/kubernetes/pkg/registry/admissionregistration/validatingwebhookconfiguration"
@@ -144,7 +145,11 @@ func init() {
 	capabilities.Initialize(capabilities.Capabilities{AllowPrivileged: true})
 	vap := validatingadmissionpolicy.NewStrategy(nil, nil)
 	byKind["ValidatingAdmissionPolicy"] = strategies{vap, vap, status(validatingadmissionpolicy.NewStatusStrategy(vap))}
-	binding := validatingadmissionpolicybinding.NewStrategy(nil, nil, nil)
+	// Nobody is asked whether they may read params, but the strategy wants somebody who knows their kind.
+	binding := validatingadmissionpolicybinding.NewStrategy(nil, nil, resolver.ResourceResolverFunc(
+		func(gvk schema.GroupVersionKind) (schema.GroupVersionResource, error) {
+			return schema.GroupVersionResource{}, nil
+		}))
 	byKind["ValidatingAdmissionPolicyBinding"] = strategies{binding, binding, nil}
 }
 
@@ -239,4 +244,3 @@ func judge(object, old any, subresource string) (Expected, error) {
 	e.Object, err = runtime.Encode(encoder, obj)
 	return e, err
 }
-

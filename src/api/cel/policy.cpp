@@ -3,7 +3,7 @@
 #include <map>
 #include <optional>
 
-#include "api/cel/type.h"
+#include "api/cel/admission.h"
 #include "api/go_text.h"
 #include "base/json.h"
 
@@ -21,80 +21,24 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(from, text.find_last_not_of(kSpace) - from + 1));
 }
 
-Type texts(const char* name, std::initializer_list<const char*> fields) {
-  std::vector<std::pair<std::string, Type>> out;
-  for (const char* field : fields) out.emplace_back(field, string_type());
-  return object_type(name, std::move(out));
-}
-
-Type request_type() {
-  const Type text = string_type();
-  const Type kind = texts("kubernetes.GroupVersionKind", {"group", "version", "kind"});
-  const Type resource = texts("kubernetes.GroupVersionResource", {"group", "version", "resource"});
-  const Type list = list_type(text);
-  const Type user =
-      object_type("kubernetes.UserInfo",
-                  {{"username", text}, {"uid", text}, {"groups", list}, {"extra", map_type(text, list)}});
-  return object_type("kubernetes.AdmissionRequest", {{"kind", kind},
-                                                     {"resource", resource},
-                                                     {"subResource", text},
-                                                     {"requestKind", kind},
-                                                     {"requestResource", resource},
-                                                     {"requestSubResource", text},
-                                                     {"name", text},
-                                                     {"namespace", text},
-                                                     {"operation", text},
-                                                     {"userInfo", user},
-                                                     {"dryRun", bool_type()},
-                                                     {"options", dyn_type()}});
-}
-
-Type namespace_type() {
-  const Type text = string_type();
-  const Type list = list_type(text);
-  const Type map = map_type(text, text);
-  const Type time = timestamp_type();
-  const Type condition = object_type(
-      "kubernetes.NamespaceCondition",
-      {{"status", text}, {"type", text}, {"lastTransitionTime", time}, {"message", text}, {"reason", text}});
-  const Type metadata =
-      object_type("kubernetes.NamespaceMetadata", {{"name", text},
-                                                   {"generateName", text},
-                                                   {"namespace", text},
-                                                   {"labels", map},
-                                                   {"annotations", map},
-                                                   {"UID", text},
-                                                   {"creationTimestamp", time},
-                                                   {"deletionGracePeriodSeconds", int_type()},
-                                                   {"deletionTimestamp", time},
-                                                   {"generation", int_type()},
-                                                   {"resourceVersion", text},
-                                                   {"finalizers", list}});
-  return object_type("kubernetes.Namespace",
-                     {{"metadata", metadata},
-                      {"spec", object_type("kubernetes.NamespaceSpec", {{"finalizers", list}})},
-                      {"status", object_type("kubernetes.NamespaceStatus",
-                                             {{"conditions", list_type(condition)}, {"phase", text}})}});
-}
-
 using Fields = std::vector<std::pair<std::string, Type>>;
 
 /// Which variables there are, and of what types where they are known.
 struct Declared {
-  bool params = false, authorizer = true;
+  bool params = false, authorizer = true, own_resource = true, variables = true;
   Type object = dyn_type(), params_type = dyn_type();
 };
 
 Environment::Options policy_options(const Declared& declared, const Fields& variables) {
   std::vector<Environment::Variable> out = {{"object", declared.object},
                                             {"oldObject", declared.object},
-                                            {"request", request_type()},
-                                            {"namespaceObject", namespace_type()},
-                                            {"variables", object_type("kubernetes.variables", variables)}};
+                                            {"request", admission_request_type()},
+                                            {"namespaceObject", namespace_object_type()}};
+  if (declared.variables) out.push_back({"variables", object_type("kubernetes.variables", variables)});
   if (declared.params) out.push_back({"params", declared.params_type});
   if (declared.authorizer) {
     out.push_back({"authorizer", authorizer_type()});
-    out.push_back({"authorizer.requestResource", resource_check_type()});
+    if (declared.own_resource) out.push_back({"authorizer.requestResource", resource_check_type()});
   }
   return {.variables = std::move(out)};
 }
@@ -103,51 +47,17 @@ Environment policy_environment(const Declared& declared, const Fields& variables
   return Environment(policy_options(declared, variables));
 }
 
-/// What an expression must give.
-enum class Wanted : uint8_t { kAny, kBool, kString, kStringOrNull };
-
-struct Expression {
+struct Expression : CheckedProgram {
   /// Where it stands in the spec: "validations", 0, "expression".
   const char* list = "";
   size_t index = 0;
   const char* field = "expression";
   std::string text, name;
-  std::shared_ptr<const Program> program;
-  std::string error;
-  bool internal_error = false;  // of the server's, as Kubernetes has it
   bool empty() const { return text.empty(); }
 };
 
-/// The name of a type as the messages about results have it.
-std::string result_name(const Type& type) {
-  std::string name = type_name(type);
-  if (name == "timestamp") return "google.protobuf.Timestamp";
-  if (name == "duration") return "google.protobuf.Duration";
-  return name == "null" ? "null_type" : name;
-}
-
 void prepare(Expression& e, const Environment& environment, Wanted wanted) {
-  Compilation compiled = environment.compile(e.text);
-  if (!compiled.error.empty()) {
-    e.error = "compilation failed: " + compiled.error;
-    return;
-  }
-  if (!compiled.program) {
-    e.error = "program instantiation failed: " + compiled.instantiation_error;
-    e.internal_error = true;
-    return;
-  }
-  const Type& type = compiled.program->output_type();
-  const std::string got = result_name(type);
-  if (wanted == Wanted::kBool && !is_bool(type)) {
-    e.error = "must evaluate to bool but got " + got;
-  } else if (wanted == Wanted::kString && !is_string(type)) {
-    e.error = "must evaluate to string but got " + got;
-  } else if (wanted == Wanted::kStringOrNull && !is_string(type) && got != "null_type") {
-    e.error = "must evaluate to one of [string null_type] but got " + got;
-  } else {
-    e.program = std::move(compiled.program);
-  }
+  static_cast<CheckedProgram&>(e) = compile_checked(environment, e.text, wanted);
 }
 
 struct Validation {
@@ -243,17 +153,21 @@ class Compiled final : public PolicyExpressions {
     ignore_failures_ = base::string_at(spec, {"failurePolicy"}) == "Ignore";
     const Json* kind = base::find_path(spec, {"paramKind"});
     const bool params = kind != nullptr && !kind->is_null();
+    Declared declared;
+    declared.params = params;
+    declared.variables = !base::array_at(spec, {"variables"}).empty();
     Fields fields;
     each(spec, "variables", [&](const Json& item, size_t i) {
       Expression e = read(item, "variables", i, "expression");
       e.name = base::string_at(item, {"name"});
-      if (!e.empty()) prepare(e, policy_environment({.params = params}, fields), Wanted::kAny);
+      if (!e.empty()) prepare(e, policy_environment(declared, fields), Wanted::kAny);
       fields.emplace_back(e.name, e.program ? e.program->output_type() : dyn_type());
       variables_.push_back(std::move(e));
     });
-    const Environment full = policy_environment({.params = params}, fields);
-    const Environment plain = policy_environment({.params = params}, {});
-    const Environment messages = policy_environment({.params = params, .authorizer = false}, fields);
+    const Environment full = policy_environment(declared, fields);
+    const Environment plain = policy_environment({.params = params, .variables = false}, {});
+    declared.authorizer = false;
+    const Environment messages = policy_environment(declared, fields);
     each(spec, "matchConditions", [&](const Json& item, size_t i) {
       Expression e = read(item, "matchConditions", i, "expression");
       e.text = trimmed(e.text);
@@ -278,15 +192,17 @@ class Compiled final : public PolicyExpressions {
     });
   }
 
-  void report(const FieldPath& spec, FieldErrors& errors) const override {
-    for (const auto* list : {&conditions_, &variables_}) {
-      for (const Expression& e : *list) report(e, spec, errors);
+  void report(PolicyPart part, size_t index, const FieldPath& spec, FieldErrors& errors) const override {
+    switch (part) {
+      case PolicyPart::kVariable:
+        return report_one(variables_[index], spec, errors);
+      case PolicyPart::kValidation:
+        return report_one(validations_[index].expression, spec, errors);
+      case PolicyPart::kMessage:
+        return report_one(validations_[index].message_expression, spec, errors);
+      case PolicyPart::kAuditAnnotation:
+        return report_one(annotations_[index], spec, errors);
     }
-    for (const Validation& v : validations_) {
-      report(v.expression, spec, errors);
-      report(v.message_expression, spec, errors);
-    }
-    for (const Expression& e : annotations_) report(e, spec, errors);
   }
 
   PolicyOutcome evaluate(const PolicySubject& subject) const override {
@@ -328,14 +244,8 @@ class Compiled final : public PolicyExpressions {
     return e;
   }
 
-  static void report(const Expression& e, const FieldPath& spec, FieldErrors& errors) {
-    if (e.error.empty()) return;
-    const FieldPath path = spec.child(e.list).index(e.index).child(e.field);
-    if (e.internal_error) {
-      errors.internal(path, e.error);
-    } else {
-      errors.invalid(path, Json(e.text), e.error);
-    }
+  static void report_one(const Expression& e, const FieldPath& spec, FieldErrors& errors) {
+    e.report(spec.child(e.list).index(e.index).child(e.field), e.text, errors);
   }
 
   PolicyDecision failure(std::string message) const {
@@ -439,15 +349,12 @@ std::string type_problems(const std::string& expression, const std::vector<Polic
                           const std::vector<std::unique_ptr<Environment>>& environments) {
   std::string out;
   for (size_t i = 0; i < kinds.size(); ++i) {
-    Expression e;
-    e.text = expression;
-    prepare(e, *environments[i], Wanted::kAny);
-    if (e.error.empty()) continue;
+    // That it cannot be instantiated is no matter of types.
+    const std::string error = environments[i]->compile(expression).error;
+    if (error.empty()) continue;
     const PolicyKind& k = kinds[i];
-    const std::string group_version = k.group.empty() ? k.version : k.group + "/" + k.version;
     if (!out.empty()) out += '\n';
-    out += group_version + ", Kind=" + k.kind + ": " + (e.internal_error ? "type checking error: " : "") +
-           e.error + '\n';
+    out += base::cat(k.group, "/", k.version, ", Kind=", k.kind, ": ", error, "\n");
   }
   return out;
 }
@@ -460,6 +367,7 @@ std::vector<ExpressionWarning> check_policy_types(const Json& spec, const std::v
   for (const PolicyKind& kind : kinds) {
     Declared declared;
     declared.object = named(kind.type, kind.kind + "Type");
+    declared.own_resource = false;  // Kubernetes forgets it here
     declared.params = params != nullptr;
     if (params) declared.params_type = named(params, "paramsType");
     Fields fields;

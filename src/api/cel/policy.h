@@ -52,6 +52,10 @@ struct PolicyOutcome {
   std::vector<PolicyAnnotation> annotations;
 };
 
+/// Where an expression stands: variables[].expression, validations[].expression and messageExpression,
+/// auditAnnotations[].valueExpression.
+enum class PolicyPart : uint8_t { kVariable, kValidation, kMessage, kAuditAnnotation };
+
 /// Immutable, thread-safe.
 class PolicyExpressions {
  public:
@@ -60,9 +64,11 @@ class PolicyExpressions {
   /// Of a policy's spec. What does not compile is remembered: see report() and the text of decisions.
   static std::shared_ptr<const PolicyExpressions> compile(const Json& spec);
 
-  /// What does not compile, as validation says it of the policy's fields ("spec.validations[0].expression:
-  /// Invalid value: …: compilation failed: ERROR: …").
-  virtual void report(const FieldPath& spec, FieldErrors& errors) const = 0;
+  /// Why the expression at this place of the spec (as long as its list is) does not compile, as validation
+  /// says it of the policy's fields ("spec.validations[0].expression: Invalid value: …: compilation failed:
+  /// ERROR: …"). Nothing of an empty expression. For match conditions see
+  /// validate_match_conditions.
+  virtual void report(PolicyPart part, size_t index, const FieldPath& spec, FieldErrors& errors) const = 0;
 
   virtual PolicyOutcome evaluate(const PolicySubject& subject) const = 0;
 };

@@ -73,6 +73,8 @@ Strategy cluster_role_binding_strategy();
 // admissionregistration.k8s.io
 Strategy mutating_webhook_strategy();
 Strategy validating_webhook_strategy();
+Strategy admission_policy_strategy();
+Strategy admission_policy_binding_strategy();
 
 // apiregistration.k8s.io
 Strategy api_service_strategy();

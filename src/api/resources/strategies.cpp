@@ -63,6 +63,8 @@ constexpr Entry kEntries[] = {
     {kRbac, "ClusterRoleBinding", cluster_role_binding_strategy},
     {kAdmission, "MutatingWebhookConfiguration", mutating_webhook_strategy},
     {kAdmission, "ValidatingWebhookConfiguration", validating_webhook_strategy},
+    {kAdmission, "ValidatingAdmissionPolicy", admission_policy_strategy},
+    {kAdmission, "ValidatingAdmissionPolicyBinding", admission_policy_binding_strategy},
     {"apiregistration.k8s.io", "APIService", api_service_strategy},
 };
 

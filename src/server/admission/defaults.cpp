@@ -5,7 +5,7 @@
 namespace orch::server {
 
 void add_default_plugins(AdmissionChain& chain, AdmissionParts parts,
-                         std::vector<std::unique_ptr<AdmissionPlugin>> webhooks) {
+                         std::vector<std::unique_ptr<AdmissionPlugin>> configured) {
   const Lookup& lookup = parts.lookup;
   const auto add = [&](std::unique_ptr<AdmissionPlugin> plugin) {
     if (parts.selection.runs(plugin->name())) chain.add(std::move(plugin));
@@ -34,7 +34,7 @@ void add_default_plugins(AdmissionChain& chain, AdmissionParts parts,
   add(make_default_ingress_class(lookup));
   add(make_deny_external_ips());
   add(make_pod_topology_labels(lookup));
-  for (auto& plugin : webhooks) add(std::move(plugin));
+  for (auto& plugin : configured) add(std::move(plugin));
   add(make_certificate_requester());
   // Storage checks this in Kubernetes, after all admission; a quota is better charged last.
   add(make_rbac_escalation(parts.rbac, parts.authorizer));

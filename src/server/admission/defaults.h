@@ -22,9 +22,8 @@ struct AdmissionParts {
   AdmissionSelection selection = {};
 };
 
-/// In Kubernetes' order. `webhooks`, when given, runs before ResourceQuota, where webhooks and policies have
-/// their place.
+/// In Kubernetes' order. `configured` run before ResourceQuota, where webhooks and policies have their place.
 void add_default_plugins(AdmissionChain& chain, AdmissionParts parts,
-                         std::vector<std::unique_ptr<AdmissionPlugin>> webhooks = {});
+                         std::vector<std::unique_ptr<AdmissionPlugin>> configured = {});
 
 }  // namespace orch::server

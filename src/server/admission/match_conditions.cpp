@@ -5,6 +5,7 @@
 #include "api/resources/match_conditions.h"
 #include "base/json.h"
 #include "server/admission/request.h"
+#include "server/admission/request_authorizer.h"
 #include "server/admission/webhook.h"
 
 namespace orch::server {
@@ -18,42 +19,7 @@ namespace {
 
 struct Condition {
   std::string expression;
-  cel::Compilation compiled;
-};
-
-/// What expressions ask of the cluster's authorizer, for the user of one request.
-class RequestAuthorizer final : public cel::Authorizer {
- public:
-  RequestAuthorizer(server::Authorizer& authorizer, const UserInfo& user)
-      : authorizer_(authorizer), user_(user) {}
-
-  Decision authorize(const Query& query) const override {
-    UserInfo account;
-    if (!query.service_account_name.empty()) {
-      account.name = service_account_user_name(query.service_account_namespace, query.service_account_name);
-      account.groups = {std::string(kGroupServiceAccounts),
-                        base::cat(kGroupServiceAccounts, ":", query.service_account_namespace),
-                        std::string(kGroupAuthenticated)};
-    }
-    Attributes a;
-    a.user = account.name.empty() ? &user_ : &account;
-    a.verb = query.verb;
-    a.resource_request = query.path.empty();
-    a.path = query.path;
-    a.group = query.group;
-    a.version = query.version.empty() ? "*" : query.version;
-    a.resource = query.resource;
-    a.subresource = query.subresource;
-    a.ns = query.namespace_;
-    a.name = query.name;
-    a.field_selector = query.field_selector;
-    const Verdict verdict = authorizer_.authorize(a);
-    return {verdict.decision == server::Decision::kAllow, verdict.reason, {}};
-  }
-
- private:
-  server::Authorizer& authorizer_;
-  const UserInfo& user_;
+  cel::CheckedProgram compiled;
 };
 
 class Compiled final : public MatchConditions {
@@ -67,8 +33,7 @@ class Compiled final : public MatchConditions {
     variables.set("oldObject", cel::Value::view(subject.old_object));
     variables.set("request", cel::Value::view(about));
     variables.set("namespaceObject", cel::Value());
-    static const UserInfo nobody;
-    const RequestAuthorizer authorizer(subject.authorizer, request.user != nullptr ? *request.user : nobody);
+    const RequestAuthorizer authorizer(subject.authorizer, request);
     variables.set("authorizer", cel::Value::authorizer(authorizer));
     variables.set("authorizer.requestResource",
                   cel::Value::resource_check(authorizer, own_resource(request)));
@@ -76,18 +41,6 @@ class Compiled final : public MatchConditions {
   }
 
  private:
-  static cel::Authorizer::Query own_resource(const AdmissionRequest& request) {
-    const api::Resource& asked = request.requested();
-    cel::Authorizer::Query query;
-    query.group = asked.group;
-    query.version = asked.version;
-    query.resource = asked.plural;
-    query.subresource = request.subresource;
-    query.namespace_ = request_namespace(request);
-    query.name = request.name;
-    return query;
-  }
-
   Result<bool> evaluate(const cel::Activation& variables) const {
     std::vector<std::string> errors;
     uint64_t left = cel::kMatchConditionsBudget;

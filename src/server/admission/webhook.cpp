@@ -27,38 +27,6 @@ std::vector<std::string> strings(const Json& tree, const char* key) {
   return out;
 }
 
-HookRule parse_rule(const Json& tree) {
-  return {strings(tree, "operations"), strings(tree, "apiGroups"), strings(tree, "apiVersions"),
-          strings(tree, "resources"), std::string(base::string_at(tree, {"scope"}, "*"))};
-}
-
-Result<api::LabelSelector> parse_selector(const Json& hook, const char* key) {
-  const Json* selector = base::find_path(hook, {key});
-  if (selector == nullptr || selector->is_null()) return api::LabelSelector();
-  return api::LabelSelector::from_tree(*selector);
-}
-
-bool has(const std::vector<std::string>& items, std::string_view wanted) {
-  return std::any_of(items.begin(), items.end(),
-                     [&](const std::string& item) { return item == "*" || item == wanted; });
-}
-
-bool scope_matches(std::string_view scope, const RuleTarget& target) {
-  const bool is_namespace = target.group.empty() && target.version == "v1" && target.resource == "namespaces";
-  const bool cluster = is_namespace || target.ns.empty();
-  if (scope == "*") return true;
-  return scope == "Namespaced" ? !cluster : scope == "Cluster" && cluster;
-}
-
-bool resource_matches(const std::vector<std::string>& resources, const RuleTarget& target) {
-  return std::any_of(resources.begin(), resources.end(), [&](std::string_view one) {
-    const size_t slash = one.find('/');
-    const std::string_view resource = one.substr(0, slash);
-    const std::string_view sub = slash == std::string_view::npos ? std::string_view() : one.substr(slash + 1);
-    return (resource == "*" || resource == target.resource) && (sub == "*" || sub == target.subresource);
-  });
-}
-
 /// As path.Join("/", path) gives it, but for what steps back.
 std::string clean_path(std::string_view path) {
   std::string out;
@@ -111,13 +79,13 @@ std::vector<Hook> parse_hooks(const api::Object& configuration) {
     hook.configuration = name;
     hook.name = base::string_at(one, {"name"});
     hook.uid = base::cat(name, "/", hook.name, "/", seen[hook.name]++);
-    for (const auto& rule : base::array_at(one, {"rules"})) hook.rules.push_back(parse_rule(rule));
+    hook.rules = parse_hook_rules(base::array_at(one, {"rules"}));
     hook.target = parse_hook_target(base::object_at(one, {"clientConfig"}));
     hook.ignore_failures = base::string_at(one, {"failurePolicy"}) == "Ignore";
     hook.equivalent = base::string_at(one, {"matchPolicy"}) == "Equivalent";
     hook.reinvoke = base::string_at(one, {"reinvocationPolicy"}) == "IfNeeded";
-    hook.namespaces = parse_selector(one, "namespaceSelector");
-    hook.objects = parse_selector(one, "objectSelector");
+    hook.namespaces = parse_hook_selector(one, "namespaceSelector");
+    hook.objects = parse_hook_selector(one, "objectSelector");
     hook.side_effects = base::string_at(one, {"sideEffects"});
     hook.timeout_seconds = base::int_at(one, {"timeoutSeconds"}, hook.timeout_seconds);
     hook.review_versions = strings(one, "admissionReviewVersions");
@@ -125,35 +93,6 @@ std::vector<Hook> parse_hooks(const api::Object& configuration) {
     out.push_back(std::move(hook));
   }
   return out;
-}
-
-bool rule_matches(const HookRule& rule, const RuleTarget& target) {
-  return scope_matches(rule.scope, target) && has(rule.operations, target.operation) &&
-         has(rule.groups, target.group) && has(rule.versions, target.version) &&
-         resource_matches(rule.resources, target);
-}
-
-std::string_view operation_name(Operation operation) {
-  switch (operation) {
-    case Operation::kCreate:
-      return "CREATE";
-    case Operation::kUpdate:
-      return "UPDATE";
-    case Operation::kDelete:
-      return "DELETE";
-    case Operation::kConnect:
-      break;
-  }
-  return "CONNECT";
-}
-
-std::string_view request_namespace(const AdmissionRequest& request) {
-  return is_resource(request, "", "namespaces") ? request.name : request.ns;
-}
-
-RuleTarget rule_target(const AdmissionRequest& request, const api::Resource& as) {
-  return {operation_name(request.operation), as.group, as.version, as.plural, request.subresource,
-          request_namespace(request)};
 }
 
 bool is_exempt(const AdmissionRequest& request) {
@@ -166,18 +105,9 @@ bool is_exempt(const AdmissionRequest& request) {
 
 std::optional<Invocation> match_rules(const Hook& hook, const AdmissionRequest& request,
                                       const std::vector<api::ResourcePtr>& equivalents) {
-  const RuleTarget asked = rule_target(request, request.requested());
-  for (const HookRule& rule : hook.rules) {
-    if (rule_matches(rule, asked)) return Invocation{&hook, nullptr};
-  }
-  if (!hook.equivalent) return std::nullopt;
-  // Earlier rules win over earlier equivalents.
-  for (const HookRule& rule : hook.rules) {
-    for (const auto& row : equivalents) {
-      if (rule_matches(rule, rule_target(request, *row))) return Invocation{&hook, row};
-    }
-  }
-  return std::nullopt;
+  auto match = match_rules(hook.rules, hook.equivalent, request, equivalents);
+  if (!match) return std::nullopt;
+  return Invocation{&hook, std::move(match->row)};
 }
 
 std::string ObjectKind::api_version() const { return api::make_api_version(group, version); }
@@ -362,12 +292,6 @@ Json denial(std::string_view webhook, const Json& result) {
                    : !reason.empty() ? base::cat(by, ": ", reason)
                                      : base::cat(by, " without explanation");
   return out;
-}
-
-Status internal_error(const std::string& text) {
-  base::StatusDetails details;
-  details.causes.push_back({"", text, ""});
-  return {Code::kInternal, "Internal error occurred: " + text, std::move(details)};
 }
 
 }  // namespace orch::server

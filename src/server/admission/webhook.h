@@ -10,20 +10,13 @@
 #include <vector>
 
 #include "api/object.h"
-#include "api/selector.h"
 #include "base/json.h"
 #include "base/status.h"
-#include "server/admission/admission.h"
+#include "server/admission/matching.h"
 
 namespace orch::server {
 
 class MatchConditions;
-
-/// admissionregistration.k8s.io/v1 RuleWithOperations.
-struct HookRule {
-  std::vector<std::string> operations, groups, versions, resources;
-  std::string scope = "*";
-};
 
 /// Where a webhook is: clientConfig.
 struct HookTarget {
@@ -58,18 +51,6 @@ struct Hook {
 /// The webhooks of a MutatingWebhookConfiguration or ValidatingWebhookConfiguration, in its order.
 std::vector<Hook> parse_hooks(const api::Object& configuration);
 
-/// What a rule is held against.
-struct RuleTarget {
-  std::string_view operation;  // "CREATE"
-  std::string_view group, version, resource, subresource;
-  std::string_view ns;  // that of a Namespace is its name
-};
-bool rule_matches(const HookRule& rule, const RuleTarget& target);
-
-std::string_view operation_name(AdmissionRequest::Operation operation);
-/// Of the request; a Namespace is in itself.
-std::string_view request_namespace(const AdmissionRequest& request);
-RuleTarget rule_target(const AdmissionRequest& request, const api::Resource& as);
 /// Webhook configurations and admission policies are not admitted by what they configure.
 bool is_exempt(const AdmissionRequest& request);
 
@@ -120,7 +101,5 @@ base::Result<ReviewAnswer> read_review(const std::string& body, std::string_view
 
 /// The metav1.Status that a refusal is answered with.
 Json denial(std::string_view webhook, const Json& result);
-/// kInternal as Kubernetes wraps an error: "Internal error occurred: …", with its cause.
-base::Status internal_error(const std::string& text);
 
 }  // namespace orch::server

@@ -84,12 +84,6 @@ Outcome failed(std::string text, int code) {
   return {Outcome::Kind::kFailedCall, Status(Code::kUnknown, std::move(text)), code, {}};
 }
 
-/// Object and old object as one webhook sees them.
-struct Shown {
-  const api::Resource* row = nullptr;
-  Json object, old_object;
-};
-
 class WebhookPlugin : public AdmissionPlugin {
  public:
   WebhookPlugin(WebhookParts parts, const char* step) : parts_(std::move(parts)), step_(step) {}
@@ -102,16 +96,16 @@ class WebhookPlugin : public AdmissionPlugin {
   /// The version in which a webhook is to be called, nothing when it is not, or why the request fails.
   Result<std::optional<Invocation>> should_call(const Hook& hook, const AdmissionRequest& request,
                                                 const std::vector<api::ResourcePtr>& equivalents) const {
-    const auto in_namespace = matches_namespace(hook, request);
+    const auto in_namespace = matches_namespace(hook.namespaces, request, parts_.lookup);
     if (in_namespace.ok() && !*in_namespace) return std::optional<Invocation>();
-    const auto selected = matches_object(hook, request);
+    const auto selected = matches_object(hook.objects, request);
     if (selected.ok() && !*selected) return std::optional<Invocation>();
     auto invocation = match_rules(hook, request, equivalents);
     if (!invocation) return invocation;
     if (!in_namespace.ok()) return in_namespace.error();
     if (!selected.ok()) return selected.error();
     if (hook.conditions == nullptr) return invocation;
-    auto shown = show(request, row_of(*invocation, request));
+    auto shown = show_request(request, row_of(*invocation, request));
     if (!shown.ok()) return internal_error(shown.error().message());
     auto match =
         hook.conditions->match(request, {*shown->row, shown->object, shown->old_object, parts_.authorizer});
@@ -124,48 +118,6 @@ class WebhookPlugin : public AdmissionPlugin {
 
   static const api::Resource& row_of(const Invocation& invocation, const AdmissionRequest& request) {
     return invocation.row != nullptr ? *invocation.row : request.requested();
-  }
-
-  /// Rows that objects of the requested one can be shown as.
-  std::vector<api::ResourcePtr> equivalents(const AdmissionRequest& request) const {
-    std::vector<api::ResourcePtr> out;
-    const api::Resource& asked = request.requested();
-    if (!asked.stored) return out;
-    const auto rows = parts_.table.all();
-    for (const auto& row : *rows) {
-      if (!row->stored || !row->served || row->key_prefix() != asked.key_prefix()) continue;
-      if (row->group == asked.group && row->version == asked.version) continue;
-      if (request.subresource.empty() || row->subresource(request.subresource) != nullptr) out.push_back(row);
-    }
-    return out;
-  }
-
-  Result<Shown> show(const AdmissionRequest& request, const api::Resource& row) const {
-    Shown out;
-    out.row = &row;
-    const std::string_view owners = request.owners != nullptr ? *request.owners : std::string_view();
-    ORCH_RETURN_IF_ERROR(show_one(request, row, request.object, owners, out.object));
-    ORCH_RETURN_IF_ERROR(show_one(request, row, request.old_object, request.old_owners, out.old_object));
-    return out;
-  }
-
-  Status show_one(const AdmissionRequest& request, const api::Resource& row, const Json* object,
-                  std::string_view owners, Json& out) const {
-    if (object == nullptr) return {};
-    if (request.part != nullptr) {
-      out = request.part->show(*object);
-      return {};
-    }
-    out = *object;
-    if (!owners.empty()) {
-      auto fields = base::parse_json(owners);
-      if (fields.ok()) out["metadata"]["managedFields"] = std::move(*fields);
-    }
-    if (request.versions == nullptr || !request.object_kind.empty()) return {};
-    auto shown = request.versions->show(out, *request.resource, row);
-    if (!shown.ok()) return shown.error();
-    out = std::move(*shown);
-    return {};
   }
 
   /// Why a webhook cannot be called at all; nothing when it can.
@@ -182,7 +134,8 @@ class WebhookPlugin : public AdmissionPlugin {
     client::HookCall call;
     std::string version, uid;
   };
-  Result<Prepared> prepare(const Hook& hook, const AdmissionRequest& request, const Shown& shown) const {
+  Result<Prepared> prepare(const Hook& hook, const AdmissionRequest& request,
+                           const ShownRequest& shown) const {
     Prepared out;
     out.version = review_version(hook);
     if (out.version.empty()) {
@@ -244,31 +197,6 @@ class WebhookPlugin : public AdmissionPlugin {
   const char* const step_;  // as metrics name it
 
  private:
-  Result<bool> matches_namespace(const Hook& hook, const AdmissionRequest& request) const {
-    const bool of_namespace = is_resource(request, "", "namespaces");
-    const std::string_view ns = request_namespace(request);
-    if (ns.empty() && !of_namespace) return true;
-    if (!hook.namespaces.ok()) return internal_error(hook.namespaces.error().message());
-    if (hook.namespaces->empty()) return true;
-    // Of a namespace under way only the request knows.
-    const bool own = of_namespace && request.subresource.empty() && request.object != nullptr;
-    if (own) return hook.namespaces->matches(base::object_at(*request.object, {"metadata", "labels"}));
-    const api::ObjectPtr found = parts_.lookup.get("namespaces", "", ns);
-    if (found == nullptr) return missing("", "namespaces", ns);
-    return hook.namespaces->matches(*found);
-  }
-
-  static Result<bool> matches_object(const Hook& hook, const AdmissionRequest& request) {
-    if (!hook.objects.ok()) return internal_error(hook.objects.error().message());
-    if (hook.objects->empty()) return true;
-    const auto matches = [&](const Json* object) {
-      if (object == nullptr || !object->contains("metadata")) return false;
-      const Json& labels = base::object_at(*object, {"metadata", "labels"});
-      return hook.objects->matches(request.part != nullptr ? Json() : labels);
-    };
-    return matches(request.object) || matches(request.old_object);
-  }
-
   void count_exclusion(const Hook& hook, const AdmissionRequest& request) const {
     parts_.metrics
         .counter("apiserver_admission_match_condition_exclusions_total",
@@ -325,7 +253,7 @@ class MutatingWebhooks final : public WebhookPlugin {
     Reinvocation& rounds = request.reinvocation;
     if (rounds.again && changed_since(rounds, request)) require_again(rounds);
     const auto hooks = parts_.source.hooks();
-    const auto same = equivalents(request);
+    const auto same = equivalent_rows(request, parts_.table);
     Status out;
     for (const auto& hook : *hooks) {
       out = run(*hook, request, same);
@@ -364,7 +292,7 @@ class MutatingWebhooks final : public WebhookPlugin {
 
   Outcome call(const Hook& hook, AdmissionRequest& request, const api::Resource& row, bool& changed) {
     if (auto refused = refuse_dry_run(hook, request)) return std::move(*refused);
-    auto shown = show(request, row);
+    auto shown = show_request(request, row);
     if (!shown.ok()) return error(shown.error().message());
     auto prepared = prepare(hook, request, *shown);
     if (!prepared.ok()) return failed(prepared.error().message(), prepared.error().http_code());
@@ -420,7 +348,7 @@ class ValidatingWebhooks final : public WebhookPlugin {
 
   Status validate(const AdmissionRequest& request) override {
     const auto hooks = parts_.source.hooks();
-    const auto same = equivalents(request);
+    const auto same = equivalent_rows(request, parts_.table);
     std::vector<Invocation> relevant;
     for (const auto& hook : *hooks) {
       auto invocation = should_call(*hook, request, same);
@@ -437,7 +365,7 @@ class ValidatingWebhooks final : public WebhookPlugin {
     std::vector<Prepared> prepared(relevant.size());
     std::vector<client::HookCall> calls;
     std::vector<size_t> called;
-    Result<Shown> shown = Shown();
+    Result<ShownRequest> shown = ShownRequest();
     for (size_t i = 0; i < relevant.size(); ++i) {
       const Hook& hook = *relevant[i].hook;
       const api::Resource& row = row_of(relevant[i], request);
@@ -445,7 +373,7 @@ class ValidatingWebhooks final : public WebhookPlugin {
         outcomes[i] = std::move(*refused);
         continue;
       }
-      if (shown->row != &row) shown = show(request, row);
+      if (shown->row != &row) shown = show_request(request, row);
       if (!shown.ok()) return internal_error(shown.error().message());
       auto ready = prepare(hook, request, *shown);
       if (!ready.ok()) {

@@ -58,6 +58,7 @@ WriteContext ApiServer::Call::write_context() {
   if (storage && storage != resource) c.asked = resource.get();
   c.options = &options;
   c.verbatim = &verbatim;
+  if (audit != nullptr) c.audit = &annotations;
   return c;
 }
 
@@ -171,6 +172,7 @@ http::Response ApiServer::answer_allowed(Call& call) {
   }
   if (auto elsewhere = aggregated(call)) return std::move(*elsewhere);
   http::Response response = dispatch(call);
+  for (const auto& [key, value] : call.annotations) call.audit->annotate(key, value);
   if (call.verbatim != nullptr && response.status >= 400) {
     response.status = static_cast<int>(base::int_at(*call.verbatim, {"code"}));
     response.body = base::dump_json(*call.verbatim);

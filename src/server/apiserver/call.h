@@ -35,6 +35,8 @@ struct ApiServer::Call {
   Json options = {};                  // CreateOptions, UpdateOptions or DeleteOptions, for admission
   VerbatimStatus verbatim = nullptr;  // the answer, when a webhook refuses
   std::shared_ptr<AuditEvent> audit = nullptr;  // null: not audited
+  /// What admission adds to it: key, value.
+  std::vector<std::pair<std::string, std::string>> annotations = {};
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();

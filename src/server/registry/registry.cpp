@@ -277,6 +277,7 @@ AdmissionRequest Registry::admission_request(const VirtualRequest& request,
   out.versions = rep_->versions.get();
   out.part = context.part;
   out.verbatim = context.verbatim;
+  out.audit = context.audit;
   return out;
 }
 

@@ -46,6 +46,7 @@ struct WriteContext {
   const Json* options = nullptr;
   const ObjectPart* part = nullptr;
   VerbatimStatus* verbatim = nullptr;
+  std::vector<std::pair<std::string, std::string>>* audit = nullptr;
 };
 
 /// What is admitted without being stored as such: bindings, evictions and reviews are created, exec and proxy

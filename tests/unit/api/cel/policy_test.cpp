@@ -20,17 +20,30 @@ struct Input {
   Reader authorizer;
 };
 
-PolicyOutcome evaluate(const char* spec, const Input& in = {}) {
-  const auto policy = PolicyExpressions::compile(Json::parse(spec));
+void report_all(const PolicyExpressions& policy, const Json& spec, FieldErrors& errors) {
+  const auto report = [&](const char* list, PolicyPart part) {
+    for (size_t i = 0; i < base::array_at(spec, {list}).size(); ++i)
+      policy.report(part, i, FieldPath("spec"), errors);
+  };
+  report("variables", PolicyPart::kVariable);
+  report("validations", PolicyPart::kValidation);
+  report("validations", PolicyPart::kMessage);
+  report("auditAnnotations", PolicyPart::kAuditAnnotation);
+}
+
+PolicyOutcome evaluate(const char* text, const Input& in = {}) {
+  const Json spec = Json::parse(text);
+  const auto policy = PolicyExpressions::compile(spec);
   FieldErrors errors;
-  policy->report(FieldPath("spec"), errors);
+  report_all(*policy, spec, errors);
   INFO(errors.text());
   return policy->evaluate({in.object, in.old_object, in.request, in.params, in.ns, in.authorizer, {}});
 }
 
-std::string problems(const char* spec) {
+std::string problems(const char* text) {
+  const Json spec = Json::parse(text);
   FieldErrors errors;
-  PolicyExpressions::compile(Json::parse(spec))->report(FieldPath("spec"), errors);
+  report_all(*PolicyExpressions::compile(spec), spec, errors);
   return errors.empty() ? std::string() : errors.text();
 }
 
@@ -57,8 +70,14 @@ TEST_CASE("what does not compile is told of its field") {
           .empty());
   CHECK(problems(R"x({"variables":[{"name":"a","expression":"b"}]})x")
             .starts_with("spec.variables[0].expression: Invalid value: \"b\": compilation failed: ERROR: "));
-  CHECK(problems(R"x({"validations":[{"expression":"variables.nope"}]})x").find("undefined field 'nope'") !=
-        std::string::npos);
+  CHECK(problems(R"x({"validations":[{"expression":"variables.nope"}]})x")
+            .find("undeclared reference to 'variables'") != std::string::npos);
+  CHECK(
+      problems(
+          R"x({"variables":[{"name":"a","expression":"1"}],"validations":[{"expression":"variables.nope"}]})x")
+          .find("undefined field 'nope'") != std::string::npos);
+  CHECK(problems(R"x({"validations":[{"expression":"int('x') == 1"}]})x")
+            .starts_with("spec.validations[0].expression: Internal error: program instantiation failed: "));
   CHECK(
       problems(
           R"x({"validations":[{"expression":"true","messageExpression":"authorizer.path('/').check('get').reason()" }] })x")
@@ -182,11 +201,21 @@ TEST_CASE("type checking warns of what no object of the kind can have") {
   REQUIRE(warnings.size() == 2);
   CHECK(warnings[0].field_ref == "spec.validations[1].expression");
   CHECK(warnings[0].warning ==
-        "apps/v1, Kind=Deployment: compilation failed: ERROR: <input>:1:22: found no matching overload for "
+        "apps/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for "
         "'_<=_' "
         "applied to '(int, string)'\n | object.spec.replicas <= '5'\n | .....................^\n");
   CHECK(warnings[1].field_ref == "spec.validations[2].messageExpression");
   CHECK(warnings[1].warning.find("undefined field 'x'") != std::string::npos);
+  const auto more = check_policy_types(
+      Json::parse(R"x({"validations":[{"expression":"authorizer.requestResource.check('get').allowed()"},
+                        {"expression":"int('x') == 1"},{"expression":"params.x == 1"}]})x"),
+      {{"", "v1", "Pod", kinds[0].type}}, nullptr);
+  REQUIRE(more.size() == 2);
+  CHECK(more[0].warning ==
+        "/v1, Kind=Pod: ERROR: <input>:1:11: unexpected failed resolution of "
+        "'kubernetes.authorization.Authorizer'\n | authorizer.requestResource.check('get').allowed()\n | "
+        "..........^\n");
+  CHECK(more[1].warning.find("undeclared reference to 'params'") != std::string::npos);
 }
 
 }  // namespace
