@@ -11,6 +11,12 @@ uint32_t fnv1a32(std::string_view bytes, uint32_t hash) {
   return hash;
 }
 
+uint32_t fnv1_32(std::string_view bytes, uint32_t hash) {
+  constexpr uint32_t kPrime = 16777619U;
+  for (const char c : bytes) hash = (hash * kPrime) ^ static_cast<unsigned char>(c);
+  return hash;
+}
+
 uint64_t fnv1a64(std::string_view bytes) {
   constexpr uint64_t kPrime = 1099511628211ULL;
   uint64_t hash = 14695981039346656037ULL;

@@ -14,6 +14,8 @@ namespace orch::api {
 constexpr uint32_t kFnv32Start = 2166136261U;
 /// FNV-1a, 32 bits; pass an earlier result to go on.
 uint32_t fnv1a32(std::string_view bytes, uint32_t hash = kFnv32Start);
+/// FNV-1 (multiplies first), 32 bits: what Go calls fnv.New32.
+uint32_t fnv1_32(std::string_view bytes, uint32_t hash = kFnv32Start);
 /// FNV-1a, 64 bits.
 uint64_t fnv1a64(std::string_view bytes);
 

@@ -7,6 +7,7 @@
 #include "api/duration.h"
 #include "api/names.h"
 #include "base/file.h"
+#include "cli/controller_manager_args.h"
 #include "cli/scheduler_args.h"
 
 namespace orch::cli {
@@ -119,6 +120,7 @@ Status check(Command command, Options& o) {
         base::cat("--write-kubeconfig-mode \"", o.kubeconfig_mode, "\" is not an octal mode such as 600"));
   }
   ORCH_RETURN_IF_ERROR(check_lost_nodes(o));
+  ORCH_RETURN_IF_ERROR(apply_controller_manager_args(o.controller_manager_args, s));
   auto lifetime = api::parse_duration(o.cluster_signing_duration);
   if (!lifetime.ok() || *lifetime < kShortestLifetime) {
     return bad(base::cat("--cluster-signing-duration \"", o.cluster_signing_duration,

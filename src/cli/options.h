@@ -26,7 +26,8 @@ struct Options {
   // server
   server::ServerConfig server;
   std::string kubeconfig_mode = "600", node_monitor_grace_period = "50s", cluster_signing_duration = "8760h";
-  std::vector<std::string> scheduler_args;  // of --kube-scheduler-arg
+  std::vector<std::string> scheduler_args;           // of --kube-scheduler-arg
+  std::vector<std::string> controller_manager_args;  // NAME=VALUE
   bool disable_agent = false;
   std::vector<std::string> kube_apiserver_args;  // NAME=VALUE
   // agent

@@ -80,6 +80,10 @@ void add_server(CLI::App& app, Options& o) {
   app.add_option("--default-unreachable-toleration-seconds", s.default_unreachable_toleration_seconds,
                  "How long pods stay on a lost node, unless they say otherwise")
       ->capture_default_str();
+  app.add_option("--kube-controller-manager-arg", o.controller_manager_args,
+                 "Flag of kube-controller-manager, NAME=VALUE, several times if wanted: controllers=*,-job,\n"
+                 "concurrent-…-syncs, horizontal-pod-autoscaler-…, node-monitor-grace-period,\n"
+                 "terminated-pod-gc-threshold");
   app.add_flag("--disable-agent", o.disable_agent, "Control plane only: this machine is no node");
   app.add_option("--scheduler-strategy", s.scheduler_strategy,
                  "LeastAllocated spreads pods over the nodes, MostAllocated fills one after the other")

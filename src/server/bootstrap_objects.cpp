@@ -14,6 +14,7 @@ const client::ResourceRef kServices{"", "v1", "services"};
 const client::ResourceRef kEndpoints{"", "v1", "endpoints"};
 const client::ResourceRef kSlices{"discovery.k8s.io", "v1", "endpointslices"};
 const client::ResourceRef kConfigMaps{"", "v1", "configmaps"};
+const client::ResourceRef kClusterRoles{"rbac.authorization.k8s.io", "v1", "clusterroles"};
 const client::ResourceRef kPriorityClasses{"scheduling.k8s.io", "v1", "priorityclasses"};
 
 /// Creates the object, or merges `wanted` into an existing one when that changes it.
@@ -116,6 +117,20 @@ Status ensure_authentication_config(client::Client& client, const BootstrapOptio
   return ensure(client, kConfigMaps, "kube-system", config, true);
 }
 
+/// Who may view, may see what is used: the role that metrics-server brings along.
+Status ensure_metrics_reader(client::Client& client) {
+  Json role = {{"kind", "ClusterRole"},
+               {"apiVersion", "rbac.authorization.k8s.io/v1"},
+               {"metadata", {{"name", "system:aggregated-metrics-reader"}}},
+               {"rules", Json::array({{{"apiGroups", Json::array({"metrics.k8s.io"})},
+                                       {"resources", Json::array({"pods", "nodes"})},
+                                       {"verbs", Json::array({"get", "list", "watch"})}}})}};
+  for (const char* role_name : {"admin", "edit", "view"}) {
+    role["metadata"]["labels"][base::cat("rbac.authorization.k8s.io/aggregate-to-", role_name)] = "true";
+  }
+  return ensure(client, kClusterRoles, "", role, false);
+}
+
 }  // namespace
 
 Status ensure_bootstrap_objects(client::Client& client, const BootstrapOptions& options) {
@@ -127,6 +142,7 @@ Status ensure_bootstrap_objects(client::Client& client, const BootstrapOptions& 
   ORCH_RETURN_IF_ERROR(ensure_priority_classes(client).with_context("priority classes"));
   ORCH_RETURN_IF_ERROR(ensure_kubernetes_service(client, options).with_context("service kubernetes"));
   ORCH_RETURN_IF_ERROR(ensure_dns_service(client, options).with_context("service kube-dns"));
+  ORCH_RETURN_IF_ERROR(ensure_metrics_reader(client).with_context("role of metrics readers"));
   return ensure_authentication_config(client, options).with_context("authentication config map");
 }
 

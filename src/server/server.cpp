@@ -21,6 +21,7 @@
 #include "server/admission/webhook_plugins.h"
 #include "server/aggregator/aggregator.h"
 #include "server/apiserver/api_server.h"
+#include "server/apiserver/resource_metrics.h"
 #include "server/at_rest.h"
 #include "server/audit_setup.h"
 #include "server/auth/authorizers.h"
@@ -163,9 +164,15 @@ class ServerImpl final : public Server {
   SubresourcePost post() {
     return [this](const api::Resource& r, std::string_view ns, std::string_view name,
                   std::string_view subresource, const Json& body, const UserInfo& user) {
-      WriteContext context;
-      context.user = &user;
-      return api_->post_subresource(r, ns, name, subresource, body, context);
+      if (subresource != "scale") {
+        WriteContext context;
+        context.user = &user;
+        return api_->post_subresource(r, ns, name, subresource, body, context);
+      }
+      const std::string path =
+          base::cat(r.group.empty() ? "/api/" : base::cat("/apis/", r.group, "/"), r.version, "/namespaces/",
+                    ns, "/", r.plural, "/", http::percent_encode(name), "/scale");
+      return api_->ask("PUT", path, &body, user);
     };
   }
 
@@ -247,6 +254,7 @@ class ServerImpl final : public Server {
     schema_ = api::Schema::builtin();
     table_ = api::ResourceTable::builtin(*schema_);
     ORCH_RETURN_IF_ERROR(apply_runtime_config(config_.api.runtime_config, *table_));
+    add_metrics_rows(*table_);
     registry_ = std::make_unique<Registry>(at_rest_->store(), *schema_, *table_, admission_, clock_);
     registry_->set_stale([this](std::string_view key) { return at_rest_->stale(key); });
     lookup_ = std::make_unique<CacheLookup>(*registry_);
@@ -494,6 +502,21 @@ class ServerImpl final : public Server {
     });
   }
 
+  /// All that are not switched off, with those that sign certificates.
+  std::vector<Controller> chosen_controllers(const ControllerOptions& options) {
+    std::vector<Controller> out = all_controllers(options, clock_);
+    const auto add = [&](std::string_view name, Controller controller) {
+      if (config_.manager.enabled(name)) out.push_back(std::move(controller));
+    };
+    add("certificatesigningrequest-approving-controller",
+        make_csr_approving_controller(
+            [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
+    add("certificatesigningrequest-signing-controller",
+        make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
+    add("certificatesigningrequest-cleaner-controller", make_csr_cleaner_controller());
+    return out;
+  }
+
   Status start_loops() {
     follow_service_ranges();
     if (!config_.disable_controller_manager) {
@@ -513,15 +536,21 @@ class ServerImpl final : public Server {
         }
         return kinds;
       };
-      std::vector<Controller> controllers = all_controllers(o, clock_);
-      controllers.push_back(make_csr_approving_controller(
-          [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
-      controllers.push_back(
-          make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
-      controllers.push_back(make_csr_cleaner_controller());
+      o.manager = config_.manager;
+      o.call = [this](std::string_view method, const std::string& target, const Json* body) {
+        return api_->ask(method, target, body, component("system:orch"));
+      };
+      o.kinds = [this](std::string_view group, std::string_view kind) {
+        std::vector<client::ResourceRef> found;
+        for (const auto& r : *table_->all()) {
+          if (r->group == group && r->kind == kind) found.push_back({r->group, r->version, r->plural});
+        }
+        return found;
+      };
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
-                                                      std::move(controllers));
-      gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
+                                                      chosen_controllers(o));
+      if (config_.manager.enabled("garbage-collector-controller"))
+        gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_,
                                               config_.api.event_ttl.value_or(std::chrono::hours(1)));
     }

@@ -13,6 +13,7 @@
 #include "client/client.h"
 #include "pki/pki.h"
 #include "server/api_server_args.h"
+#include "server/controllers/manager_options.h"
 
 namespace orch::server {
 
@@ -39,6 +40,7 @@ struct ServerConfig {
   /// Of the certificates that nodes are given.
   std::chrono::seconds cluster_signing_duration = std::chrono::hours(24 * 365);
   bool disable_scheduler = false, disable_controller_manager = false;
+  ManagerOptions manager;
   std::string hostname;
   std::vector<std::string> node_ips;
   ApiServerArgs api;                // --kube-apiserver-arg

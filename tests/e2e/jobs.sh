@@ -39,7 +39,7 @@ for text in '^SuccessfulCreate: Created pod: three-[a-z0-9]{5}$' '^Completed: Jo
   eventually 10 "event $text" event three "$text"
 done
 expect "the table" "three   Complete   3/3" k get jobs three
-expect "described" "Pods Statuses:            0 Active (0 Ready) / 3 Succeeded / 0 Failed" k describe job three
+expect "described" "0 Active (0 Ready) / 3 Succeeded / 0 Failed" k describe job three
 expect "the logs of its pods" "done" k logs -l batch.kubernetes.io/job-name=three
 uid=$(field job/three .metadata.uid)
 expect "selected by the uid" "{\"batch.kubernetes.io/controller-uid\":\"$uid\"}" field job/three .spec.selector.matchLabels
@@ -106,14 +106,14 @@ k create job by-hand --from=cronjob/minutely >/dev/null
 eventually 40 "a job made by hand from it completes" cond by-hand Complete
 made() { k get jobs -l made=minutely -o 'jsonpath={range .items[?(@.metadata.annotations.batch\.kubernetes\.io/cronjob-scheduled-timestamp)]}{.metadata.name}{"\n"}{end}'; }
 eventually 75 "within a minute a job is made" bash -c "$(declare -f k made); KUBECTL=$KUBECTL made | grep -q minutely-"
-name=$(made | head -n 1)
-stamp=$(field "job/$name" '.metadata.annotations.batch\.kubernetes\.io/cronjob-scheduled-timestamp')
-expect "named by its minute" "minutely-$(($(date -d "$stamp" +%s) / 60))" echo "$name"
+fresh=$(made | head -n 1)
+stamp=$(field "job/$fresh" '.metadata.annotations.batch\.kubernetes\.io/cronjob-scheduled-timestamp')
+expect "named by its minute" "minutely-$(($(date -d "$stamp" +%s) / 60))" echo "$fresh"
 expect "for a whole minute of that zone" ":00+0" echo "$stamp"
-eventually 40 "it completes" cond "$name" Complete
+eventually 40 "it completes" cond "$fresh" Complete
 eventually 10 "and is done with" is cronjob/minutely .status.active ""
 expect "the last time is known" "Z" field cronjob/minutely .status.lastSuccessfulTime
-for text in "^SuccessfulCreate: Created job $name\$" "^SawCompletedJob: Saw completed job: $name, condition: Complete\$" \
+for text in "^SuccessfulCreate: Created job $fresh\$" "^SawCompletedJob: Saw completed job: $fresh, condition: Complete\$" \
   '^UnexpectedJob: Saw a job that the controller did not create or forgot: by-hand$'; do
   eventually 10 "event $text" event minutely "$text"
 done

@@ -87,7 +87,10 @@ std::string resource_metrics(const UsageReport& r) {
     for (const ContainerStats& c : r.containers) {
       const auto name = r.names.find(c.container_id);
       if (name == r.names.end()) continue;
-      out += base::cat(metric, container_labels(name->second), " ", value(c), at);
+      // When the runtime counted: rates are over the time between counts, not between questions.
+      const int64_t counted = c.timestamp_ns / 1'000'000;
+      out += base::cat(metric, container_labels(name->second), " ", value(c), " ",
+                       counted > 0 ? counted : millis(r.now), "\n");
     }
   };
   const auto each_pod = [&](const char* metric, const auto& value) {

@@ -254,6 +254,19 @@ std::vector<std::string> Cgroups::pods() const {
   return out;
 }
 
+uint64_t memory_in_use(std::string_view meminfo) {
+  const auto kilobytes = [meminfo](std::string_view name) -> uint64_t {
+    const size_t at = meminfo.find(name);
+    if (at == std::string_view::npos) return 0;
+    const size_t digits = meminfo.find_first_not_of(' ', at + name.size());
+    return digits == std::string_view::npos
+               ? 0
+               : std::strtoull(std::string(meminfo.substr(digits, 20)).c_str(), nullptr, 10);
+  };
+  const uint64_t total = kilobytes("MemTotal:"), free = kilobytes("MemFree:");
+  return total > free ? (total - free) * 1024 : 0;
+}
+
 Cgroups::Usage Cgroups::usage(const std::string& path) const {
   Usage out;
   const std::string below = path == "/" ? std::string() : path;
@@ -261,6 +274,10 @@ Cgroups::Usage Cgroups::usage(const std::string& path) const {
     const std::string f = folder({}, below);
     out.cpu_ns = read_field(f + "/cpu.stat", "usage_usec") * 1000;
     out.memory_usage = read_number(f + "/memory.current");
+    if (below.empty()) {
+      const auto meminfo = base::read_file("/proc/meminfo");
+      if (meminfo.ok()) out.memory_usage = memory_in_use(*meminfo);
+    }
     const uint64_t inactive = read_field(f + "/memory.stat", "inactive_file");
     out.memory_rss = read_field(f + "/memory.stat", "anon");
     out.memory_working_set = out.memory_usage > inactive ? out.memory_usage - inactive : 0;

@@ -1,8 +1,10 @@
 // Cgroups of pods and quality-of-service classes, on cgroup v1 and v2.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/kubelet/pod.h"
@@ -10,6 +12,9 @@
 #include "base/status.h"
 
 namespace orch::agent {
+
+/// Bytes in use by the text of /proc/meminfo: the root of cgroup v2 keeps no count of its own.
+uint64_t memory_in_use(std::string_view meminfo);
 
 /// Thread-safe (all state is the kernel's).
 class Cgroups {

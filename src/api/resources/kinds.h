@@ -36,6 +36,9 @@ Strategy daemon_set_strategy();
 Strategy stateful_set_strategy();
 Strategy controller_revision_strategy();
 
+// autoscaling
+Strategy autoscaler_strategy();
+
 // batch
 Strategy job_strategy();
 Strategy cron_job_strategy();

@@ -41,6 +41,7 @@ constexpr Entry kEntries[] = {
     {"apps", "DaemonSet", daemon_set_strategy},
     {"apps", "StatefulSet", stateful_set_strategy},
     {"apps", "ControllerRevision", controller_revision_strategy},
+    {"autoscaling", "HorizontalPodAutoscaler", autoscaler_strategy},
     {"batch", "Job", job_strategy},
     {"batch", "CronJob", cron_job_strategy},
     {"", "LimitRange", limit_range_strategy},

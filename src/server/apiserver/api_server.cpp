@@ -10,7 +10,9 @@
 #include "http/gzip.h"
 #include "server/apiserver/call.h"
 #include "server/apiserver/documents.h"
+#include "server/apiserver/kubelet_location.h"
 #include "server/apiserver/request_metrics.h"
+#include "server/apiserver/resource_metrics.h"
 #include "server/auth/forbidden.h"
 
 namespace orch::server {
@@ -26,7 +28,13 @@ ApiServer::ApiServer(ApiServerOptions options)
       reaper_("watch-end", 1),
       converters_("conversions", 4),
       documents_(std::make_unique<DocumentCache>(*o_.schema, registry_.table(), o_.aggregator)),
-      requests_(std::make_unique<RequestMetrics>(*o_.metrics)) {}
+      requests_(std::make_unique<RequestMetrics>(*o_.metrics)),
+      figures_(std::make_unique<NodeFigures>(
+          [this](const std::string& node) {
+            return read_kubelet(registry_, o_.kubelet(), node, "/metrics/resource");
+          },
+          registry_.clock())),
+      resource_metrics_(std::make_unique<ResourceMetrics>(registry_, *figures_)) {}
 
 ApiServer::~ApiServer() = default;
 
@@ -266,7 +274,7 @@ http::Response ApiServer::resource_request(Call& call) {
     if (sub->name == "proxy") return do_proxy(call);
     if (sub->name == "scale") return r.custom ? do_custom_scale(call) : do_scale(call);
   } else if (!r.stored) {
-    return do_virtual(call);
+    return r.group == kMetricsGroup ? do_resource_metrics(call) : do_virtual(call);
   }
   if (r.custom) {
     if (!r.custom->deprecation.empty()) call.warnings.push_back(r.custom->deprecation);

@@ -26,7 +26,9 @@ namespace orch::server {
 
 struct ForwardTarget;
 class Aggregator;
+class NodeFigures;
 class RequestMetrics;
+class ResourceMetrics;
 
 /// Where and how the API server reaches a kubelet.
 struct KubeletAccess {
@@ -89,6 +91,10 @@ class ApiServer {
   explicit ApiServer(ApiServerOptions options);
   ~ApiServer();
   http::Response handle(http::Request& request);
+  /// A request from inside the process, as a user who may do everything: authorized and counted nowhere.
+  /// Proxied ones wait for the backend. `body` may be null.
+  base::Result<Json> ask(std::string_view method, const std::string& target, const Json* body,
+                         const UserInfo& user);
   /// binding, eviction, token, …: the answer's tree. Also used by the in-process client.
   base::Result<Json> post_subresource(const api::Resource& r, std::string_view ns, std::string_view name,
                                       std::string_view subresource, const Json& body,
@@ -135,6 +141,7 @@ class ApiServer {
   http::Response scale_response(Call& call, const api::Object& scaled);
   http::Response do_post_subresource(Call& call);
   http::Response do_virtual(Call& call);
+  http::Response do_resource_metrics(Call& call);
   http::Response do_log(Call& call);
   http::Response do_connect(Call& call);
   /// A GET that becomes exec, attach or port-forward needs what the POST needs.
@@ -180,6 +187,8 @@ class ApiServer {
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;
   std::unique_ptr<RequestMetrics> requests_;
+  std::unique_ptr<NodeFigures> figures_;
+  std::unique_ptr<ResourceMetrics> resource_metrics_;
 };
 
 }  // namespace orch::server

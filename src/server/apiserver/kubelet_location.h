@@ -14,4 +14,8 @@ namespace orch::server {
 base::Result<ForwardTarget> kubelet_target(Registry& registry, const KubeletAccess& access,
                                            std::string_view node_name);
 
+/// What a node's kubelet answers to GET `path`, waiting for it.
+base::Result<std::string> read_kubelet(Registry& registry, const KubeletAccess& access,
+                                       std::string_view node_name, const std::string& path);
+
 }  // namespace orch::server

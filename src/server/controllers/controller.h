@@ -20,6 +20,7 @@
 #include "base/json_fwd.h"
 #include "client/client.h"
 #include "client/informer.h"
+#include "server/controllers/manager_options.h"
 
 namespace orch::server {
 
@@ -108,7 +109,8 @@ struct Source {
 };
 
 struct Controller {
-  std::string name;  // as kube-controller-manager names the source of its events
+  std::string name;     // as kube-controller-manager names the source of its events
+  int64_t at_once = 0;  // keys that may run at the same time; 0: as many as the loop has threads
   std::vector<Source> sources;
   std::function<Plan(const View& view, const Key& key, base::WallTime now)> plan;
   /// Instead of plan, for the few whose observation no informer covers (every kind in a namespace): reads
@@ -128,6 +130,12 @@ client::IndexFunction controller_uid_index();
 
 /// Kinds as they are served now: custom resources come and go.
 using KindList = std::function<std::vector<client::ResourceRef>()>;
+/// An API request inside the server, as the controllers' user: the answer's tree. For what no informer has.
+using ApiCall =
+    std::function<base::Result<Json>(std::string_view method, const std::string& target, const Json* body)>;
+/// The resources of a kind in a group, in the order discovery prefers them.
+using KindLookup =
+    std::function<std::vector<client::ResourceRef>(std::string_view group, std::string_view kind)>;
 
 struct ControllerOptions {
   std::string cluster_cidr;                    // pod addresses; one part of it per node
@@ -138,9 +146,13 @@ struct ControllerOptions {
   /// Signs tokens of Secrets (see token_secrets.h); without it such Secrets are left as they are.
   std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
       sign_secret_token;
+  ManagerOptions manager;
+  /// Without them there is no autoscaler.
+  ApiCall call;
+  KindLookup kinds;
 };
 
-/// Every controller of the server, in the order they start.
+/// Every controller of the server that the options let run, in the order they start.
 std::vector<Controller> all_controllers(const ControllerOptions& options, const base::Clock& clock);
 
 }  // namespace orch::server

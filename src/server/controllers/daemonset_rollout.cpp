@@ -26,13 +26,6 @@ Pair pair_on(const Daemon& d, const DaemonNode& node) {
 
 namespace {
 
-/// The part of the daemon set that a revision brings back.
-Json revision_data(const Daemon& d) {
-  Json pod_template = base::object_at(d.tree, {"spec", "template"});
-  pod_template["$patch"] = "replace";
-  return {{"spec", {{"template", std::move(pod_template)}}}};
-}
-
 int64_t number_of(const Json& revision) { return base::int_at(revision, {"revision"}); }
 
 Json new_revision(const Daemon& d, const std::string& name, Json data, int64_t number) {
@@ -70,23 +63,46 @@ void drop_old(const View& view, const Daemon& d, std::vector<Json> old, const st
   }
 }
 
+/// Several revisions say what the template says: the newest stands for all, also on the pods, which must not
+/// be replaced for it.
+void drop_doubles(const View& view, const Daemon& d, const std::vector<Json>& doubles,
+                  const std::vector<PodView>& pods, Plan& plan) {
+  std::set<std::string_view> hashes;
+  for (const Json& r : doubles) hashes.insert(base::string_at(r, {"metadata", "labels", kRevisionHashLabel}));
+  hashes.erase(d.hash);
+  for (const PodView& p : pods) {
+    if (hashes.count(p.object->label(kRevisionHashLabel)) == 0) continue;
+    plan.patch(kPods, p.object->ns(), p.object->name(),
+               {{"metadata", {{"labels", {{kRevisionHashLabel, d.hash}}}}}});
+  }
+  for (const Json& r : doubles) {
+    if (auto o = view.get(kRevisions, d.object->ns(), base::string_at(r, {"metadata", "name"})))
+      plan.remove(kRevisions, *o);
+  }
+  plan.again_after(std::chrono::milliseconds(1));
+}
+
 }  // namespace
 
-bool keep_history(const View& view, Daemon& d, const std::vector<PodView>& pods, Plan& plan) {
-  const Json data = revision_data(d);
-  std::vector<Json> old;
-  Json current;
+bool keep_history(const View& view, Daemon& d, const api::LabelSelector& selector,
+                  const std::vector<PodView>& pods, Plan& plan) {
+  const Json data = template_patch(d.tree);
+  std::vector<Json> old, same;
   int64_t newest = 0;
-  for (const auto& o : view.by_index(kRevisions, "controller", d.object->uid())) {
-    Json tree = o->tree();
-    if (tree.value("data", Json()) == data && (current.is_null() || number_of(tree) > number_of(current))) {
-      current = std::move(tree);
+  for (Revision& r : claim_revisions(view, *d.object, selector, plan)) {
+    Json& labels = r.tree["metadata"]["labels"];
+    if (!labels.contains(kRevisionHashLabel)) {
+      labels[kRevisionHashLabel] = r.name();
+      plan.update(kRevisions, r.tree);
+    }
+    if (r.tree.value("data", Json()) == data) {
+      same.push_back(std::move(r.tree));
     } else {
-      newest = std::max(newest, number_of(tree));
-      old.push_back(std::move(tree));
+      newest = std::max(newest, r.number());
+      old.push_back(std::move(r.tree));
     }
   }
-  if (current.is_null()) {
+  if (same.empty()) {
     const Json* collisions = base::find_path(d.tree, {"status", "collisionCount"});
     std::optional<int64_t> count;
     if (collisions != nullptr) count = collisions->get<int64_t>();
@@ -100,10 +116,16 @@ bool keep_history(const View& view, Daemon& d, const std::vector<PodView>& pods,
     }
     plan.create(kRevisions, d.object->ns(), new_revision(d, name, data, newest + 1));
   } else {
+    Json current = std::move(same.back());  // they come by number
+    same.pop_back();
     d.hash = base::string_at(current, {"metadata", "labels", kRevisionHashLabel});
     if (number_of(current) <= newest) {
       current["revision"] = newest + 1;
       plan.update(kRevisions, std::move(current));
+    }
+    if (!same.empty()) {
+      drop_doubles(view, d, same, pods, plan);
+      return false;
     }
   }
   drop_old(view, d, std::move(old), pods, plan);

@@ -10,11 +10,10 @@
 #include "base/json.h"
 #include "server/controllers/controller.h"
 #include "server/controllers/pods.h"
+#include "server/controllers/revisions.h"
 
 namespace orch::server {
 
-inline const client::ResourceRef kRevisions{"apps", "v1", "controllerrevisions"};
-inline constexpr const char* kRevisionHashLabel = "controller-revision-hash";
 inline constexpr const char* kPodGenerationLabel = "pod-template-generation";
 
 /// Whether a node is for the daemon.
@@ -51,9 +50,10 @@ struct Pair {
 Pair pair_on(const Daemon& d, const DaemonNode& node);
 
 /// Makes sure the current template has its revision, the newest, and drops revisions beyond the limit that no
-/// pod is of; sets d.hash. False: a name was taken by another template, and the plan moves the collision
-/// count on.
-bool keep_history(const View& view, Daemon& d, const std::vector<PodView>& pods, Plan& plan);
+/// pod is of; sets d.hash. False: this has to be seen before anything else is planned: a name was taken by
+/// another template, and the plan moves the collision count on; or revisions that say the same became one.
+bool keep_history(const View& view, Daemon& d, const api::LabelSelector& selector,
+                  const std::vector<PodView>& pods, Plan& plan);
 
 /// What a rolling update does next.
 struct RollingStep {

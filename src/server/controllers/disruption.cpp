@@ -15,7 +15,6 @@ namespace orch::server {
 namespace {
 
 const client::ResourceRef kBudgets{"policy", "v1", "poddisruptionbudgets"};
-const client::ResourceRef kStatefulSets{"apps", "v1", "statefulsets"};
 /// How long the deletion of an evicted pod may take to show.
 constexpr std::chrono::minutes kDeletionTimeout{2};
 constexpr const char* kAllowed = "DisruptionAllowed";

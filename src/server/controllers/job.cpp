@@ -158,9 +158,9 @@ bool complete(const JobSync& s, const JobOutcome& out) {
 /// Tells of suspension and its end. A resumed Job starts anew: its deadline counts the time it ran at a
 /// stretch.
 void write_suspension(const JobSync& s, JobOutcome& out, base::WallTime now) {
-  const bool told = s.suspended
-                        ? set_job_condition(out.status, "Suspended", "True", "JobSuspended", "Job suspended", now)
-                        : set_job_condition(out.status, "Suspended", "False", "JobResumed", "Job resumed", now);
+  const bool told =
+      s.suspended ? set_job_condition(out.status, "Suspended", "True", "JobSuspended", "Job suspended", now)
+                  : set_job_condition(out.status, "Suspended", "False", "JobResumed", "Job resumed", now);
   if (!told) return;
   if (!s.suspended) out.status["startTime"] = base::format_time(now);
   out.notes.push_back(s.suspended ? Note{s.object, "Normal", "Suspended", "Job suspended"}
@@ -218,7 +218,8 @@ Controller make_job_controller() {
   Controller c;
   c.name = "job-controller";
   c.sources = {{kJobs, own_key, {}}, owned_pods(kJobs, "Job", label_selector_of)};
-  c.plan = [failures = std::make_shared<JobFailures>()](const View& view, const Key& key, base::WallTime now) {
+  c.plan = [failures = std::make_shared<JobFailures>()](const View& view, const Key& key,
+                                                        base::WallTime now) {
     return plan_job(view, key, now, *failures);
   };
   return c;

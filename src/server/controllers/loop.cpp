@@ -53,7 +53,9 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   struct Queue {
     Controller controller;
     std::set<Key> running, again;  // `again`: changed while running
-    std::set<Key> waiting;         // posted to the pool
+    std::set<Key> waiting;         // posted to the pool, or held back
+    std::deque<Key> held;          // of those waiting: what comes when another key of the controller is done
+    int64_t posted = 0;            // given to the pool and not done
     std::map<Key, int> failures;
     std::map<Key, base::Timers::Id> timers;
     base::Counter* adds = nullptr;
@@ -87,7 +89,28 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     }
     if (!queue.waiting.insert(key).second) return;
     queue.depth->add(1);
-    if (started) pool.post([this, q, key] { run(q, key); });
+    if (started) post_locked(q, key);
+  }
+
+  /// Gives the key to the pool, or holds it back while the controller has as much running as it may.
+  void post_locked(size_t q, const Key& key) {
+    Queue& queue = *queues[q];
+    const int64_t most = queue.controller.at_once;
+    if (most > 0 && queue.posted >= most) {
+      queue.held.push_back(key);
+      return;
+    }
+    ++queue.posted;
+    pool.post([this, q, key] { run(q, key); });
+  }
+
+  void done_locked(size_t q) {
+    Queue& queue = *queues[q];
+    --queue.posted;
+    if (queue.held.empty()) return;
+    const Key next = queue.held.front();
+    queue.held.pop_front();
+    post_locked(q, next);
   }
 
   void run(size_t q, const Key& key) {
@@ -126,6 +149,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
 
     std::lock_guard lock(mutex);
     queue.running.erase(key);
+    done_locked(q);
     if (status.ok() || futile) {
       queue.failures.erase(key);
     } else {
@@ -239,9 +263,7 @@ void ControllerLoop::start() {
   std::lock_guard lock(rep_->mutex);
   rep_->started = true;
   for (size_t q = 0; q < rep_->queues.size(); ++q) {
-    for (const auto& key : rep_->queues[q]->waiting) {
-      rep_->pool.post([rep = rep_.get(), q, key] { rep->run(q, key); });
-    }
+    for (const auto& key : rep_->queues[q]->waiting) rep_->post_locked(q, key);
   }
 }
 

@@ -16,7 +16,6 @@ using scheduler::Claim;
 using scheduler::StorageClass;
 using scheduler::Volume;
 
-const client::ResourceRef kClaims{"", "v1", "persistentvolumeclaims"};
 const client::ResourceRef kVolumes{"", "v1", "persistentvolumes"};
 const client::ResourceRef kClasses{"storage.k8s.io", "v1", "storageclasses"};
 

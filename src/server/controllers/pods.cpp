@@ -96,7 +96,7 @@ std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
                                 const api::LabelSelector& selector, Plan& plan, const Claim& how) {
   std::vector<PodView> out;
   for (const auto& object : view.by_index(kPods, "controller", owner.uid())) {
-    if (selector.matches(*object)) {
+    if (selector.matches(*object) && (!how.member || how.member(*object))) {
       out.push_back({object, object->tree()});
     } else if (!owner.deleting()) {
       let_go(*object, owner, how, plan);  // it does not match any more
@@ -104,7 +104,7 @@ std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
   }
   if (owner.deleting()) return out;
   for (const auto& object : view.by_index(kPods, "controller", base::cat(owner.ns(), "/"))) {
-    if (!selector.matches(*object) || object->deleting()) continue;
+    if (!selector.matches(*object) || object->deleting() || (how.member && !how.member(*object))) continue;
     Json tree = object->tree();
     if (!how.finished_too && !pod_active(*object, tree)) continue;
     out.push_back(adopt(object, std::move(tree), owner, how, plan));

@@ -31,6 +31,8 @@ inline const client::ResourceRef kDaemonSets{"apps", "v1", "daemonsets"};
 inline const client::ResourceRef kReplicationControllers{"", "v1", "replicationcontrollers"};
 inline const client::ResourceRef kJobs{"batch", "v1", "jobs"};
 inline const client::ResourceRef kCronJobs{"batch", "v1", "cronjobs"};
+inline const client::ResourceRef kStatefulSets{"apps", "v1", "statefulsets"};
+inline const client::ResourceRef kClaims{"", "v1", "persistentvolumeclaims"};
 inline const client::ResourceRef kLeases{"coordination.k8s.io", "v1", "leases"};
 
 /// A pod with the parts of it that decisions look at, parsed once per plan.
@@ -57,6 +59,8 @@ std::string free_pod_name(const View& view, std::string_view ns, std::string_vie
 struct Claim {
   bool finished_too = false;   // adopts pods that have ended as well
   std::string_view finalizer;  // put on what it adopts, taken off what it lets go; "" for none
+  /// Asked besides the selector, where the kind knows its pods by more than labels.
+  std::function<bool(const api::Object& pod)> member = {};
 };
 /// Pods that belong to a controller object: owned ones that match its selector, plus adoptions and releases
 /// that bring reality there, as writes in `plan`. Finished and deleting pods are included. An adopted pod is
@@ -67,8 +71,8 @@ std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
 using SelectorOf = std::function<api::LabelSelector(const Json& spec)>;
 /// A metav1.LabelSelector in spec.selector; one that cannot be read selects nothing.
 api::LabelSelector label_selector_of(const Json& spec);
-/// Source of pods for a controller of `kind`: wakes their controlling owner of that kind, or, for a pod without
-/// any, those objects of `owners` in its namespace that select it and so may adopt it.
+/// Source of pods for a controller of `kind`: wakes their controlling owner of that kind, or, for a pod
+/// without any, those objects of `owners` in its namespace that select it and so may adopt it.
 Source owned_pods(const client::ResourceRef& owners, std::string kind, SelectorOf selector);
 
 /// How many active pods of `related` each node has.

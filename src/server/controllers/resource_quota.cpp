@@ -14,7 +14,6 @@ namespace orch::server {
 namespace {
 
 const client::ResourceRef kQuotas{"", "v1", "resourcequotas"};
-const client::ResourceRef kClaims{"", "v1", "persistentvolumeclaims"};
 constexpr std::chrono::seconds kQuiet{1};
 /// Kinds without an informer of ours are counted again after this long; only quotas that name one need it.
 constexpr std::chrono::seconds kRecountOthers{30};

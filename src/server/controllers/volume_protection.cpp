@@ -9,7 +9,6 @@
 namespace orch::server {
 namespace {
 
-const client::ResourceRef kClaims{"", "v1", "persistentvolumeclaims"};
 const client::ResourceRef kVolumes{"", "v1", "persistentvolumes"};
 const client::ResourceRef kClasses{"storage.k8s.io", "v1", "volumeattributesclasses"};
 

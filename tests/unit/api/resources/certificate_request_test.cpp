@@ -1,5 +1,6 @@
 // CertificateSigningRequest: who asks is written down, requests are checked, decisions stay.
 #include "api/resources/strategies.h"
+#include "api/schema/schema.h"
 #include "base/json.h"
 #include "pki/pki.h"
 #include "tests/catch.h"
@@ -10,7 +11,11 @@ using orch::testing::contains;
 
 namespace {
 
-const Strategy& strategy() { return *strategy_for("certificates.k8s.io", "CertificateSigningRequest"); }
+const Strategy& strategy() {
+  static const auto schema = Schema::builtin();
+  static const auto found = strategy_for("certificates.k8s.io", "CertificateSigningRequest", *schema);
+  return *found;
+}
 
 Json request() {
   static const std::string pem = *pki::make_csr(pki::generate_key(), {"alice", {"dev"}, {}, {}});

@@ -259,9 +259,10 @@ TEST_CASE("autoscalers convert between versions without loss") {
   CHECK(simple == served);
 
   const Json stored = Json::parse(R"({"metadata":{"name":"h","annotations":{"a":"b"}},"spec":{"maxReplicas":3,
-      "behavior":{"scaleDown":{"tolerance":"1"}},"metrics":[{"type":"Pods","pods":{"metric":{"name":"x"}}}]},
+      "behavior":{"scaleDown":{"tolerance":"1"}},"metrics":[{"type":"Pods","pods":{"metric":{"name":"x"},
+      "target":{"type":"AverageValue","averageValue":"5"}}}]},
       "status":{"currentReplicas":1,"conditions":[{"type":"AbleToScale","status":"True"}],
-      "currentMetrics":[{"type":"Resource","resource":{"name":"cpu","current":{"averageUtilization":7}}}]}})");
+      "currentMetrics":[{"type":"Resource","resource":{"name":"cpu","current":{"averageUtilization":7,"averageValue":"0"}}}]}})");
   Json tree = stored;
   conversion->from_storage(tree);
   CHECK(tree["status"]["currentCPUUtilizationPercentage"] == 7);

@@ -33,8 +33,9 @@ struct Cron {
   /// Every hour, made at 09:30; `spec` (JSON text) is put over it.
   explicit Cron(std::string_view spec = "{}", std::string_view status = "{}") { put(spec, status); }
   void put(std::string_view spec, std::string_view status = "{}") {
-    Json c = {{"metadata", {{"name", "cj"}, {"generation", 1}, {"creationTimestamp", "2026-01-05T09:30:00Z"}}},
-              {"spec", json(R"({"schedule":"0 * * * *","concurrencyPolicy":"Allow","suspend":false,
+    Json c = {
+        {"metadata", {{"name", "cj"}, {"generation", 1}, {"creationTimestamp", "2026-01-05T09:30:00Z"}}},
+        {"spec", json(R"({"schedule":"0 * * * *","concurrencyPolicy":"Allow","suspend":false,
                   "successfulJobsHistoryLimit":3,"failedJobsHistoryLimit":1,
                   "jobTemplate":{"metadata":{"labels":{"a":"b"},"annotations":{"c":"d"}},
                     "spec":{"parallelism":2,"template":{"spec":{"restartPolicy":"Never"}}}}})")}};
@@ -118,13 +119,15 @@ TEST_CASE("a Job that ended before it was seen to run") {
 }
 
 TEST_CASE("concurrency policies") {
-  const char* status = R"({"active":[{"kind":"Job","namespace":"ns","name":"cj-29460060","uid":"uid-cj-29460060"}],
+  const char* status =
+      R"({"active":[{"kind":"Job","namespace":"ns","name":"cj-29460060","uid":"uid-cj-29460060"}],
       "lastScheduleTime":"2026-01-05T09:00:00Z"})";
   struct Case {
     const char* policy;
     bool makes, removes;
   };
-  for (const Case& c : std::vector<Case>{{"Allow", true, false}, {"Forbid", false, false}, {"Replace", true, true}}) {
+  for (const Case& c :
+       std::vector<Case>{{"Allow", true, false}, {"Forbid", false, false}, {"Replace", true, true}}) {
     INFO(c.policy);
     Cron cron(base::cat(R"({"concurrencyPolicy":")", c.policy, "\"}"), status);
     cron.view.put(kJobs, job_at("2026-01-05T09:00:00Z"));
@@ -189,9 +192,10 @@ TEST_CASE("schedules in a time zone") {
   Cron old(R"({"schedule":"TZ=Europe/Berlin 0 12 * * *"})", R"({"lastScheduleTime":"2026-03-28T11:00:00Z"})");
   old.now = at("2026-03-29T10:00:00Z");
   p = old.plan();
-  CHECK(noted(p, "UnsupportedSchedule",
-              "CRON_TZ or TZ used in schedule \"TZ=Europe/Berlin 0 12 * * *\" is not officially supported, see "
-              "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"));
+  CHECK(
+      noted(p, "UnsupportedSchedule",
+            "CRON_TZ or TZ used in schedule \"TZ=Europe/Berlin 0 12 * * *\" is not officially supported, see "
+            "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"));
   REQUIRE(writes(p, Verb::kCreate, "jobs").size() == 1);
   CHECK((*p.writes[0].body)["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"] ==
         "2026-03-29T10:00:00Z");
@@ -211,14 +215,14 @@ TEST_CASE("where a schedule stands") {
   const std::vector<Case> cases = {
       {"not yet", "0 * * * *", "2026-01-05T09:30:00Z", nullptr, "2026-01-05T09:59:00Z", nullptr,
        "2026-01-05T10:00:00Z", 0},
-      {"just now", "0 * * * *", "2026-01-05T09:30:00Z", nullptr, "2026-01-05T10:00:00Z", "2026-01-05T10:00:00Z",
-       "2026-01-05T11:00:00Z", 1},
+      {"just now", "0 * * * *", "2026-01-05T09:30:00Z", nullptr, "2026-01-05T10:00:00Z",
+       "2026-01-05T10:00:00Z", "2026-01-05T11:00:00Z", 1},
       {"a few", "0 * * * *", "2026-01-05T09:30:00Z", nullptr, "2026-01-05T13:10:00Z", "2026-01-05T13:00:00Z",
        "2026-01-05T14:00:00Z", 4},
       {"since 1970", "*/5 * * * *", "1970-01-01T00:00:00Z", nullptr, "2026-01-05T13:11:00Z",
        "2026-01-05T13:10:00Z", "2026-01-05T13:15:00Z", 5892062},
-      {"with a deadline", "*/5 * * * *", "1970-01-01T00:00:00Z", "2026-01-05T13:06:00Z", "2026-01-05T13:11:00Z",
-       "2026-01-05T13:10:00Z", "2026-01-05T13:15:00Z", 1},
+      {"with a deadline", "*/5 * * * *", "1970-01-01T00:00:00Z", "2026-01-05T13:06:00Z",
+       "2026-01-05T13:11:00Z", "2026-01-05T13:10:00Z", "2026-01-05T13:15:00Z", 1},
       {"with a deadline that is over", "0 * * * *", "2026-01-05T09:30:00Z", "2026-01-05T10:01:00Z",
        "2026-01-05T10:30:00Z", nullptr, "2026-01-05T11:00:00Z", 0},
       {"the clock went back", "0 * * * *", "2026-01-05T12:00:00Z", nullptr, "2026-01-05T09:10:00Z", nullptr,
@@ -254,8 +258,9 @@ TEST_CASE("missed times: one is made up for, many are worth a word, late is late
 
   Cron many("{}", R"({"lastScheduleTime":"1970-01-01T00:00:00Z"})");
   p = many.plan();
-  CHECK(noted(p, "TooManyMissedTimes",
-              "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"));
+  CHECK(noted(
+      p, "TooManyMissedTimes",
+      "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"));
   REQUIRE(writes(p, Verb::kCreate, "jobs").size() == 1);
   CHECK(name_of(*p.writes[0].body) == "cj-29460120");
 
@@ -280,7 +285,8 @@ TEST_CASE("a new schedule counts from its next time on") {
 }
 
 TEST_CASE("Jobs beyond the limits go, the oldest first") {
-  Cron cron("{}", R"({"lastScheduleTime":"2026-01-05T10:00:00Z","lastSuccessfulTime":"2026-01-05T10:00:00Z"})");
+  Cron cron("{}",
+            R"({"lastScheduleTime":"2026-01-05T10:00:00Z","lastSuccessfulTime":"2026-01-05T10:00:00Z"})");
   for (const char* t : {"2026-01-05T01:00:00Z", "2026-01-05T02:00:00Z", "2026-01-05T03:00:00Z",
                         "2026-01-05T04:00:00Z", "2026-01-05T05:00:00Z"}) {
     cron.view.put(kJobs, job_at(t, "Complete"));

@@ -43,7 +43,8 @@ struct Cluster {
     Json t = template_x();
     t["$patch"] = "replace";
     view.put(kRevisions,
-             owned_by({{"metadata", {{"name", "d-new"}, {"labels", {{"controller-revision-hash", "new"}}}}},
+             owned_by({{"metadata",
+                        {{"name", "d-new"}, {"labels", {{"app", "x"}, {"controller-revision-hash", "new"}}}}},
                        {"data", {{"spec", {{"template", t}}}}},
                        {"revision", 2}},
                       "apps/v1", "DaemonSet", "d"));
@@ -337,7 +338,8 @@ TEST_CASE("history of a daemon set") {
     t["spec"]["containers"][0]["image"] = image;
     cluster.view.put(
         kRevisions,
-        owned_by({{"metadata", {{"name", "d-" + name}, {"labels", {{"controller-revision-hash", name}}}}},
+        owned_by({{"metadata",
+                   {{"name", "d-" + name}, {"labels", {{"app", "x"}, {"controller-revision-hash", name}}}}},
                   {"data", {{"spec", {{"template", t}}}}},
                   {"revision", number}},
                  "apps/v1", "DaemonSet", "d"));
@@ -360,11 +362,34 @@ TEST_CASE("history of a daemon set") {
     revision("hx", -1, "c");
     CHECK(removed(plan(cluster.view), "controllerrevisions") == std::vector<std::string>{"d-h0", "d-hx"});
   }
+  SECTION("revisions that say the same become the newest of them, without new pods") {
+    revision("twin", 3, "i");
+    cluster.put(daemon_pod("b", "n1", "new", 10));
+    const Plan p = plan(cluster.view);
+    CHECK(removed(p, "controllerrevisions") == std::vector<std::string>{"d-new"});
+    const auto patches = writes(p, Verb::kPatch, "pods");
+    REQUIRE(patches.size() == 1);
+    CHECK(patches[0].name == "b");
+    CHECK((*patches[0].body)["metadata"]["labels"]["controller-revision-hash"] == "twin");
+    CHECK(removed(p, "pods").empty());
+    CHECK(p.requeue.count() > 0);
+  }
+  SECTION("an orphan that matches is adopted") {
+    Json orphan = {{"metadata", {{"name", "d-old"}, {"labels", {{"app", "x"}}}}},
+                   {"data", {{"spec", {{"template", Json::object()}}}}},
+                   {"revision", 1}};
+    cluster.view.put(kRevisions, orphan);
+    const Plan p = plan(cluster.view);
+    CHECK(writes(p, Verb::kPatch, "controllerrevisions").size() == 1);
+    const auto named = writes(p, Verb::kUpdate, "controllerrevisions");
+    REQUIRE(named.size() == 1);
+    CHECK((*named[0].body)["metadata"]["labels"]["controller-revision-hash"] == "d-old");
+  }
   SECTION("a name that is taken moves the collision count") {
     cluster.view.put(kDaemonSets, daemon_of("other"));
     Plan p = plan(cluster.view);
     Json squatter = *writes(p, Verb::kCreate, "controllerrevisions")[0].body;
-    squatter["metadata"].erase("ownerReferences");
+    for (const char* key : {"ownerReferences", "labels"}) squatter["metadata"].erase(key);
     cluster.view.put(kRevisions, squatter);
     p = plan(cluster.view);
     CHECK(planned_status(p, "daemonsets")["collisionCount"] == 1);

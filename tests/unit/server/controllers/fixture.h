@@ -127,7 +127,8 @@ class MapView final : public server::View {
         {"certificatesigningrequests", "CertificateSigningRequest"},
         {"persistentvolumeclaims", "PersistentVolumeClaim"},
         {"persistentvolumes", "PersistentVolume"},
-        {"storageclasses", "StorageClass"}};
+        {"storageclasses", "StorageClass"},
+        {"horizontalpodautoscalers", "HorizontalPodAutoscaler"}};
     return kinds.at(r.plural);
   }
   std::map<std::tuple<std::string, std::string, std::string, std::string>, api::ObjectPtr> objects_;

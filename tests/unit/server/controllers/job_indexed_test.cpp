@@ -15,9 +15,15 @@ TEST_CASE("sets of indexes as text") {
     int64_t total;
   };
   const std::vector<Case> cases = {
-      {"", 10, "", 0},          {"0", 10, "0", 1},          {"0,1", 10, "0,1", 2},
-      {"0-2", 10, "0-2", 3},    {"0,1,2", 10, "0-2", 3},    {"0,2,4-6", 10, "0,2,4-6", 5},
-      {"1-20", 10, "1-9", 9},   {"3,12", 10, "3", 1},       {"x,3,y-4,5", 10, "3,5", 2},
+      {"", 10, "", 0},
+      {"0", 10, "0", 1},
+      {"0,1", 10, "0,1", 2},
+      {"0-2", 10, "0-2", 3},
+      {"0,1,2", 10, "0-2", 3},
+      {"0,2,4-6", 10, "0,2,4-6", 5},
+      {"1-20", 10, "1-9", 9},
+      {"3,12", 10, "3", 1},
+      {"x,3,y-4,5", 10, "3,5", 2},
       {"0-1,3-9", 4, "0,1,3", 3},
   };
   for (const Case& c : cases) {
@@ -65,8 +71,7 @@ TEST_CASE("pods of an indexed Job know their index") {
       "metadata.labels['batch.kubernetes.io/job-completion-index']"}}}])");
   CHECK(pod["spec"]["containers"][0]["env"] == variable);
   CHECK(pod["spec"]["initContainers"][0]["env"] == variable);
-  CHECK(pod["spec"]["containers"][1]["env"] ==
-        json(R"([{"name":"JOB_COMPLETION_INDEX","value":"mine"}])"));
+  CHECK(pod["spec"]["containers"][1]["env"] == json(R"([{"name":"JOB_COMPLETION_INDEX","value":"mine"}])"));
 
   Json long_name = job_of(kIndexed);
   const std::string name(63, 'n');
@@ -161,7 +166,8 @@ Json per_index(std::string_view more = "{}") {
 }
 
 TEST_CASE("each index has its own limit and pause") {
-  JobRun run(per_index(), {job_pod("a", "Failed", 0, 4), job_pod("b", "Running", 1), job_pod("c", "Running", 2)});
+  JobRun run(per_index(),
+             {job_pod("a", "Failed", 0, 4), job_pod("b", "Running", 1), job_pod("c", "Running", 2)});
   // The failed pod stays tracked until the next has its count.
   Plan p = run.plan();
   CHECK(writes(p, Verb::kCreate, "pods").empty());
@@ -196,8 +202,8 @@ TEST_CASE("each index has its own limit and pause") {
 TEST_CASE("too many failed indexes end the Job") {
   const char* count = server::kIndexFailures;
   JobRun run(per_index(R"({"maxFailedIndexes":1})"),
-             {annotated(job_pod("a", "Failed", 0), count, "1"), annotated(job_pod("b", "Failed", 1), count, "1"),
-              job_pod("c", "Running", 2)});
+             {annotated(job_pod("a", "Failed", 0), count, "1"),
+              annotated(job_pod("b", "Failed", 1), count, "1"), job_pod("c", "Running", 2)});
   Plan p = run.plan();
   CHECK(planned_status(p, "jobs")["failedIndexes"] == "0,1");
   CHECK(conditions(planned_status(p, "jobs")) == "FailureTarget/MaxFailedIndexesExceeded");

@@ -5,6 +5,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+std::string phase_of(const api::Object& pod) {
+  return std::string(base::string_at(pod.tree(), {"status", "phase"}));
+}
+
 TEST_CASE("a Job makes its pods, tracked by a finalizer") {
   JobRun run(job_of(R"({"completions":3,"parallelism":2})"));
   Plan p = run.plan();
@@ -115,7 +119,7 @@ TEST_CASE("failed pods are replaced after a pause that doubles") {
   for (int failures = 1; failures <= 6; ++failures) {
     INFO(failures);
     for (const auto& pod : run.pods()) {
-      if (pod->tree()["status"].value("phase", "") != "Failed") run.set_phase(std::string(pod->name()), "Failed");
+      if (phase_of(*pod) != "Failed") run.set_phase(std::string(pod->name()), "Failed");
     }
     run.settle();
     CHECK(run.status()["failed"] == failures);
@@ -130,7 +134,7 @@ TEST_CASE("failed pods are replaced after a pause that doubles") {
   }
   run.set_phase(std::string(run.pods().back()->name()), "Failed");
   for (const auto& pod : run.pods()) {
-    if (pod->tree()["status"].value("phase", "") != "Failed") run.set_phase(std::string(pod->name()), "Failed");
+    if (phase_of(*pod) != "Failed") run.set_phase(std::string(pod->name()), "Failed");
   }
   CHECK(run.settle() == std::vector<std::string>{"BackoffLimitExceeded"});
   CHECK(conditions(run.status()) == "FailureTarget/BackoffLimitExceeded Failed/BackoffLimitExceeded");
@@ -147,8 +151,8 @@ TEST_CASE("the pause ends with a success, has a limit, and is remembered") {
   CHECK(f.add(key, "u", {{"a", at(1)}}, {}).count == 1);
   CHECK(f.add(key, "u", {{"a", at(1)}}, {}).count == 1);  // seen before
   CHECK(f.add(key, "u", {{"b", at(3)}}, {}).count == 2);
-  CHECK(f.add(key, "u", {}, {}).last == at(3));            // the pods are gone
-  CHECK(f.add(key, "u", {}, at(2)).count == 1);            // one succeeded after the first
+  CHECK(f.add(key, "u", {}, {}).last == at(3));  // the pods are gone
+  CHECK(f.add(key, "u", {}, at(2)).count == 1);  // one succeeded after the first
   CHECK(f.add(key, "u", {{"a", at(1)}}, {}).count == 1);
   CHECK(f.add(key, "other", {{"c", at(9)}}, {}).count == 1);  // another Job of that name
   f.forget(key);
@@ -238,8 +242,7 @@ TEST_CASE("a deadline ends what runs") {
   CHECK(status["ready"] == 0);
   CHECK_FALSE(status.contains("active"));
   for (const Write& w : p.writes) CHECK((w.verb != Verb::kDelete || w.remove.grace_seconds < 0));
-  CHECK(run.settle() ==
-        std::vector<std::string>{"SuccessfulDelete", "SuccessfulDelete", "DeadlineExceeded"});
+  CHECK(run.settle() == std::vector<std::string>{"SuccessfulDelete", "SuccessfulDelete", "DeadlineExceeded"});
   CHECK(conditions(run.status()) == "FailureTarget/DeadlineExceeded Failed/DeadlineExceeded");
   CHECK(message_of(run.status(), "Failed") == "Job was active longer than specified deadline");
   CHECK(run.status()["failed"] == 2);
@@ -318,8 +321,8 @@ TEST_CASE("no pod is counted twice or lost") {
   Json job = job_of(R"({"completions":4,"parallelism":4})");
   job["status"] = json(R"({"succeeded":1,"failed":1,"uncountedTerminatedPods":
       {"succeeded":["uid-written","uid-gone"],"failed":["uid-f-written","uid-f-gone"]}})");
-  JobRun run(job, {job_pod("written", "Succeeded"), job_pod("f-written", "Failed"), job_pod("new", "Succeeded"),
-                   untracked(job_pod("counted", "Succeeded"))});
+  JobRun run(job, {job_pod("written", "Succeeded"), job_pod("f-written", "Failed"),
+                   job_pod("new", "Succeeded"), untracked(job_pod("counted", "Succeeded"))});
   run.now += 3600s;
   Plan p = run.plan();
   Json status = planned_status(p, "jobs");
@@ -371,7 +374,8 @@ TEST_CASE("a Job that cannot remove its pods has not ended yet") {
   JobRun run(job, {job_pod("a", "Failed"), job_pod("b", "Running")});
   Plan p = run.plan();
   CHECK(conditions(planned_status(p, "jobs")) == "FailureTarget/BackoffLimitExceeded");
-  Plan told = p.otherwise(writes(p, Verb::kDelete, "pods")[0], base::Status(base::Code::kInternal, "disk full"));
+  Plan told =
+      p.otherwise(writes(p, Verb::kDelete, "pods")[0], base::Status(base::Code::kInternal, "disk full"));
   CHECK(noted(told, "FailedDelete", "Error deleting: disk full"));
   CHECK(conditions(planned_status(told, "jobs")).empty());
   CHECK(planned_status(told, "jobs")["active"] == 1);
@@ -432,10 +436,14 @@ TEST_CASE("finalizers nobody takes off any more") {
   other["metadata"]["ownerReferences"][0]["uid"] = "an older one";
   Json outside = owned_by(job_pod("p", "Succeeded"), "batch/v1", "Job", "outside");
   const std::vector<Case> cases = {
-      {"of a running Job", job_pod("p", "Running"), false}, {"without owner", free, true},
-      {"of another kind", foreign, false},                  {"of an ended Job", finished, true},
-      {"of a Job that is gone", gone, true},                {"of a Job that had the name", other, true},
-      {"managed by another", outside, false},               {"without", untracked(free), false},
+      {"of a running Job", job_pod("p", "Running"), false},
+      {"without owner", free, true},
+      {"of another kind", foreign, false},
+      {"of an ended Job", finished, true},
+      {"of a Job that is gone", gone, true},
+      {"of a Job that had the name", other, true},
+      {"managed by another", outside, false},
+      {"without", untracked(free), false},
   };
   auto controller = server::make_job_orphan_controller();
   for (const Case& c : cases) {
