@@ -169,7 +169,7 @@ const Row kRows[] = {
     {"enable-aggregator-routing", Fixed{true}},
     {"enable-bootstrap-token-auth", Fixed{true}},
     {"enable-garbage-collector", Fixed{true}},
-    {"enable-priority-and-fairness", Fixed{false}},
+    {"enable-priority-and-fairness", &A::enable_priority_and_fairness},
     {"encryption-provider-config", &A::encryption_provider_config},
     {"encryption-provider-config-automatic-reload", &A::encryption_provider_config_automatic_reload},
     {"event-ttl", &A::event_ttl},

@@ -66,6 +66,7 @@ struct ApiServerArgs {
   std::optional<base::Duration> event_ttl;
   std::optional<int64_t> default_not_ready_toleration_seconds, default_unreachable_toleration_seconds;
   std::string service_node_port_range;
+  bool enable_priority_and_fairness = true;
   std::optional<int64_t> max_requests_inflight, max_mutating_requests_inflight;
   std::map<std::string, bool> runtime_config;
 };

@@ -20,6 +20,8 @@ struct ScalePaths;
 
 namespace orch::server {
 
+class FlowTicket;
+
 struct ApiServer::Call {
   http::Request& request;
   RequestInfo info;
@@ -35,6 +37,9 @@ struct ApiServer::Call {
   Json options = {};                  // CreateOptions, UpdateOptions or DeleteOptions, for admission
   VerbatimStatus verbatim = nullptr;  // the answer, when a webhook refuses
   std::shared_ptr<AuditEvent> audit = nullptr;  // null: not audited
+  base::MonoTime began = {};
+  std::optional<http::Response> refused = {};   // impersonation did not succeed
+  std::shared_ptr<FlowTicket> place = nullptr;  // in flow control; null: it does not concern the request
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();

@@ -15,7 +15,8 @@ constexpr base::Duration kServiceTime = std::chrono::milliseconds(3);
 }  // namespace
 
 SeatSeconds seats_times(double seats, base::Duration duration) {
-  return static_cast<SeatSeconds>(std::llround(seats * static_cast<double>(duration.count()) / (1e9 / kScale)));
+  return static_cast<SeatSeconds>(
+      std::llround(seats * static_cast<double>(duration.count()) / (1e9 / kScale)));
 }
 
 std::string seat_seconds_text(SeatSeconds value) {
@@ -34,7 +35,8 @@ void FairQueues::shape(const QueueShape& shape) {
 
 /// From the end alone: entries know their queue by its number.
 void FairQueues::drop_spare() {
-  while (queues_.size() > static_cast<size_t>(shape_.queues) && queues_.back().idle() && queues_.back().seats == 0)
+  while (queues_.size() > static_cast<size_t>(shape_.queues) && queues_.back().idle() &&
+         queues_.back().seats == 0)
     queues_.pop_back();
   if (robin_ >= queues_.size()) robin_ = 0;
 }

@@ -44,8 +44,8 @@ class FairQueues {
   };
   struct Queue {
     std::list<Entry*> waiting;
-    SeatSeconds next = 0;     // R at which its next request begins
-    SeatSeconds work = 0;     // of those that wait
+    SeatSeconds next = 0;  // R at which its next request begins
+    SeatSeconds work = 0;  // of those that wait
     int64_t seats_waiting = 0, initial_waiting = 0;
     int64_t seats = 0, running = 0;
     bool idle() const { return waiting.empty() && running == 0; }

@@ -23,8 +23,10 @@ FlowSeries::FlowSeries(base::Metrics& metrics, const std::string& level, const s
   const auto histogram = [&](const char* name, const char* help, base::MetricLabels more) {
     return &metrics.histogram(base::cat("apiserver_flowcontrol_", name), help, labels(std::move(more)));
   };
-  constexpr const char *kRejected = "rejected_requests_total", *kRefused = "Requests that were refused, by why.";
-  constexpr const char *kWait = "request_wait_duration_seconds", *kWaited = "Seconds from arrival to a decision.";
+  constexpr const char *kRejected = "rejected_requests_total",
+                       *kRefused = "Requests that were refused, by why.";
+  constexpr const char *kWait = "request_wait_duration_seconds",
+                       *kWaited = "Seconds from arrival to a decision.";
   constexpr const char *kTook = "request_execution_seconds",
                        *kRan = "Seconds a request (or the beginning of a watch) ran.";
   dispatched = counter("dispatched_requests_total", "Requests that ran.");
@@ -74,17 +76,17 @@ void Level::measure(base::MonoTime now) {
 
 // --- Tickets
 
-Ticket::Ticket(std::shared_ptr<const FlowControl::Rep> control, const SchemaAtWork& at, base::MonoTime now)
+Ticket::Ticket(std::shared_ptr<const FlowControl::Rep> control, std::shared_ptr<const SchemaAtWork> at,
+               base::MonoTime now)
     : control_(std::move(control)),
-      level_(at.level),
-      series_(at.series),
-      schema_(at.schema.name),
-      schema_uid_(at.schema.uid),
+      at_(std::move(at)),
+      level_(*at_->level),
+      series_(*at_->series),
       came_(now) {}
 
 void Ticket::when_decided(std::function<void()> ready) {
   {
-    const std::lock_guard lock(level_->mutex);
+    const std::lock_guard lock(level_.mutex);
     if (state_ == State::kWaiting) {
       ready_ = std::move(ready);
       return;
@@ -94,37 +96,34 @@ void Ticket::when_decided(std::function<void()> ready) {
 }
 
 void Ticket::finish() {
-  if (finished_.exchange(true)) return;
-  const State state = state_.load();
-  if (state == State::kRefused) return;
-  if (state == State::kWaiting) {
-    // Whoever waited has gone: nobody else holds it, so that it is not in its queue any more by now.
-    return;
-  }
+  // One that waits is in its queue still; should nobody want it, it ends when its turn has come.
+  if (state_ != State::kRunning || finished_.exchange(true)) return;
   const base::MonoTime now = control_->options.clock->mono();
-  (watch_ ? series_->watch_took : series_->took)->observe(std::chrono::duration<double>(now - started_).count());
-  series_->running->add(-1);
-  --level_->executing;
+  (watch_ ? series_.watch_took : series_.took)
+      ->observe(std::chrono::duration<double>(now - started_).count());
+  series_.running->add(-1);
+  --level_.executing;
   if (queued_) {
-    const std::lock_guard lock(level_->mutex);
-    level_->queues.pass(now, level_->limit);
-    level_->queues.end(*this, now);
+    const std::lock_guard lock(level_.mutex);
+    level_.queues.pass(now, level_.limit);
+    level_.queues.end(*this, now);
+    level_.known.erase(this);
   }
-  if (work.afterwards.count() <= 0) return control_->release(*level_, *this);
+  if (work.afterwards.count() <= 0) return control_->release(*this);
   // Its watchers are being told: the seats are free when that is done. The copy stands for the ticket, which
   // may go now.
-  auto rest = std::make_shared<Ticket>(control_, SchemaAtWork{{}, level_, series_}, now);
+  auto rest = std::make_shared<Ticket>(control_, at_, now);
   rest->work = work;
   rest->queued_ = queued_;
   rest->queue = queue;
-  control_->options.timers->after(work.afterwards,
-                                  [rest, control = control_] { control->release(*rest->level_, *rest); });
+  control_->options.timers->after(work.afterwards, [rest, control = control_] { control->release(*rest); });
 }
 
-void FlowControl::Rep::release(Level& level, Ticket& ticket) const {
+void FlowControl::Rep::release(Ticket& ticket) const {
+  Level& level = ticket.level_;
   const int64_t seats = ticket.work.widest();
-  ticket.series_->seats->add(-seats);
-  ticket.series_->seats_again->add(-seats);
+  ticket.series_.seats->add(-seats);
+  ticket.series_.seats_again->add(-seats);
   const base::MonoTime now = options.clock->mono();
   level.in_use.fetch_sub(seats);
   if (ticket.queued_ || level.waiting.load() > 0) {
@@ -132,10 +131,7 @@ void FlowControl::Rep::release(Level& level, Ticket& ticket) const {
     {
       const std::lock_guard lock(level.mutex);
       level.queues.pass(now, level.limit);
-      if (ticket.queued_) {
-        level.queues.release(ticket);
-        level.known.erase(&ticket);
-      }
+      if (ticket.queued_) level.queues.release(ticket);
       dispatch(level, now, decided);
     }
     tell(std::move(decided));
@@ -150,14 +146,14 @@ void FlowControl::Rep::dispatch(Level& level, base::MonoTime now, std::vector<De
     auto& ticket = static_cast<Ticket&>(*entry);
     const int64_t seats = ticket.work.widest();
     if (!level.take(seats)) {
-      ticket.series_->no_room->add();
+      ticket.series_.no_room->add();
       return;
     }
     level.queues.begin(ticket, now);
     level.waiting = static_cast<int64_t>(level.queues.waiting());
     level.seats_waiting = level.queues.seats_waiting();
-    ticket.series_->waiting->add(-1);
-    ticket.series_->seats_waiting->add(-seats);
+    ticket.series_.waiting->add(-1);
+    ticket.series_.seats_waiting->add(-seats);
     if (ticket.timer_ != 0) options.timers->cancel(std::exchange(ticket.timer_, 0));
     ticket.started_ = now;
     ticket.run_ = options.clock->now();
@@ -173,7 +169,7 @@ void began(Level& level, Ticket& ticket, base::MonoTime now) {
   ++level.executing;
   ++level.dispatched;
   const int64_t seats = ticket.work.widest();
-  FlowSeries& series = *ticket.series_;
+  FlowSeries& series = ticket.series_;
   series.dispatched->add();
   series.running->add(1);
   series.seats->add(seats);
@@ -187,13 +183,13 @@ void began(Level& level, Ticket& ticket, base::MonoTime now) {
 void FlowControl::Rep::tell(std::vector<Decided> decided) {
   for (Decided& one : decided) {
     if (one.ticket->state() == FlowTicket::State::kRunning)
-      began(*one.ticket->level_, *one.ticket, one.ticket->started_);
+      began(one.ticket->level_, *one.ticket, one.ticket->started_);
     if (one.ready) one.ready();
   }
 }
 
 void FlowControl::Rep::give_up(const std::shared_ptr<Ticket>& ticket, bool timed_out) const {
-  Level& level = *ticket->level_;
+  Level& level = ticket->level_;
   std::vector<Decided> decided;
   const base::MonoTime now = options.clock->mono();
   {
@@ -214,7 +210,7 @@ void FlowControl::Rep::give_up(const std::shared_ptr<Ticket>& ticket, bool timed
   }
   ++level.rejected;
   ++level.cancelled;
-  FlowSeries& series = *ticket->series_;
+  FlowSeries& series = ticket->series_;
   series.timed_out->add();
   series.waiting->add(-1);
   series.seats_waiting->add(-ticket->work.widest());
@@ -233,7 +229,9 @@ FlowControl::~FlowControl() { stop(); }
 
 WatchCounts& FlowControl::watches() { return rep_->watches; }
 
-std::shared_ptr<const std::vector<SchemaAtWork>> FlowControl::Rep::schemas() const {
+int64_t FlowControl::seats() const { return rep_->options.seats; }
+
+SchemasAtWork FlowControl::Rep::schemas() const {
   const std::shared_lock lock(mutex);
   return by_precedence;
 }
@@ -243,8 +241,8 @@ std::map<std::string, std::shared_ptr<Level>> FlowControl::Rep::levels() const {
   return all;
 }
 
-FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait_limit, const Estimate& estimate,
-                                 const std::function<Details()>& details) {
+FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait_limit,
+                                 const Estimate& estimate, const std::function<Details()>& details) {
   Rep& rep = *rep_;
   const auto schemas = rep.schemas();
   const SchemaAtWork* at = nullptr;
@@ -254,7 +252,7 @@ FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait
   }
   Level& level = *at->level;
   const base::MonoTime now = rep.options.clock->mono();
-  auto ticket = std::make_shared<Ticket>(rep_, *at, now);
+  auto ticket = std::make_shared<Ticket>(rep_, std::shared_ptr<const SchemaAtWork>(schemas, at), now);
   ticket->watch_ = request.verb == "watch";
   ticket->work = estimate(level.widest.load(std::memory_order_relaxed));
   const int64_t seats = ticket->work.widest();
@@ -264,15 +262,12 @@ FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait
     ticket->state_.store(FlowTicket::State::kRunning, std::memory_order_release);
     began(level, *ticket, now);
     level.measure(now);
-    std::shared_lock lock(rep.mutex);
-    ticket->level_uid_ = level.config.uid;
     return ticket;
   }
   bool refused = false, by_length = false;
   std::vector<Decided> decided;
   {
     const std::lock_guard lock(level.mutex);
-    ticket->level_uid_ = level.config.uid;
     by_length = level.config.shape.queues > 0;
     refused = !by_length || rep.stopped;
     if (!refused) {
@@ -298,8 +293,8 @@ FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait
       level.seats_waiting = level.queues.seats_waiting();
       rep.dispatch(level, now, decided);
       if (ticket->state() == FlowTicket::State::kWaiting) {
-        ticket->timer_ = rep.options.timers->after(
-            wait_limit, [control = rep_, weak = std::weak_ptr<Ticket>(ticket)] {
+        ticket->timer_ =
+            rep.options.timers->after(wait_limit, [control = rep_, weak = std::weak_ptr<Ticket>(ticket)] {
               if (auto waiting = weak.lock()) control->give_up(waiting, true);
             });
       }
@@ -339,7 +334,7 @@ void FlowControl::configure(std::vector<LevelConfig> levels, std::vector<FlowSch
 void FlowControl::Rep::configure(std::vector<LevelConfig> configs, std::vector<FlowSchema> given) {
   const base::MonoTime now = options.clock->mono();
   FlowPlan plan = plan_flows(std::move(configs), std::move(given));
-  const std::unique_lock lock(mutex);
+  std::unique_lock lock(mutex);
   std::map<std::string, std::shared_ptr<Level>> next;
   for (LevelConfig& config : plan.levels) {
     const auto old = all.find(config.name);
@@ -362,14 +357,16 @@ void FlowControl::Rep::configure(std::vector<LevelConfig> configs, std::vector<F
   for (FlowSchema& schema : plan.schemas) {
     const auto& level = next.at(schema.level);
     auto series = std::make_shared<FlowSeries>(*options.metrics, schema.level, schema.name);
-    ordered->push_back({std::move(schema), level, std::move(series)});
+    ordered->push_back({std::move(schema), level->config.uid, level, std::move(series)});
   }
   all = std::move(next);
   by_precedence = std::move(ordered);
-  share_out(now, false);
+  std::vector<Decided> decided = share_out(now, false);
+  lock.unlock();
+  tell(std::move(decided));
 }
 
-void FlowControl::Rep::share_out(base::MonoTime now, bool tick) {
+std::vector<Decided> FlowControl::Rep::share_out(base::MonoTime now, bool tick) {
   std::vector<LevelConfig> configs;
   std::vector<SeatClaim> claims;
   for (const auto& [name, level] : all) {
@@ -394,6 +391,7 @@ void FlowControl::Rep::share_out(base::MonoTime now, bool tick) {
     ++i;
   }
   const std::vector<int64_t> seats = borrow_seats(claims);
+  std::vector<Decided> decided;
   i = 0;
   for (const auto& [name, level] : all) {
     level->limit = seats[i];
@@ -405,15 +403,12 @@ void FlowControl::Rep::share_out(base::MonoTime now, bool tick) {
     level->highest->set(level->demand.highest);
     ++i;
     if (level->waiting == 0) continue;
-    std::vector<Decided> decided;
-    {
-      const std::lock_guard lock(level->mutex);
-      level->queues.pass(now, level->limit);
-      dispatch(*level, now, decided);
-    }
-    tell(std::move(decided));
+    const std::lock_guard lock(level->mutex);
+    level->queues.pass(now, level->limit);
+    dispatch(*level, now, decided);
   }
   if (tick && !asked) armed = false;  // until somebody asks again
+  return decided;
 }
 
 /// Seats are divided anew every ten seconds for as long as any are asked for.
@@ -425,14 +420,16 @@ void FlowControl::Rep::arm() {
 }
 
 void FlowControl::Rep::tick() {
+  std::vector<Decided> decided;
   {
     const std::unique_lock lock(mutex);
-    share_out(options.clock->mono(), true);
+    decided = share_out(options.clock->mono(), true);
     for (auto it = all.begin(); it != all.end();) {
       const Level& level = *it->second;
       it = level.quiescing && level.in_use == 0 && level.waiting == 0 ? all.erase(it) : std::next(it);
     }
   }
+  tell(std::move(decided));
   if (!armed || stopped) return;
   timer = options.timers->after(kSeatPeriod, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->tick();

@@ -1,6 +1,6 @@
-// API priority and fairness: who may run now, who waits, who is refused (flowcontrol.apiserver.k8s.io, KEP-1040;
-// k8s.io/apiserver pkg/util/flowcontrol). The decisions are in flow_config.h, seats.h and fair_queues.h; here
-// they meet threads, time and metrics.
+// API priority and fairness: who may run now, who waits, who is refused (flowcontrol.apiserver.k8s.io,
+// KEP-1040; k8s.io/apiserver pkg/util/flowcontrol). The decisions are in flow_config.h, seats.h and
+// fair_queues.h; here they meet threads, time and metrics.
 //
 // As long as a level has free seats and nobody waits there, a request takes its seats with one atomic
 // operation and no lock; queues, and R, only matter when there is too little.
@@ -62,6 +62,7 @@ class FlowControl {
   FlowTicketPtr begin(const FlowRequest& request, base::Duration wait_limit, const Estimate& estimate,
                       const std::function<Details()>& details);
   WatchCounts& watches();
+  int64_t seats() const;  // of all levels together
 
   /// Refuses who waits, now and from now on.
   void stop();
@@ -71,8 +72,9 @@ class FlowControl {
   std::string dump_queues() const;
   std::string dump_requests(bool with_details) const;
 
+  struct Rep;  // flow_level.h
+
  private:
-  struct Rep;
   std::shared_ptr<Rep> rep_;
 };
 

@@ -59,17 +59,20 @@ struct Decided {
 
 struct SchemaAtWork {
   FlowSchema schema;
+  std::string level_uid;
   std::shared_ptr<Level> level;
   std::shared_ptr<FlowSeries> series;
 };
+using SchemasAtWork = std::shared_ptr<const std::vector<SchemaAtWork>>;
 
 struct FlowControl::Rep : std::enable_shared_from_this<FlowControl::Rep> {
   explicit Rep(FlowControlOptions given) : options(given) {}
 
-  std::shared_ptr<const std::vector<SchemaAtWork>> schemas() const;
+  SchemasAtWork schemas() const;
   std::map<std::string, std::shared_ptr<Level>> levels() const;
   void configure(std::vector<LevelConfig> configs, std::vector<FlowSchema> given);
-  void share_out(base::MonoTime now, bool tick);  // with `mutex` held
+  /// With `mutex` held; what it gives is told afterwards.
+  std::vector<Decided> share_out(base::MonoTime now, bool tick);
   void arm();
   void tick();
   /// Begins whoever can; with the level's mutex held.
@@ -77,32 +80,36 @@ struct FlowControl::Rep : std::enable_shared_from_this<FlowControl::Rep> {
   static void tell(std::vector<Decided> decided);
   /// It waited too long, or everything ends.
   void give_up(const std::shared_ptr<Ticket>& ticket, bool timed_out) const;
-  void release(Level& level, Ticket& ticket) const;
+  void release(Ticket& ticket) const;
 
   const FlowControlOptions options;
   WatchCounts watches;
   std::atomic<bool> armed{false}, stopped{false};
   std::atomic<base::Timers::Id> timer{0};
   mutable std::shared_mutex mutex;
-  std::map<std::string, std::shared_ptr<Level>> all;             // under mutex
-  std::shared_ptr<const std::vector<SchemaAtWork>> by_precedence;  // under mutex
+  std::map<std::string, std::shared_ptr<Level>> all;  // under mutex
+  SchemasAtWork by_precedence;                        // under mutex
 };
 
-class Ticket final : public FlowTicket, public FairQueues::Entry, public std::enable_shared_from_this<Ticket> {
+class Ticket final : public FlowTicket,
+                     public FairQueues::Entry,
+                     public std::enable_shared_from_this<Ticket> {
  public:
-  Ticket(std::shared_ptr<const FlowControl::Rep> control, const SchemaAtWork& at, base::MonoTime now);
+  Ticket(std::shared_ptr<const FlowControl::Rep> control, std::shared_ptr<const SchemaAtWork> at,
+         base::MonoTime now);
   ~Ticket() override { finish(); }
   State state() const override { return state_.load(std::memory_order_acquire); }
-  const std::string& schema_uid() const override { return schema_uid_; }
-  const std::string& level_uid() const override { return level_uid_; }
+  const std::string& schema_uid() const override { return at_->schema.uid; }
+  const std::string& level_uid() const override { return at_->level_uid; }
   int64_t retry_after() const override { return retry_after_; }
   void when_decided(std::function<void()> ready) override;
   void finish() override;
 
   std::shared_ptr<const FlowControl::Rep> control_;
-  std::shared_ptr<Level> level_;
-  std::shared_ptr<FlowSeries> series_;
-  std::string schema_, schema_uid_, level_uid_, flow_;
+  std::shared_ptr<const SchemaAtWork> at_;
+  Level& level_;
+  FlowSeries& series_;
+  std::string flow_;
   FlowControl::Details details_;
   base::MonoTime came_, started_{};
   base::WallTime arrived_{}, run_{};
@@ -110,9 +117,9 @@ class Ticket final : public FlowTicket, public FairQueues::Entry, public std::en
   std::atomic<bool> finished_{false};
   bool queued_ = false, watch_ = false;
   int64_t retry_after_ = 1;
-  base::Timers::Id timer_ = 0;      // under the level's mutex
-  std::shared_ptr<Ticket> self_;    // under the level's mutex: while it waits
-  std::function<void()> ready_;     // under the level's mutex
+  base::Timers::Id timer_ = 0;    // under the level's mutex
+  std::shared_ptr<Ticket> self_;  // under the level's mutex: while it waits
+  std::function<void()> ready_;   // under the level's mutex
 };
 
 }  // namespace orch::server

@@ -56,7 +56,8 @@ void SeatDemand::update(const DemandMeter::Result& seen) {
   deviation = seen.deviation;
   const double envelope = average + deviation;
   // As often as a period has passed: nobody looks while nothing is asked for.
-  const double periods = std::max(1.0, std::round(seen.seconds / std::chrono::duration<double>(kSeatPeriod).count()));
+  const double periods =
+      std::max(1.0, std::round(seen.seconds / std::chrono::duration<double>(kSeatPeriod).count()));
   const double decay = std::pow(kDecay, periods);
   smoothed = std::max(envelope, decay * smoothed + (1 - decay) * envelope);
 }
@@ -78,8 +79,8 @@ std::vector<int64_t> borrow_seats(const std::vector<SeatClaim>& claims) {
     out.push_back(wanted);
     least_sum += limits.least;
     wanted_sum += wanted;
-    items.push_back({std::max(static_cast<double>(wanted), claim.demand.smoothed), static_cast<double>(wanted),
-                     static_cast<double>(limits.most)});
+    items.push_back({std::max(static_cast<double>(wanted), claim.demand.smoothed),
+                     static_cast<double>(wanted), static_cast<double>(limits.most)});
   }
   std::optional<std::vector<double>> shares;
   if (left > wanted_sum) shares = allocate(sum, items);

@@ -17,9 +17,9 @@ namespace orch::server {
 /// A list, or a watch that begins with what there is.
 struct ListFacts {
   int64_t objects = 0, average_bytes = 0, limit = 0;  // limit 0: all
-  bool single = false;      // one object by its name
-  bool from_cache = true;   // else it goes back to the store: an old version, or the rest of a list
-  bool selective = false;   // with a selector
+  bool single = false;                                // one object by its name
+  bool from_cache = true;  // else it goes back to the store: an old version, or the rest of a list
+  bool selective = false;  // with a selector
 };
 Work estimate_list(const ListFacts& facts, int64_t widest);
 /// Whether a list with these parameters is answered from the cache.
