@@ -26,6 +26,7 @@ namespace orch::server {
 
 struct ForwardTarget;
 class Aggregator;
+class FlowControl;
 class NodeFigures;
 class RequestMetrics;
 class ResourceMetrics;
