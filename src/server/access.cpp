@@ -1,6 +1,8 @@
 #include "server/access.h"
 
+#include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "server/auth/reviews.h"
 
 namespace orch::server {
@@ -9,21 +11,73 @@ using base::Code;
 using base::Result;
 using base::Status;
 
-Status Access::open() {
-  auto webhook = make_webhook_authorizer(args_, clock_);
-  if (!webhook.ok()) return webhook.error();
-  webhook_ = std::move(*webhook);
-  std::vector<Authorizer*> chain = {&masters_, &health_};
-  std::vector<std::string> modes = args_.authorization_modes;
-  if (modes.empty()) modes = {"Node", "RBAC"};
-  for (const std::string& mode : modes) {
-    if (mode == "Node") chain.push_back(&nodes_);
-    if (mode == "RBAC") chain.push_back(&rbac_);
-    if (mode == "Webhook" && webhook_ != nullptr) chain.push_back(webhook_.get());
-    if (mode == "AlwaysAllow") chain.push_back(&everything_);
-    if (mode == "AlwaysDeny") chain.push_back(&nothing_);
+namespace {
+
+/// A chain with those of its members that it owns.
+class Chain final : public Authorizer {
+ public:
+  Chain(std::vector<Authorizer*> all, std::vector<std::unique_ptr<Authorizer>> own)
+      : own_(std::move(own)), chain_(std::move(all)) {}
+  Verdict authorize(const Attributes& a) override { return chain_.authorize(a); }
+
+ private:
+  const std::vector<std::unique_ptr<Authorizer>> own_;
+  UnionAuthorizer chain_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<Authorizer>> Access::make_chain() {
+  auto configs = read_authorizers(args_);
+  if (!configs.ok()) return configs.error();
+  std::vector<Authorizer*> all = {&masters_, &health_};
+  std::vector<std::unique_ptr<Authorizer>> own;
+  for (const AuthorizerConfig& config : *configs) {
+    switch (config.type) {
+      case AuthorizerConfig::Type::kNode:
+        all.push_back(&nodes_);
+        break;
+      case AuthorizerConfig::Type::kRbac:
+        all.push_back(&rbac_);
+        break;
+      case AuthorizerConfig::Type::kAlwaysAllow:
+        all.push_back(&everything_);
+        break;
+      case AuthorizerConfig::Type::kAlwaysDeny:
+        all.push_back(&nothing_);
+        break;
+      case AuthorizerConfig::Type::kWebhook:
+        auto webhook = make_webhook_authorizer(config.webhook, clock_);
+        if (!webhook.ok()) return webhook.error();
+        own.push_back(std::move(*webhook));
+        all.push_back(own.back().get());
+        break;
+    }
   }
-  authorizer_.set(std::make_shared<UnionAuthorizer>(std::move(chain)));
+  return std::shared_ptr<Authorizer>(std::make_shared<Chain>(std::move(all), std::move(own)));
+}
+
+Status Access::open() {
+  auto chain = make_chain();
+  if (!chain.ok()) return chain.error();
+  authorizer_.set(std::move(*chain));
+  if (args_.authorization_config.empty()) return {};
+  if (auto text = base::read_file(args_.authorization_config); text.ok()) read_ = std::move(*text);
+  auto watch = base::FileWatch::start(args_.authorization_config, [this] {
+    auto text = base::read_file(args_.authorization_config);
+    if (!text.ok() || *text == read_) return;
+    read_ = std::move(*text);
+    auto changed = make_chain();
+    if (changed.ok()) {
+      authorizer_.set(std::move(*changed));
+      base::log_info("auth", "authorization configuration read anew", {{"file", args_.authorization_config}});
+    } else {
+      base::log_error("auth", "the changed authorization configuration is not used",
+                      {{"reason", changed.error().message()}});
+    }
+  });
+  if (!watch.ok()) return watch.error();
+  watch_ = std::move(*watch);
   return {};
 }
 

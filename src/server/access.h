@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/file_watch.h"
 #include "client/informer.h"
 #include "server/api_server_args.h"
 #include "server/auth/authorizers.h"
@@ -22,7 +23,7 @@ class Access {
   /// `args` and `clock` must outlive this.
   Access(const ApiServerArgs& args, const base::Clock& clock) : args_(args), clock_(clock) {}
   /// Before anybody asks: who authorizes, in the order that is configured. kBadRequest naming what cannot be
-  /// used.
+  /// used. From then on authorization-config is followed: a file that is not valid changes nothing.
   base::Status open();
   /// Policy follows the caches: whoever reads it after a write of a role sees that write. Before the
   /// informers start; this outlives them.
@@ -36,6 +37,8 @@ class Access {
                             const Authentication& authentication);
 
  private:
+  base::Result<std::shared_ptr<Authorizer>> make_chain();
+
   /// Whoever decides, made when the server starts, after those that refer to it.
   class Late final : public Authorizer {
    public:
@@ -57,8 +60,9 @@ class Access {
   HealthAuthorizer health_;
   NodeAuthorizer nodes_{graph_};
   ConstantAuthorizer everything_{true}, nothing_{false};
-  std::unique_ptr<Authorizer> webhook_;
   Late authorizer_;
+  std::string read_;                        // of authorization-config; open(), then the watch's thread
+  std::unique_ptr<base::FileWatch> watch_;  // last: it calls the others
 };
 
 }  // namespace orch::server

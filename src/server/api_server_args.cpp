@@ -156,6 +156,7 @@ const Row kRows[] = {
     {"authentication-token-webhook-cache-ttl", &A::authentication_token_webhook_cache_ttl},
     {"authentication-token-webhook-config-file", &A::authentication_token_webhook_config_file},
     {"authentication-token-webhook-version", &A::authentication_token_webhook_version},
+    {"authorization-config", &A::authorization_config},
     {"authorization-mode", Custom(authorization_mode)},
     {"authorization-webhook-cache-authorized-ttl", &A::authorization_webhook_cache_authorized_ttl},
     {"authorization-webhook-cache-unauthorized-ttl", &A::authorization_webhook_cache_unauthorized_ttl},

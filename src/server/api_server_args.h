@@ -47,6 +47,7 @@ struct ApiServerArgs {
   bool service_account_extend_token_expiration = true;
   base::Duration service_account_max_token_expiration{0};  // 0: no bound
   // --- May they
+  std::string authorization_config;
   std::vector<std::string> authorization_modes;  // empty: Node, RBAC
   std::string authorization_webhook_config_file, authorization_webhook_version = "v1beta1";
   std::optional<base::Duration> authorization_webhook_cache_authorized_ttl,

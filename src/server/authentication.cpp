@@ -138,9 +138,12 @@ Result<std::string> fetch(const std::string& url, const std::string& ca_pem) {
   return std::move(answer->body);
 }
 
-Result<Post> webhook(std::string_view argument, const std::string& config_file) {
+Result<Post> webhook(std::string_view argument, const std::string& config_file,
+                     base::Duration timeout = std::chrono::seconds(30)) {
   auto remote = client::read_kubeconfig(config_file);
   if (!remote.ok()) return bad(argument, remote.error().message());
+  remote->request_timeout =
+      std::max(std::chrono::duration_cast<std::chrono::seconds>(timeout), std::chrono::seconds(1));
   return Post([options = std::move(*remote)](const std::string& body) -> Result<std::string> {
     auto answer = client::raw_request(options, "POST", "", "application/json", body);
     if (!answer.ok()) return answer.error();
@@ -150,17 +153,53 @@ Result<Post> webhook(std::string_view argument, const std::string& config_file) 
 
 }  // namespace
 
-Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args,
-                                                            const base::Clock& clock) {
-  std::unique_ptr<Authorizer> out;
-  if (args.authorization_webhook_config_file.empty()) return out;
-  auto post = webhook("authorization-webhook-config-file", args.authorization_webhook_config_file);
-  if (!post.ok()) return post.error();
-  out = std::make_unique<WebhookAuthorizer>(
-      std::move(*post), args.authorization_webhook_version,
-      args.authorization_webhook_cache_authorized_ttl.value_or(std::chrono::minutes(5)),
-      args.authorization_webhook_cache_unauthorized_ttl.value_or(std::chrono::seconds(30)), clock);
+Result<std::vector<AuthorizerConfig>> read_authorizers(const ApiServerArgs& args) {
+  if (const std::string& file = args.authorization_config; !file.empty()) {
+    if (!args.authorization_modes.empty() || !args.authorization_webhook_config_file.empty())
+      return bad("authorization-config",
+                 "can not be specified when authorization-mode or authorization-webhook-* are");
+    auto text = read_argument_file("authorization-config", file);
+    if (!text.ok()) return text.error();
+    auto parsed = parse_authorization_config(*text);
+    if (!parsed.ok()) return bad("authorization-config", base::cat(file, ": ", parsed.error().message()));
+    return parsed;
+  }
+  std::vector<std::string> modes = args.authorization_modes;
+  if (modes.empty()) modes = {"Node", "RBAC"};
+  std::vector<AuthorizerConfig> out;
+  for (const std::string& mode : modes) {
+    using Type = AuthorizerConfig::Type;
+    AuthorizerConfig one;
+    one.type = mode == "Node"          ? Type::kNode
+               : mode == "RBAC"        ? Type::kRbac
+               : mode == "Webhook"     ? Type::kWebhook
+               : mode == "AlwaysAllow" ? Type::kAlwaysAllow
+                                       : Type::kAlwaysDeny;
+    if (one.type == Type::kWebhook) {
+      one.webhook.kubeconfig = args.authorization_webhook_config_file;
+      one.webhook.version = args.authorization_webhook_version;
+      one.webhook.timeout = std::chrono::seconds(30);
+      one.webhook.allowed_ttl =
+          args.authorization_webhook_cache_authorized_ttl.value_or(std::chrono::minutes(5));
+      one.webhook.refused_ttl =
+          args.authorization_webhook_cache_unauthorized_ttl.value_or(std::chrono::seconds(30));
+    }
+    out.push_back(std::move(one));
+  }
   return out;
+}
+
+Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const WebhookAuthorizerConfig& config,
+                                                            const base::Clock& clock) {
+  if (config.kubeconfig.empty())
+    return bad("authorization-config",
+               "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT "
+               "must be defined");
+  auto post = webhook("authorization webhook", config.kubeconfig, config.timeout);
+  if (!post.ok()) return post.error();
+  return std::unique_ptr<Authorizer>(std::make_unique<WebhookAuthorizer>(
+      std::move(*post), config.version, config.allowed_ttl, config.refused_ttl, clock,
+      WebhookBehavior{config.deny_on_failure, config.conditions}));
 }
 
 Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& pki) {

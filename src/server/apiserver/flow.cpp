@@ -1,7 +1,7 @@
 // Requests and flow control: what a request is worth, how it waits, what one that is refused hears.
 #include <algorithm>
 
-#include "api/field_selector.h"
+#include "api/selector.h"
 #include "http/deferred.h"
 #include "server/apiserver/call.h"
 #include "server/flowcontrol/flow_control.h"

@@ -1,14 +1,15 @@
 #include "http/server.h"
-#include "http/deferred.h"
 
 #include <openssl/ssl.h>
 
 #include <unistd.h>
 
+#include <mutex>
 #include <thread>
 
 #include "base/file.h"
 #include "base/metrics.h"
+#include "http/deferred.h"
 #include "http/transport.h"
 #include "tests/unit/http/fixture.h"
 
