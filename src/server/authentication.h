@@ -37,7 +37,8 @@ struct Authentication {
   std::unique_ptr<RequestAuthenticator> authenticator;
   FrontProxies proxies;
 };
-/// kBadRequest naming what cannot be used. `lookup` and `clock` must outlive the result.
+/// kBadRequest naming what cannot be used. The issuers of authentication-config follow the file: one that is
+/// not valid changes nothing. `args`, `lookup` and `clock` must outlive the result.
 base::Result<Authentication> make_authentication(const ApiServerArgs& args, const ClusterPki& pki,
                                                  const std::vector<JoinToken>& join_tokens,
                                                  const std::string& cluster_domain, const Lookup& lookup,

@@ -65,16 +65,6 @@ UserInfo component(const char* name) {
   return user;
 }
 
-std::string platform() {
-#if defined(__aarch64__)
-  return "linux/arm64";
-#elif defined(__x86_64__)
-  return "linux/amd64";
-#else
-  return "linux/unknown";
-#endif
-}
-
 /// Members are in the order they start; they end in reverse.
 class ServerImpl final : public Server {
  public:
@@ -382,7 +372,7 @@ class ServerImpl final : public Server {
                  [this] { return synced_ ? Status() : Status(Code::kServiceUnavailable, "not synced"); },
                  true, false}};
     o.git_version = base::cat(kKubernetesVersion, "+orch.", base::version());
-    o.platform = platform();
+    o.platform = base::platform();
     o.advertise_address = base::cat(advertise_address(), ":", config_.https_listen_port);
     o.open_paths["/cacerts"] = [this](http::Request&, const UserInfo&) {
       return http::Response::text(pki_.server_ca.certificate_pem);
