@@ -1,6 +1,5 @@
 #include "server/server.h"
 
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <map>

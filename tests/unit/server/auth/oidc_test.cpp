@@ -227,7 +227,7 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
 }
 
 TEST_CASE("claims become a user by expressions") {
-  auto parsed = parse_authentication_config(R"(
+  auto parsed = parse_authentication_config(R"yaml(
 apiVersion: apiserver.config.k8s.io/v1
 kind: AuthenticationConfiguration
 jwt:
@@ -245,7 +245,7 @@ jwt:
   userValidationRules:
   - {expression: "!user.username.startsWith('system:')", message: "that name is not yours"}
   - {expression: "user.groups.all(g, g != 'admin') || user.extra['example.org/tenant'][0] == 'main'", message: no}
-)");
+)yaml");
   INFO((parsed.ok() ? "" : parsed.error().message()));
 REQUIRE(parsed.ok());
 const JwtIssuer& i = parsed->issuers[0];

@@ -95,7 +95,7 @@ TEST_CASE("who finds no seat waits until one is free") {
                             "priority_level=\"work\"} 0\n"));
   CHECK_THAT(text, contains("apiserver_flowcontrol_current_inqueue_requests{flow_schema=\"everybody\","
                             "priority_level=\"work\"} 0\n"));
-  CHECK_THAT(bench.flow->dump_priority_levels(), contains("work,             0,           true"));
+  CHECK_THAT(bench.flow->dump_priority_levels(), contains("work,              0,            true"));
 }
 
 TEST_CASE("the time to wait is bounded") {
