@@ -36,7 +36,7 @@ Attributes attributes(const UserInfo& user, const std::string& verb, const std::
 
 TEST_CASE("authorizers in their order") {
   auto parsed = parse_authorization_config(
-      config("[{type: Node, name: n}, " + webhook("authorizedTTL: 1m, cacheUnauthorizedRequests: false") +
+      config("[{type: Node, name: node}, " + webhook("authorizedTTL: 1m, cacheUnauthorizedRequests: false") +
              ", {type: RBAC, name: r}]"));
   INFO((parsed.ok() ? "" : parsed.error().message()));
   REQUIRE(parsed.ok());

@@ -244,7 +244,7 @@ jwt:
   - {claim: hd, requiredValue: example.com}
   userValidationRules:
   - {expression: "!user.username.startsWith('system:')", message: "that name is not yours"}
-  - {expression: "user.groups.all(g, g != 'admin') || user.extra['example.org/tenant'][0] == 'main'", message: no}
+  - {expression: "user.groups.all(g, g != 'admin') || user.extra['example.org/tenant'][0] == 'main'", message: never}
 )yaml");
   INFO((parsed.ok() ? "" : parsed.error().message()));
 REQUIRE(parsed.ok());
@@ -272,7 +272,7 @@ CHECK(who(i, with(R"({"hd":"other"})")) == "!oidc: required claim hd value does 
 CHECK(who(i, with(R"({"email":"system:admin"})")) ==
       "!oidc: error evaluating user info validation rule: validation expression "
       "'!user.username.startsWith('system:')' failed: that name is not yours");
-CHECK_THAT(who(i, with(R"({"roles":"admin"})")), contains("failed: no"));
+CHECK_THAT(who(i, with(R"({"roles":"admin"})")), contains("failed: never"));
 CHECK_THAT(who(i, with(R"({"roles":"admin","tenant":"main"})")), contains("a@example.com admin"));
 CHECK(who(i, with(R"({"email":7})")) ==
       "!oidc: error evaluating username claim expression: username claim expression must return a string");
