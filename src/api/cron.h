@@ -32,7 +32,8 @@ struct CronSchedule {
   static base::Result<CronSchedule> parse(std::string_view text);
 };
 
-/// Whether this machine, or Orch by itself, knows the zone ("Europe/Berlin"), with the message of Go's time.LoadLocation if not.
+/// Whether this machine, or Orch by itself, knows the zone ("Europe/Berlin"), with the message of Go's
+/// time.LoadLocation if not.
 base::Status check_time_zone(std::string_view name);
 
 }  // namespace orch::api

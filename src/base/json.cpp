@@ -230,13 +230,14 @@ Status parse_into(Json& tree, std::string_view text, const JsonParseOptions& opt
   return describe(text, builder);
 }
 
+// Never destroyed: threads may still look at them while the process ends.
 const Json& empty_array() {
-  static const Json empty = Json::array();
+  static const Json& empty = *new Json(Json::array());
   return empty;
 }
 
 const Json& empty_object() {
-  static const Json empty = Json::object();
+  static const Json& empty = *new Json(Json::object());
   return empty;
 }
 

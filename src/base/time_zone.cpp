@@ -216,7 +216,8 @@ Result<TimeZonePtr> TimeZone::from_tzif(std::string_view bytes) {
     header = TzifHeader(in);
     time_size = 8;
   }
-  if (!header.good || header.body(time_size) > in.rest().size()) return bad("malformed time zone information");
+  if (!header.good || header.body(time_size) > in.rest().size())
+    return bad("malformed time zone information");
   auto zone = std::make_shared<TimeZone>();
   for (int64_t i = 0; i < header.times; ++i) zone->transitions_.push_back(in.number(time_size));
   const std::string_view kinds = in.take(static_cast<size_t>(header.times));
@@ -236,8 +237,8 @@ Result<TimeZonePtr> TimeZone::from_tzif(std::string_view bytes) {
   }
   if (!std::is_sorted(zone->transitions_.begin(), zone->transitions_.end()))
     return bad("malformed time zone information");
-  in.take(static_cast<size_t>(header.chars + header.leap * static_cast<int64_t>(time_size + 4) + header.isstd +
-                              header.isut));
+  in.take(static_cast<size_t>(header.chars + header.leap * static_cast<int64_t>(time_size + 4) +
+                              header.isstd + header.isut));
   std::string_view footer = in.rest();
   if (time_size == 8 && footer.size() > 2 && footer.front() == '\n') {
     footer = footer.substr(1, footer.find('\n', 1) - 1);

@@ -123,8 +123,8 @@ class Store {
   virtual SubscribeResult subscribe(std::string_view prefix, Revision after, Listener listener) = 0;
 
   /// Ends history before `at` (exclusive: the state as of `at` stays readable), in small steps in the
-  /// background; returns at once. From then on compacted() is `at`. kCompacted if `at` < compacted(), kFuture
-  /// if beyond revision().
+  /// background; returns at once. From then on compacted() is `at`; a store that ends before the first step
+  /// forgets it. kCompacted if `at` < compacted(), kFuture if beyond revision().
   virtual Outcome compact(Revision at) = 0;
 
   /// A consistent copy of the whole store in one file at `path`, made without blocking writers.

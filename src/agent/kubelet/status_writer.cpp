@@ -121,9 +121,9 @@ void StatusWriter::write(const std::string& uid) {
     options.uid = uid;
     status = client_.remove(kPods, seen->ns(), seen->name(), options);
   }
-  // Gone, or another pod of the same name: nothing is left to say.
-  const bool over =
-      status.code() == Code::kNotFound || status.code() == Code::kConflict || status.code() == Code::kInvalid;
+  // Gone, or refused for good. A conflict is a race lost too often, to be tried again, or another pod of the
+  // same name: then this one is forgotten soon.
+  const bool over = status.code() == Code::kNotFound || status.code() == Code::kInvalid;
   if (!status.ok() && status.code() != Code::kNotFound) {
     base::log_warning("kubelet", "pod status not written",
                       {{"pod", base::cat(seen->ns(), "/", seen->name())}, {"error", status.message()}});

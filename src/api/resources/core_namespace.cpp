@@ -66,7 +66,9 @@ Strategy namespace_strategy() {
   Strategy s;
   s.returns_deleted = true;
   s.set_defaults = default_namespace;
-  s.prepare_delete = [](Json& object, const StrategyContext&) { put(child(object, "status"), "phase", "Terminating"); };
+  s.prepare_delete = [](Json& object, const StrategyContext&) {
+    put(child(object, "status"), "phase", "Terminating");
+  };
   s.held = [](const Json& object) { return has_items(map_of(object, "spec"), "finalizers"); };
   s.prepare_create = prepare_namespace_create;
   s.prepare_update = [](Json& object, const Json& old, const StrategyContext&) {

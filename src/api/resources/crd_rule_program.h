@@ -1,4 +1,5 @@
-// One rule of x-kubernetes-validations, compiled; shared by the validation of definitions and that of objects.
+// One rule of x-kubernetes-validations, compiled; shared by the validation of definitions and that of
+// objects.
 #pragma once
 
 #include <cstdint>

@@ -24,7 +24,8 @@ struct RuleNode {
   std::unique_ptr<RuleNode> items, additional;
 };
 
-std::unique_ptr<RuleNode> compile_node(const std::shared_ptr<const Json>& root, const Json& schema, bool resource) {
+std::unique_ptr<RuleNode> compile_node(const std::shared_ptr<const Json>& root, const Json& schema,
+                                       bool resource) {
   auto node = std::make_unique<RuleNode>();
   node->schema = &schema;
   node->type = base::string_at(schema, {"type"});
@@ -86,7 +87,9 @@ class Run {
     for (const auto& [name, member] : value.items()) {
       const auto own = node.properties.find(name);
       const bool named = base::object_at(*node.schema, {"properties"}).contains(name);
-      const RuleNode* below = own != node.properties.end() ? own->second.get() : named ? nullptr : node.additional.get();
+      const RuleNode* below = own != node.properties.end() ? own->second.get()
+                              : named                      ? nullptr
+                                                           : node.additional.get();
       if (below == nullptr) continue;
       check(*below, member, member_of(old, name), step(before, value, member_of(before.same, name)),
             named ? path.child(name) : path.key(name));
@@ -102,7 +105,8 @@ class Run {
         const auto& name = key.get_ref<const std::string&>();
         const auto a = item.is_object() ? item.find(name) : item.end();
         const auto b = candidate.is_object() ? candidate.find(name) : candidate.end();
-        const bool has_a = item.is_object() && a != item.end(), has_b = candidate.is_object() && b != candidate.end();
+        const bool has_a = item.is_object() && a != item.end(),
+                   has_b = candidate.is_object() && b != candidate.end();
         return has_a == has_b && (!has_a || *a == *b);
       });
       if (same) return &candidate;
@@ -166,7 +170,8 @@ class Run {
     if (!result.ok()) {
       if (result.error.rfind("no such overload", 0) == 0) {
         errors_.invalid(path, node.type,
-                        base::cat("'", result.error, "': call arguments did not match a supported operator, function "
+                        base::cat("'", result.error,
+                                  "': call arguments did not match a supported operator, function "
                                   "or macro signature for rule: ",
                                   rule.name()));
       } else if (result.out_of_budget) {
@@ -180,10 +185,11 @@ class Run {
       return;
     }
     if (result.value.is_true()) return;
-    const bool unchanged = before.known ? before.same != nullptr && *before.same == value : before.parent_equal;
+    const bool unchanged =
+        before.known ? before.same != nullptr && *before.same == value : before.parent_equal;
     const bool let_pass = !rule.uses_old && unchanged;
     std::string detail = rule.message_text.empty() ? "failed rule: " + rule.text : rule.message_text;
-    const FieldPath at = rule.field_path.empty() ? path
+    const FieldPath at = rule.field_path.empty()  ? path
                          : path.text() == "<nil>" ? FieldPath(rule.field_path)
                                                   : path.child(rule.field_path);
     if (rule.message != nullptr && !message(node, rule, plain, at, let_pass, detail)) return;
@@ -191,18 +197,19 @@ class Run {
   }
 
   /// Replaces `detail` by what the expression says, if that is a message. False ends it all.
-  bool message(const RuleNode& node, const RuleProgram& rule, const cel::Activation& variables, const FieldPath& at,
-               bool let_pass, std::string& detail) {
+  bool message(const RuleNode& node, const RuleProgram& rule, const cel::Activation& variables,
+               const FieldPath& at, bool let_pass, std::string& detail) {
     const cel::Evaluation result = rule.message->evaluate(variables);
     if (!pay(result.cost) || result.out_of_budget) {
       if (!let_pass) {
-        errors_.invalid(at, node.type,
-                        result.out_of_budget
-                            ? base::cat("no further validation rules will be run due to call cost exceeds limit for "
-                                        "messageExpression: ",
-                                        go_quote(rule.text))
-                            : std::string("messageExpression evaluation failed due to running out of cost budget, no "
-                                          "further validation rules will be run"));
+        errors_.invalid(
+            at, node.type,
+            result.out_of_budget
+                ? base::cat("no further validation rules will be run due to call cost exceeds limit for "
+                            "messageExpression: ",
+                            go_quote(rule.text))
+                : std::string("messageExpression evaluation failed due to running out of cost budget, no "
+                              "further validation rules will be run"));
       }
       spent_ = true;
       return false;
@@ -241,7 +248,8 @@ class CompiledRules final : public RuleSet {
   CompiledRules(std::shared_ptr<const Json> schema, std::unique_ptr<RuleNode> root)
       : schema_(std::move(schema)), root_(std::move(root)) {}
 
-  void validate(const Json& object, const Json* old, const FieldPath& path, FieldErrors& errors) const override {
+  void validate(const Json& object, const Json* old, const FieldPath& path,
+                FieldErrors& errors) const override {
     Before before;
     before.same = old;
     before.known = old != nullptr;

@@ -49,8 +49,7 @@ void validate_rule(const Json& schema, const Json& rule, const FieldPath& path, 
 /// Walks a path over a schema.
 class PathFinder {
  public:
-  PathFinder(const Json& schema, std::string_view text, bool brackets)
-      : text_(text), brackets_(brackets) {
+  PathFinder(const Json& schema, std::string_view text, bool brackets) : text_(text), brackets_(brackets) {
     out_.schema = &schema;
   }
 

@@ -33,9 +33,10 @@ std::string over_budget(std::string_view what, uint64_t cost, uint64_t limit) {
   } else if (factor <= kFar) {
     std::snprintf(text, sizeof text, "%.1fx", factor);
   }
-  return base::cat(what, " exceeds budget by factor of ", text,
-                   " (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, "
-                   "maps, and strings are declared)");
+  return base::cat(
+      what, " exceeds budget by factor of ", text,
+      " (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, "
+      "maps, and strings are declared)");
 }
 
 /// The rule as the internal type prints it.
@@ -47,7 +48,8 @@ std::string rule_text(const Json& rule) {
   };
   return base::cat("{\"Rule\":", text("rule"), ",\"Message\":", text("message"),
                    ",\"MessageExpression\":", text("messageExpression"), ",\"Reason\":", pointer("reason"),
-                   ",\"FieldPath\":", text("fieldPath"), ",\"OptionalOldSelf\":", pointer("optionalOldSelf"), "}");
+                   ",\"FieldPath\":", text("fieldPath"), ",\"OptionalOldSelf\":", pointer("optionalOldSelf"),
+                   "}");
 }
 
 struct Costly {
@@ -87,11 +89,13 @@ class Checker {
 
   void finish(const FieldPath& path) {
     if (total_ <= kSchemaLimit) return;
-    std::stable_sort(costly_.begin(), costly_.end(), [](const Costly& a, const Costly& b) { return a.cost > b.cost; });
+    std::stable_sort(costly_.begin(), costly_.end(),
+                     [](const Costly& a, const Costly& b) { return a.cost > b.cost; });
     constexpr size_t kShown = 4;
     for (size_t i = 0; i < costly_.size() && i < kShown; ++i) {
-      errors_.forbidden(costly_[i].path,
-                        "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema");
+      errors_.forbidden(
+          costly_[i].path,
+          "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema");
     }
     errors_.forbidden(path, over_budget("x-kubernetes-validations estimated rule cost total for entire "
                                         "OpenAPIv3 schema",
@@ -120,9 +124,10 @@ class Checker {
     const bool resource = place.root || base::bool_at(s, {"x-kubernetes-embedded-resource"});
     const cel::Type type = rule_type(root_, s, resource);
     if (type == nullptr) {
-      return errors_.internal(path, "internal error: failed to construct type information for "
-                                    "x-kubernetes-validations rules: unable to convert structural schema to CEL "
-                                    "declarations");
+      return errors_.internal(path,
+                              "internal error: failed to construct type information for "
+                              "x-kubernetes-validations rules: unable to convert structural schema to CEL "
+                              "declarations");
     }
     const uint64_t times = place.times ? *place.times : cel::max_cardinality(type);
     const std::vector<RuleProgram> programs = compile_rules(s, type);
@@ -134,10 +139,12 @@ class Checker {
            const FieldPath& path) {
     const uint64_t cost = product(program.cost, times);
     const FieldPath at = path.child("rule"), message = path.child("messageExpression");
-    if (!known_ && cost > kRuleLimit) errors_.forbidden(at, over_budget("estimated rule cost", cost, kRuleLimit));
+    if (!known_ && cost > kRuleLimit)
+      errors_.forbidden(at, over_budget("estimated rule cost", cost, kRuleLimit));
     observe(at, cost);
     const auto invalid = [&](const FieldPath& where, const std::string& why) {
-      errors_.add({"FieldValueInvalid", base::cat("Invalid value: ", rule_text(rule), ": ", why), where.text()});
+      errors_.add(
+          {"FieldValueInvalid", base::cat("Invalid value: ", rule_text(rule), ": ", why), where.text()});
     };
     if (!program.error.empty()) invalid(at, program.error);
     if (!program.message_error.empty()) {
@@ -151,9 +158,10 @@ class Checker {
     }
     if (program.uses_old) {
       if (place.loose) {
-        errors_.invalid(at, std::string(base::string_at(rule, {"rule"})),
-                        base::cat("oldSelf cannot be used on the uncorrelatable portion of the schema within ",
-                                  place.loose->text()));
+        errors_.invalid(
+            at, std::string(base::string_at(rule, {"rule"})),
+            base::cat("oldSelf cannot be used on the uncorrelatable portion of the schema within ",
+                      place.loose->text()));
       }
     } else if (rule.contains("optionalOldSelf")) {
       errors_.invalid(path.child("optionalOldSelf"), rule["optionalOldSelf"],
@@ -169,7 +177,8 @@ class Checker {
 };
 
 bool has_rules(const Json& schema) {
-  return schema_has(schema, [](const Json& s) { return !base::array_at(s, {"x-kubernetes-validations"}).empty(); });
+  return schema_has(schema,
+                    [](const Json& s) { return !base::array_at(s, {"x-kubernetes-validations"}).empty(); });
 }
 
 }  // namespace

@@ -35,9 +35,11 @@ class RuleSet {
  public:
   virtual ~RuleSet() = default;
   /// Null if the schema has no rules. `resource_root`: it is that of a whole object.
-  static std::shared_ptr<const RuleSet> compile(std::shared_ptr<const Json> schema, bool resource_root = true);
+  static std::shared_ptr<const RuleSet> compile(std::shared_ptr<const Json> schema,
+                                                bool resource_root = true);
   /// The rules an object breaks; `old` is the one before an update, or null. `path` is empty for a whole one.
-  virtual void validate(const Json& object, const Json* old, const FieldPath& path, FieldErrors& errors) const = 0;
+  virtual void validate(const Json& object, const Json* old, const FieldPath& path,
+                        FieldErrors& errors) const = 0;
 };
 
 }  // namespace orch::api

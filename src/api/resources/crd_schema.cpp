@@ -32,7 +32,9 @@ bool filled(const Json& schema, const char* key) {
   return value != nullptr && *value != "" && !(value->is_structured() && value->empty());
 }
 
-std::string text_at(const Json& schema, const char* key) { return std::string(base::string_at(schema, {key})); }
+std::string text_at(const Json& schema, const char* key) {
+  return std::string(base::string_at(schema, {key}));
+}
 bool flag(const Json& schema, const char* key) { return base::bool_at(schema, {key}); }
 
 /// How deep in metadata, and what defaults may not be set for.
@@ -64,17 +66,20 @@ class Checker {
     if (const Json* negation = schema_at(s, "not")) check(*negation, place, false, path.child("not"));
     for (const char* key : {"allOf", "oneOf", "anyOf"}) {
       size_t i = 0;
-      for (const Json& branch : base::array_at(s, {key})) check(branch, place, false, path.child(key).index(i++));
+      for (const Json& branch : base::array_at(s, {key}))
+        check(branch, place, false, path.child(key).index(i++));
     }
     for (const auto& [name, below] : base::object_at(s, {"definitions"}).items())
       check(below, place, false, path.child("definitions").key(name));
     if (const Json* items = schema_at(s, "items")) check(*items, place, false, path.child("items"));
     size_t i = 0;
-    for (const Json& item : base::array_at(s, {"items"})) check(item, place, false, path.child("items").index(i++));
+    for (const Json& item : base::array_at(s, {"items"}))
+      check(item, place, false, path.child("items").index(i++));
     for (const auto& [name, below] : base::object_at(s, {"dependencies"}).items()) {
       if (below.is_object()) check(below, place, false, path.child("dependencies").key(name));
     }
-    if (const Json* keep = present(s, "x-kubernetes-preserve-unknown-fields"); keep != nullptr && *keep == false)
+    if (const Json* keep = present(s, "x-kubernetes-preserve-unknown-fields");
+        keep != nullptr && *keep == false)
       errors_.invalid(path.child("x-kubernetes-preserve-unknown-fields"), false, "must be true or undefined");
     map_type(s, path);
     list_type(s, path);
@@ -86,7 +91,8 @@ class Checker {
  private:
   void features(const Json& s, const Place& place, const FieldPath& path) {
     const std::string type = text_at(s, "type");
-    if (demands_.valid_types && !type.empty() && std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end())
+    if (demands_.valid_types && !type.empty() &&
+        std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end())
       errors_.not_supported(path.child("type"), type, kTypes);
     if (present(s, "default") != nullptr && !place.defaults) {
       errors_.forbidden(path.child("default"),
@@ -94,7 +100,8 @@ class Checker {
     }
     if (filled(s, "id")) errors_.forbidden(path.child("id"), "id is not supported");
     for (const char* key : {"additionalItems", "patternProperties", "definitions"}) {
-      const bool there = key == std::string_view("additionalItems") ? present(s, key) != nullptr : filled(s, key);
+      const bool there =
+          key == std::string_view("additionalItems") ? present(s, key) != nullptr : filled(s, key);
       if (there) errors_.forbidden(path.child(key), base::cat(key, " is not supported"));
     }
     for (const char* key : {"dependencies", "$ref"}) {
@@ -119,8 +126,9 @@ class Checker {
       errors_.forbidden(at, "additionalProperties and properties are mutual exclusive");
     if (!more->is_object()) return;
     check(*more,
-          place.in_metadata ? place.without_defaults("inside additionalProperties applying to object metadata")
-                            : place,
+          place.in_metadata
+              ? place.without_defaults("inside additionalProperties applying to object metadata")
+              : place,
           false, at);
   }
 
@@ -227,12 +235,27 @@ class Checker {
 
 /// With a status subresource the root says nothing that would be lost on a status alone.
 void validate_root(const Json& schema, const FieldPath& path, FieldErrors& errors) {
-  constexpr const char* kNotAllowed[] = {"id", "$schema", "$ref", "default", "enum", "maxProperties",
-                                         "minProperties", "allOf", "oneOf", "anyOf", "not",
-                                         "additionalProperties", "patternProperties", "dependencies",
-                                         "additionalItems", "definitions", "nullable",
-                                         "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string",
-                                         "x-kubernetes-list-map-keys", "x-kubernetes-list-type",
+  constexpr const char* kNotAllowed[] = {"id",
+                                         "$schema",
+                                         "$ref",
+                                         "default",
+                                         "enum",
+                                         "maxProperties",
+                                         "minProperties",
+                                         "allOf",
+                                         "oneOf",
+                                         "anyOf",
+                                         "not",
+                                         "additionalProperties",
+                                         "patternProperties",
+                                         "dependencies",
+                                         "additionalItems",
+                                         "definitions",
+                                         "nullable",
+                                         "x-kubernetes-embedded-resource",
+                                         "x-kubernetes-int-or-string",
+                                         "x-kubernetes-list-map-keys",
+                                         "x-kubernetes-list-type",
                                          "x-kubernetes-map-type"};
   const std::string type = text_at(schema, "type");
   if (!type.empty() && type != "object") {
@@ -351,7 +374,8 @@ void validate_crd_schema(const Schema& builtin, const Json& schema, const Json* 
   FieldErrors found;
   if (demands.status_enabled) validate_root(schema, path, found);
   if (flag(schema, "nullable"))
-    found.forbidden(FieldPath(path.text() + ".openAPIV3Schema.nullable"), "nullable cannot be true at the root");
+    found.forbidden(FieldPath(path.text() + ".openAPIV3Schema.nullable"),
+                    "nullable cannot be true at the root");
   const FieldPath at = path.child("openAPIV3Schema");
   std::string not_even;
   bool sound = false;  // so far that rules can be looked at

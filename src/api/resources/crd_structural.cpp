@@ -63,19 +63,18 @@ class Checker {
 
   /// Every value validation is about something that is specified.
   void completeness(const Json& v, const Json* s, const FieldPath& s_path, const FieldPath& v_path) {
-    if (s == nullptr)
-      return errors_.required(s_path, base::cat("because it is defined in ", v_path.text()));
+    if (s == nullptr) return errors_.required(s_path, base::cat("because it is defined in ", v_path.text()));
     if (has(v, "not")) nested(v["not"], s, s_path, v_path.child("not"));
     for (const char* key : {"allOf", "anyOf", "oneOf"}) {
       size_t i = 0;
-      for (const Json& branch : base::array_at(v, {key})) nested(branch, s, s_path, v_path.child(key).index(i++));
+      for (const Json& branch : base::array_at(v, {key}))
+        nested(branch, s, s_path, v_path.child(key).index(i++));
     }
   }
 
  private:
   void nested(const Json& v, const Json* s, const FieldPath& s_path, const FieldPath& v_path) {
-    if (s == nullptr)
-      return errors_.required(s_path, base::cat("because it is defined in ", v_path.text()));
+    if (s == nullptr) return errors_.required(s_path, base::cat("because it is defined in ", v_path.text()));
     completeness(v, s, s_path, v_path);
     if (const auto items = v.find("items"); items != v.end() && items->is_object()) {
       const auto own = s->find("items");
@@ -142,9 +141,10 @@ class Checker {
     if (checked && type_of(*meta) != "object")
       errors_.invalid(at.child("type"), std::string(type_of(*meta)), "must be object");
     if (level == Level::kRoot && !only_names(*meta)) {
-      errors_.forbidden(at,
-                        "must not specify anything other than name and generateName, but metadata is implicitly "
-                        "specified");
+      errors_.forbidden(
+          at,
+          "must not specify anything other than name and generateName, but metadata is implicitly "
+          "specified");
     }
   }
 
@@ -163,7 +163,8 @@ class Checker {
   void validations(const Json& v, bool skip_any, bool skip_first, const FieldPath& path) {
     size_t i = 0;
     if (!skip_any) {
-      for (const Json& branch : base::array_at(v, {"anyOf"})) forbidden(branch, false, path.child("anyOf").index(i++));
+      for (const Json& branch : base::array_at(v, {"anyOf"}))
+        forbidden(branch, false, path.child("anyOf").index(i++));
     }
     i = 0;
     for (const Json& branch : base::array_at(v, {"allOf"})) {
@@ -171,7 +172,8 @@ class Checker {
       ++i;
     }
     i = 0;
-    for (const Json& branch : base::array_at(v, {"oneOf"})) forbidden(branch, false, path.child("oneOf").index(i++));
+    for (const Json& branch : base::array_at(v, {"oneOf"}))
+      forbidden(branch, false, path.child("oneOf").index(i++));
     if (has(v, "not")) forbidden(v["not"], false, path.child("not"));
     const std::string_view pattern = base::string_at(v, {"pattern"});
     if (pattern.empty()) return;
@@ -207,11 +209,13 @@ class Checker {
                                {"x-kubernetes-validations", "must be empty to be structural"}};
     for (const Rule& rule : kRules) {
       const auto it = v.find(rule.key);
-      if (it == v.end() || it->is_null() || *it == false || *it == "" || (it->is_array() && it->empty())) continue;
+      if (it == v.end() || it->is_null() || *it == false || *it == "" || (it->is_array() && it->empty()))
+        continue;
       errors_.forbidden(path.child(rule.key), rule.why);
     }
     if (base::object_at(v, {"properties"}).contains("metadata")) {
-      errors_.forbidden(path.child("properties").key("metadata"), "must not be specified in a nested context");
+      errors_.forbidden(path.child("properties").key("metadata"),
+                        "must not be specified in a nested context");
     }
   }
 
@@ -222,8 +226,9 @@ std::string unsupported(const Json& s) {
   struct Name {
     const char *key, *shown;
   };
-  for (const Name& name : {Name{"id", "id"}, Name{"$schema", "schema"}, Name{"$ref", "$ref"},
-                           Name{"patternProperties", "patternProperties"}, Name{"dependencies", "dependencies"}}) {
+  for (const Name& name :
+       {Name{"id", "id"}, Name{"$schema", "schema"}, Name{"$ref", "$ref"},
+        Name{"patternProperties", "patternProperties"}, Name{"dependencies", "dependencies"}}) {
     if (filled(s, name.key)) return base::cat("OpenAPIV3Schema '", name.shown, "' is not supported");
   }
   if (has(s, "additionalItems")) return "OpenAPIV3Schema 'additionalItems' is not supported";

@@ -37,7 +37,9 @@ const Json& part(const Json& version, const char* key) {
   return *it;
 }
 
-std::string text_at(const Json& object, const char* key) { return std::string(base::string_at(object, {key})); }
+std::string text_at(const Json& object, const char* key) {
+  return std::string(base::string_at(object, {key}));
+}
 
 const Json& versions_of(const Json& crd) { return base::array_at(crd, {"spec", "versions"}); }
 
@@ -48,9 +50,7 @@ bool shared(const Json& versions, const char* key) {
   });
 }
 
-const Json* schema_of(const Json& version) {
-  return base::find_path(version, {"schema", "openAPIV3Schema"});
-}
+const Json* schema_of(const Json& version) { return base::find_path(version, {"schema", "openAPIV3Schema"}); }
 
 const Json* schema_of(const Json& crd, std::string_view version) {
   for (const Json& v : versions_of(crd)) {
@@ -71,8 +71,8 @@ bool status_enabled(const Json& version) {
   return base::find_path(version, {"subresources", "status"}) != nullptr;
 }
 
-void add_joined(FieldErrors& errors, const FieldPath& path, const std::string& value, const Problems& problems,
-                std::string_view before = {}) {
+void add_joined(FieldErrors& errors, const FieldPath& path, const std::string& value,
+                const Problems& problems, std::string_view before = {}) {
   if (!problems.empty()) errors.invalid(path, value, base::cat(before, join(problems, ",")));
 }
 
@@ -113,8 +113,8 @@ void validate_simple_path(const std::string& text, const FieldPath& path, FieldE
 
 void validate_column(const Json& column, const FieldPath& path, FieldErrors& errors) {
   static const std::set<std::string> types = {"boolean", "date", "integer", "number", "string"};
-  static const std::set<std::string> formats = {"byte",     "date",  "date-time", "double",
-                                                "float",    "int32", "int64",     "password"};
+  static const std::set<std::string> formats = {"byte",  "date",  "date-time", "double",
+                                                "float", "int32", "int64",     "password"};
   const auto one_of = [](const std::set<std::string>& names) {
     return "must be one of " + join({names.begin(), names.end()}, ",");
   };
@@ -126,7 +126,8 @@ void validate_column(const Json& column, const FieldPath& path, FieldErrors& err
   } else if (!types.contains(type)) {
     errors.invalid(path.child("type"), type, one_of(types));
   }
-  if (!format.empty() && !formats.contains(format)) errors.invalid(path.child("format"), format, one_of(formats));
+  if (!format.empty() && !formats.contains(format))
+    errors.invalid(path.child("format"), format, one_of(formats));
   if (json_path.empty()) {
     errors.required(path.child("JSONPath"));
   } else {
@@ -175,9 +176,10 @@ void validate_selectable(const Json& fields, const Json& schema, bool too_many_a
       errors.invalid(at, text, "must not point to fields in metadata");
     const std::string type = text_at(*found.schema, "type");
     if (type != "string" && type != "boolean" && type != "integer") {
-      errors.invalid(at, text,
-                     "must point to a field of type string, boolean or integer. Enum string fields and strings "
-                     "with formats are allowed.");
+      errors.invalid(
+          at, text,
+          "must point to a field of type string, boolean or integer. Enum string fields and strings "
+          "with formats are allowed.");
     }
     if (!unique.insert(found.path).second) errors.duplicate(at, text);
   }
@@ -320,8 +322,7 @@ class SpecChecker {
     if (!schemas_needed_ && keep) return;
     size_t i = 0;
     for (const Json& version : all()) {
-      const FieldPath path =
-          FieldPath("spec.versions").index(i++).child("schema").child("openAPIV3Schema");
+      const FieldPath path = FieldPath("spec.versions").index(i++).child("schema").child("openAPIV3Schema");
       if (schema_of(version) != nullptr) continue;
       if (schemas_needed_) {
         errors_.required(path);
@@ -382,8 +383,7 @@ class SpecChecker {
       if (!shared(all(), "selectableFields")) selectable(version, at);
     }
     if (names.size() != all().size()) errors_.invalid(path, all(), "must contain unique version names");
-    if (stored != 1)
-      errors_.invalid(path, all(), "must have exactly one version marked as storage version");
+    if (stored != 1) errors_.invalid(path, all(), "must have exactly one version marked as storage version");
   }
 
   void shared_parts() {
@@ -492,7 +492,8 @@ void validate_stored_versions(const Json& crd, FieldErrors& errors) {
   }
   for (const auto& [name, i] : left) {
     errors.invalid(path.index(i), name,
-                   base::cat("missing from spec.versions; ", name, " was previously a storage version, and must remain in "
+                   base::cat("missing from spec.versions; ", name,
+                             " was previously a storage version, and must remain in "
                              "spec.versions until a storage migration ensures no data remains persisted in ",
                              name, " and removes ", name, " from status.storedVersions"));
   }
@@ -503,8 +504,7 @@ void validate_approval(const Json& crd, const Json* old, FieldErrors& errors) {
   const auto [state, reason] = crd_approval(crd);
   if (old != nullptr && crd_approval(*old).first == state) return;
   const FieldPath path = FieldPath("metadata.annotations").key(kApproved);
-  if (state == CrdApproval::kInvalid)
-    errors.invalid(path, std::string(annotation(crd, kApproved)), reason);
+  if (state == CrdApproval::kInvalid) errors.invalid(path, std::string(annotation(crd, kApproved)), reason);
   if (state == CrdApproval::kMissing) errors.required(path, reason);
 }
 
@@ -524,7 +524,8 @@ std::pair<CrdApproval, std::string> crd_approval(const Json& crd) {
   }
   if (value.compare(0, 10, "unapproved") == 0)
     return {CrdApproval::kBypassed, base::cat("not approved: ", go_quote(value))};
-  if (structural::is_request_uri(value, true)) return {CrdApproval::kApproved, base::cat("approved in ", value)};
+  if (structural::is_request_uri(value, true))
+    return {CrdApproval::kApproved, base::cat("approved in ", value)};
   return {CrdApproval::kInvalid,
           base::cat("protected groups must have approval annotation ", go_quote(kApproved),
                     " with either a URL or a reason starting with \"unapproved\"", kSee)};
@@ -551,7 +552,8 @@ std::vector<std::string> unknown_formats(const Json& crd) {
 }
 
 void validate_crd_status(const Json& crd, FieldErrors& errors) {
-  validate_names(base::object_at(crd, {"status", "acceptedNames"}), FieldPath("status.acceptedNames"), errors);
+  validate_names(base::object_at(crd, {"status", "acceptedNames"}), FieldPath("status.acceptedNames"),
+                 errors);
 }
 
 void validate_crd(const Schema& builtin, const Json& crd, const Json* old, FieldErrors& errors) {

@@ -58,7 +58,8 @@ void reduce(Json& schema) {
 }
 
 Json metadata_reference(bool v2) {
-  constexpr const char* kText = "Standard object's metadata: its name, where it is, and what is attached to it.";
+  constexpr const char* kText =
+      "Standard object's metadata: its name, where it is, and what is attached to it.";
   const std::string target = base::cat(v2 ? "#/definitions/" : "#/components/schemas/", kObjectMeta);
   if (v2) return {{"$ref", target}, {"description", kText}};
   return {{"allOf", Json::array({{{"$ref", target}}})}, {"description", kText}};
@@ -126,8 +127,7 @@ std::string custom_model(std::string_view group, std::string_view version, std::
 
 std::string custom_definition(const Resource& row, bool v2) {
   Json schema = publishable(row);
-  const bool open =
-      v2 && (row.custom->keep_unknown || flag(schema, "x-kubernetes-preserve-unknown-fields"));
+  const bool open = v2 && (row.custom->keep_unknown || flag(schema, "x-kubernetes-preserve-unknown-fields"));
   if (!schema.is_object() || open) {
     // Members would make clients refuse all others.
     schema = {{"type", "object"}};

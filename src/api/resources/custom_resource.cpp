@@ -47,7 +47,9 @@ class FailingConverter final : public Converter {
   const std::string kind_;
 };
 
-std::string text_at(const Json& object, const char* key) { return std::string(base::string_at(object, {key})); }
+std::string text_at(const Json& object, const char* key) {
+  return std::string(base::string_at(object, {key}));
+}
 
 std::vector<std::string> texts(const Json& list) {
   std::vector<std::string> out;
@@ -88,7 +90,8 @@ std::string deprecation_of(const Json& spec, const Json& version) {
   for (const Json& other : base::array_at(spec, {"versions"})) {
     const std::string candidate = text_at(other, "name");
     if (!base::bool_at(other, {"served"}) || base::bool_at(other, {"deprecated"})) continue;
-    if (version_before(candidate, name) && (best.empty() || version_before(candidate, best))) best = candidate;
+    if (version_before(candidate, name) && (best.empty() || version_before(candidate, best)))
+      best = candidate;
   }
   const std::string message = base::cat(group, "/", name, " ", kind, " is deprecated");
   return best.empty() ? message : base::cat(message, "; use ", group, "/", best, " ", kind);
@@ -153,8 +156,8 @@ std::shared_ptr<const Converter> converter_of(const Json& tree, const ConverterF
   if (base::string_at(tree, {"spec", "conversion", "strategy"}) != "Webhook")
     return std::make_shared<NoConverter>();
   if (webhook) return webhook(tree);
-  return std::make_shared<FailingConverter>(
-      base::cat(base::string_at(tree, {"spec", "group"}), ", Kind=", base::string_at(tree, {"spec", "names", "kind"})));
+  return std::make_shared<FailingConverter>(base::cat(
+      base::string_at(tree, {"spec", "group"}), ", Kind=", base::string_at(tree, {"spec", "names", "kind"})));
 }
 
 /// "v2beta1" as (kind, number, number): later ones are greater.

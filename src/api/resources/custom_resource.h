@@ -45,7 +45,7 @@ class CustomSchemas {
 /// spec.versions[].subresources.scale.
 struct ScalePaths {
   std::vector<std::string> spec_replicas, status_replicas;
-  std::vector<std::string> label_selector;  // empty: there is none
+  std::vector<std::string> label_selector;            // empty: there is none
   std::string spec_text, status_text, selector_text;  // as written
 };
 
@@ -73,8 +73,9 @@ std::vector<ResourcePtr> custom_rows(const Schema& builtin, const ObjectPtr& def
                                      const ConverterFactory& webhook);
 
 /// Makes a tree of the row's version what decoding makes of it: pruned, metadata coerced, null dropped where
-/// it is not allowed. Gives paths of what is unknown ("spec.foo"), in order. The error is kBadRequest with the
-/// text alone. `stored`: members of metadata that do not decode are dropped, as when old objects are read.
+/// it is not allowed. Gives paths of what is unknown ("spec.foo"), in order. The error is kBadRequest with
+/// the text alone. `stored`: members of metadata that do not decode are dropped, as when old objects are
+/// read.
 base::Result<std::vector<std::string>> decode_custom(const Resource& row, Json& tree, bool stored = false);
 
 /// Makes trees of any version of the row's kind ones of the row's.

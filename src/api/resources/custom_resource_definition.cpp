@@ -76,7 +76,9 @@ Strategy custom_resource_definition_strategy(const Schema& schema) {
   s.set_defaults = set_defaults;
   s.prepare_create = [](Json& crd, const StrategyContext&) { note_stored(crd); };
   s.prepare_update = [](Json& crd, const Json&, const StrategyContext&) { note_stored(crd); };
-  s.validate = [&schema](const Json& crd, FieldErrors& errors) { validate_crd(schema, crd, nullptr, errors); };
+  s.validate = [&schema](const Json& crd, FieldErrors& errors) {
+    validate_crd(schema, crd, nullptr, errors);
+  };
   s.validate_update = [&schema](const Json& crd, const Json& old, FieldErrors& errors) {
     validate_crd(schema, crd, &old, errors);
   };

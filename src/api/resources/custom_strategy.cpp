@@ -38,8 +38,8 @@ Result<const Json*> nested(const Json& object, const std::vector<std::string>& p
   for (const std::string& name : path) {
     if (!at->is_object()) {
       if (at->is_null()) return static_cast<const Json*>(nullptr);
-      return Status(Code::kInternal, base::cat(way, " accessor error: ", go_plain(*at), " is of the type ", go_type(*at),
-                                               ", expected map[string]interface{}"));
+      return Status(Code::kInternal, base::cat(way, " accessor error: ", go_plain(*at), " is of the type ",
+                                               go_type(*at), ", expected map[string]interface{}"));
     }
     way += base::cat(".", name);
     const auto it = at->find(name);
@@ -161,9 +161,10 @@ class Validator {
     const RuleSet* rules = kind_->schemas->rules(kind_->version);
     if (rules == nullptr) return;
     if (blocks_rules(errors)) {
-      return errors.invalid(FieldPath("<nil>"), nullptr,
-                            "some validation rules were not checked because the object was invalid; correct the "
-                            "existing errors to complete validation");
+      return errors.invalid(
+          FieldPath("<nil>"), nullptr,
+          "some validation rules were not checked because the object was invalid; correct the "
+          "existing errors to complete validation");
     }
     rules->validate(object, old, {}, errors);
   }
@@ -176,9 +177,11 @@ class Validator {
 
 std::vector<std::string> finalizer_warnings(const Json& object, const Json* old) {
   std::set<std::string> added;
-  for (const Json& name : base::array_at(object, {"metadata", "finalizers"})) added.insert(name.get<std::string>());
+  for (const Json& name : base::array_at(object, {"metadata", "finalizers"}))
+    added.insert(name.get<std::string>());
   if (old != nullptr) {
-    for (const Json& name : base::array_at(*old, {"metadata", "finalizers"})) added.erase(name.get<std::string>());
+    for (const Json& name : base::array_at(*old, {"metadata", "finalizers"}))
+      added.erase(name.get<std::string>());
   }
   std::vector<std::string> out;
   for (const std::string& name : added) {

@@ -17,7 +17,8 @@ std::shared_ptr<const Strategy> custom_strategy(const Resource& row, std::shared
 /// The whole number at a path: nothing if there is none. kInternal in the words of Go's unstructured helpers
 /// if it is something else.
 base::Result<std::optional<int64_t>> nested_int(const Json& object, const std::vector<std::string>& path);
-base::Result<std::optional<std::string>> nested_text(const Json& object, const std::vector<std::string>& path);
+base::Result<std::optional<std::string>> nested_text(const Json& object,
+                                                     const std::vector<std::string>& path);
 
 /// Sets the value at a path, making the objects on the way.
 void set_nested(Json& object, const std::vector<std::string>& path, Json value);

@@ -15,8 +15,13 @@ namespace {
 constexpr int kMaxManager = 128;
 constexpr int kMaxSubresource = 256;
 
-/// Built-in kinds know which finalizers without a domain there are; other groups name theirs as they like.
+/// Built-in kinds know which finalizers without a domain there are; those of apiextensions.k8s.io and
+/// apiregistration.k8s.io, and custom resources of any group, name theirs as they like.
 bool checks_standard_finalizers(const Resource& resource) {
+  if (resource.custom || resource.group == "apiextensions.k8s.io" ||
+      resource.group == "apiregistration.k8s.io") {
+    return false;
+  }
   return resource.group.find('.') == std::string::npos || resource.group.ends_with(".k8s.io");
 }
 

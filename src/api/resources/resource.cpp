@@ -154,8 +154,7 @@ void ResourceTable::remove(std::string_view group, std::string_view version, std
 void ResourceTable::replace(std::string_view group, std::string_view plural, std::vector<ResourcePtr> rows) {
   const std::unique_lock lock(mutex_);
   std::vector<ResourcePtr> next = *rows_;
-  std::erase_if(next,
-                [&](const ResourcePtr& one) { return one->plural == plural && one->group == group; });
+  std::erase_if(next, [&](const ResourcePtr& one) { return one->plural == plural && one->group == group; });
   std::move(rows.begin(), rows.end(), std::back_inserter(next));
   publish(std::move(next));
 }

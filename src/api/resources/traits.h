@@ -14,7 +14,7 @@ Strategy traits_of(std::string_view group, std::string_view kind);
 
 /// What becomes of an object's dependents when whoever deletes it does not say.
 struct OrphaningByDefault {
-  bool orphans = false;          // they stay, as with propagationPolicy Orphan
+  bool orphans = false;           // they stay, as with propagationPolicy Orphan
   std::string_view warning = {};  // for who did not say; may be empty
 };
 OrphaningByDefault orphaning_of(std::string_view group, std::string_view kind);

@@ -156,7 +156,8 @@ Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const ap
   return api::schema::decode(schema, *type, tree);
 }
 
-Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Resource& row, Json& tree) {
+Result<std::vector<std::string>> decode_tree(const api::Schema& schema, const api::Resource& row,
+                                             Json& tree) {
   if (!row.custom) return decode_tree(schema, row.type, tree);
   auto unknown = api::decode_custom(row, tree);
   if (!unknown.ok()) return unknown.error();
@@ -225,7 +226,8 @@ Result<DecodedBody> decode_body(const http::Request& request, FieldValidation va
   if (!body.ok()) return unrecognized(row.kind, body.error().message(), request.body);
   DecodedBody& out = *body;
   if (out.kind.empty()) {
-    return unrecognized(row.kind, base::cat("Object 'Kind' is missing in '", request.body, "'"), request.body);
+    return unrecognized(row.kind, base::cat("Object 'Kind' is missing in '", request.body, "'"),
+                        request.body);
   }
   if (out.api_version != row.api_version()) {
     return Status(Code::kBadRequest,

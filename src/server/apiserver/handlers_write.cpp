@@ -166,7 +166,14 @@ http::Response ApiServer::do_delete_collection(Call& call) {
   if (!filter.ok()) return http::Response::from_status(filter.error());
   auto params = delete_params(call);
   if (!params.ok()) return http::Response::from_status(params.error());
+  api::FieldSelector later;
+  if (selects_converted(*call.resource, *filter)) later = std::exchange(filter->fields, {});
   Page page = cache->list(*filter);
+  if (!later.empty()) {
+    auto selected = select_converted(*call.resource, std::move(page.items), later);
+    if (!selected.ok()) return http::Response::from_status(selected.error());
+    page.items = std::move(*selected);
+  }
   std::vector<ObjectPtr> deleted;
   for (const auto& object : page.items) {
     auto outcome =

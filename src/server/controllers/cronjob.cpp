@@ -31,7 +31,8 @@ std::optional<WallTime> time_at(const Json& tree, std::initializer_list<std::str
 }
 
 std::string job_name(std::string_view cron_job, WallTime scheduled) {
-  return base::cat(cron_job, "-", std::chrono::floor<std::chrono::minutes>(scheduled.time_since_epoch()).count());
+  return base::cat(cron_job, "-",
+                   std::chrono::floor<std::chrono::minutes>(scheduled.time_since_epoch()).count());
 }
 
 /// RFC 1123 with a numeric zone, in UTC.
@@ -60,7 +61,8 @@ class CronPlan {
       : view_(view), object_(std::move(object)), now_(now), zones_(zones), rescheduled_(rescheduled) {
     tree_ = object_->tree();
     status_ = base::object_at(tree_, {"status"});
-    for (const auto& job : view.by_index(kJobs, "controller", object_->uid())) children_.push_back(child(job));
+    for (const auto& job : view.by_index(kJobs, "controller", object_->uid()))
+      children_.push_back(child(job));
   }
 
   Plan run() {
@@ -134,14 +136,16 @@ class CronPlan {
     const size_t begin = plan_.writes.size();
     std::set<std::string> gone;
     for (const bool good : {true, false}) {
-      const Json* limit = base::find_path(spec(), {good ? "successfulJobsHistoryLimit" : "failedJobsHistoryLimit"});
+      const Json* limit =
+          base::find_path(spec(), {good ? "successfulJobsHistoryLimit" : "failedJobsHistoryLimit"});
       if (limit == nullptr || limit->is_null()) continue;
       std::vector<const Child*> ended;
       for (const Child& c : children_) {
         if (c.finished && c.succeeded == good && !c.object->deleting()) ended.push_back(&c);
       }
       std::sort(ended.begin(), ended.end(), [](const Child* a, const Child* b) {
-        const auto s = time_at(a->tree, {"status", "startTime"}), t = time_at(b->tree, {"status", "startTime"});
+        const auto s = time_at(a->tree, {"status", "startTime"}),
+                   t = time_at(b->tree, {"status", "startTime"});
         if (s.has_value() != t.has_value()) return s.has_value();
         return s != t ? *s < *t : a->object->name() < b->object->name();
       });
@@ -220,10 +224,11 @@ class CronPlan {
     }
     if (base::bool_at(spec(), {"suspend"})) return std::nullopt;
     if (text.find("TZ") != std::string::npos) {
-      note("Warning", "UnsupportedSchedule",
-           base::cat("CRON_TZ or TZ used in schedule ", api::go_quote(text),
-                     " is not officially supported, see "
-                     "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"));
+      note(
+          "Warning", "UnsupportedSchedule",
+          base::cat("CRON_TZ or TZ used in schedule ", api::go_quote(text),
+                    " is not officially supported, see "
+                    "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"));
     }
     auto parsed = api::CronSchedule::parse(text);
     base::Result<base::TimeZonePtr> own = base::TimeZone::utc();
@@ -378,8 +383,8 @@ Plan plan_cronjob(const View& view, const Key& key, WallTime now, const ZoneSour
     return {};
   }
   const Json spec = base::object_at(object->tree(), {"spec"});
-  const bool rescheduled = seen.changed(key, base::cat(object->uid(), "|", string_at(spec, {"timeZone"}), "|",
-                                                       string_at(spec, {"schedule"})));
+  const bool rescheduled = seen.changed(
+      key, base::cat(object->uid(), "|", string_at(spec, {"timeZone"}), "|", string_at(spec, {"schedule"})));
   return CronPlan(view, std::move(object), now, zones, rescheduled).run();
 }
 
@@ -393,7 +398,8 @@ Controller make_cronjob_controller() {
     std::mutex mutex;
     std::map<std::string, base::TimeZonePtr, std::less<>> known;  // under mutex
   };
-  ZoneSource zones = [z = std::make_shared<Zones>()](std::string_view name) -> base::Result<base::TimeZonePtr> {
+  ZoneSource zones =
+      [z = std::make_shared<Zones>()](std::string_view name) -> base::Result<base::TimeZonePtr> {
     const std::lock_guard lock(z->mutex);
     auto it = z->known.find(name);
     if (it != z->known.end()) return it->second;

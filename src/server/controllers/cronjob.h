@@ -1,8 +1,9 @@
 // CronJob controller (batch/v1): makes Jobs at the times a schedule names.
 //
 // A Job's name says the time it was made for, so that none is made twice, whatever happens between making it
-// and writing the status: a Job of such a name that is not in status.active yet is put there. The next time is
-// one timer of the loop; nothing is polled, and when the machine's clock is set the times are reckoned anew.
+// and writing the status: a Job of such a name that is not in status.active yet is put there. The next time
+// is one timer of the loop; nothing is polled, and when the machine's clock is set the times are reckoned
+// anew.
 #pragma once
 
 #include <functional>

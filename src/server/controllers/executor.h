@@ -22,8 +22,9 @@ struct Applied {
 };
 
 /// Carries out a plan's writes in order, and those of a batch side by side: on this thread and on threads of
-/// `helpers`, which must not be a pool this thread belongs to; without helpers one after the other. Ends at the
-/// first failure. Missing objects on delete, and existing ones on create with a name of their own, are fine.
+/// `helpers`, which must not be a pool this thread belongs to; without helpers one after the other. Ends at
+/// the first failure. Missing objects on delete, and existing ones on create with a name of their own, are
+/// fine.
 Applied apply_plan(client::Client& client, const Plan& plan, base::ThreadPool* helpers = nullptr);
 
 }  // namespace orch::server

@@ -1,10 +1,10 @@
 // Job controller (batch/v1): runs pods until enough of them succeed, or too many fail.
 //
 // Pods carry the finalizer batch.kubernetes.io/job-tracking until they are counted, so that none is lost or
-// counted twice: a plan first writes the uid of each ended pod into status.uncountedTerminatedPods, then takes
-// the finalizers off; the next plan moves the uids whose pods have none any more into the counters. A Job ends
-// in two steps for the same reason: SuccessCriteriaMet or FailureTarget first, Complete or Failed once every
-// pod is counted and gone or ended.
+// counted twice: a plan first writes the uid of each ended pod into status.uncountedTerminatedPods, then
+// takes the finalizers off; the next plan moves the uids whose pods have none any more into the counters. A
+// Job ends in two steps for the same reason: SuccessCriteriaMet or FailureTarget first, Complete or Failed
+// once every pod is counted and gone or ended.
 #pragma once
 
 #include <cstdint>

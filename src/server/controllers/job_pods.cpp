@@ -39,7 +39,8 @@ std::optional<base::WallTime> containers_end(const Json& pod) {
   }
   std::optional<base::WallTime> end;
   if (!containers_end(array_at(pod, {"status", "containerStatuses"}), nullptr, end)) end.reset();
-  if (!containers_end(array_at(pod, {"status", "initContainerStatuses"}), &sidecars, end)) return std::nullopt;
+  if (!containers_end(array_at(pod, {"status", "initContainerStatuses"}), &sidecars, end))
+    return std::nullopt;
   return end;
 }
 
@@ -103,8 +104,8 @@ std::vector<const JobPod*> active_pods(const JobSync& s) {
   return out;
 }
 
-/// Active pods that have to go, `at_least` of them: first those whose index is none of the Job's or is somebody
-/// else's too.
+/// Active pods that have to go, `at_least` of them: first those whose index is none of the Job's or is
+/// somebody else's too.
 std::vector<const JobPod*> surplus(const JobSync& s, int64_t at_least) {
   std::vector<const JobPod*> gone, left;
   if (s.indexed) {
@@ -216,8 +217,8 @@ std::vector<int64_t> pending_indexes(const JobSync& s, int64_t count) {
 }
 
 /// With a back-off per index each one waits on its own.
-std::vector<int64_t> rested_indexes(const JobSync& s, const std::vector<int64_t>& indexes,
-                                    base::WallTime now, Plan& plan) {
+std::vector<int64_t> rested_indexes(const JobSync& s, const std::vector<int64_t>& indexes, base::WallTime now,
+                                    Plan& plan) {
   std::vector<int64_t> out;
   for (const int64_t index : indexes) {
     base::Duration wait{0};

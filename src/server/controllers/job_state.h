@@ -51,7 +51,7 @@ struct JobSync {
   api::ObjectPtr object;
   Json tree;
   bool deleting = false, indexed = false, suspended = false;
-  bool per_index = false;            // spec.backoffLimitPerIndex is set
+  bool per_index = false;             // spec.backoffLimitPerIndex is set
   bool replaces_only_failed = false;  // a terminating pod is replaced when it has ended
   std::optional<int64_t> completions;
   int64_t parallelism = 1;
@@ -88,7 +88,8 @@ struct FailureVerdict {
 };
 FailureVerdict judge_failure(const Json& spec, const Json& pod);
 /// "Matched rules at index N", or nothing.
-std::optional<std::string> success_policy_met(const Json& spec, int64_t completions, const Indexes& succeeded);
+std::optional<std::string> success_policy_met(const Json& spec, int64_t completions,
+                                              const Indexes& succeeded);
 /// How the Job ends, if it does, as far as its pods and times tell.
 std::optional<JobFinish> decide_finish(const JobSync& s, const Json& status, base::WallTime now, Plan& plan);
 

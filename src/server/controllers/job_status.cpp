@@ -28,9 +28,8 @@ class Uncounted {
   }
   /// Who has no finalizer any more is counted.
   void settle(const std::set<std::string_view>& tracked) {
-    const auto left = std::remove_if(uids_.begin(), uids_.end(), [&](const std::string& uid) {
-      return tracked.count(uid) == 0;
-    });
+    const auto left = std::remove_if(uids_.begin(), uids_.end(),
+                                     [&](const std::string& uid) { return tracked.count(uid) == 0; });
     count_ += uids_.end() - left;
     uids_.erase(left, uids_.end());
   }
@@ -56,7 +55,11 @@ class Uncounted {
 class Tracking {
  public:
   Tracking(const JobSync& s, JobOutcome& out, base::WallTime now, Plan& plan)
-      : s_(s), out_(out), now_(now), plan_(plan), succeeded_(out.status, "succeeded"),
+      : s_(s),
+        out_(out),
+        now_(now),
+        plan_(plan),
+        succeeded_(out.status, "succeeded"),
         failed_(out.status, "failed") {}
 
   void run() {

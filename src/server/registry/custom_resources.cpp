@@ -4,12 +4,14 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "api/meta.h"
 #include "api/resources/custom_resource.h"
 #include "api/scan.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "base/threads.h"
 #include "server/registry/crd_plan.h"
 
@@ -29,9 +31,12 @@ constexpr std::chrono::seconds kLongestSettling{2};
 constexpr std::chrono::seconds kRetry{1};
 constexpr int64_t kDeletedAtOnce = 100;
 
-/// What decides how instances are read and kept: when it changes, they are read anew.
+/// Stands for what decides how instances are read and kept: when it changes, they are read anew. Every
+/// change of a spec is a new generation.
 std::string content_of(const Json& crd) {
-  return base::dump_json({base::object_at(crd, {"spec"}), base::object_at(crd, {"status", "acceptedNames"})});
+  return base::cat(base::string_at(crd, {"metadata", "uid"}), "/",
+                   base::int_at(crd, {"metadata", "generation"}), "/",
+                   base::dump_json(base::object_at(crd, {"status", "acceptedNames"})));
 }
 
 }  // namespace
@@ -61,6 +66,12 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
   };
   std::map<std::string, Served> served;      // by the definition's name
   std::map<std::string, int64_t> looked_at;  // generations whose schemas were looked at
+  struct Accepted {
+    int64_t revision = 0;  // of the definition they were read from
+    Json definition;       // with its accepted names alone
+  };
+  std::map<std::string, Accepted, std::less<>> accepted;
+  std::set<std::string> contested;  // definitions that wait for names
 
   base::ThreadPool pool;  // last: its thread ends before what it uses
 
@@ -116,6 +127,8 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     if (object == nullptr) {
       withdraw(name);
       looked_at.erase(name);
+      accepted.erase(name);
+      contested.erase(name);
       look_at_group(name);
       return {};
     }
@@ -123,10 +136,16 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     const std::string group(base::string_at(crd, {"spec", "group"}));
     const int64_t generation = base::int_at(crd, {"metadata", "generation"});
     const auto seen = looked_at.find(name);
-    const std::vector<Json> others = names_settled(crd) ? std::vector<Json>() : names_of_others(group, name);
-    const Json next = plan_crd_status(crd, pointers_of(others), registry.clock().now(),
+    const std::vector<const Json*> others =
+        names_settled(crd) ? std::vector<const Json*>() : names_of_others(group, name);
+    const Json next = plan_crd_status(crd, others, registry.clock().now(),
                                       seen != looked_at.end() && seen->second == generation);
     looked_at[name] = generation;
+    if (api::condition_is_true(next, "NamesAccepted")) {
+      contested.erase(name);
+    } else {
+      contested.insert(name);
+    }
     if (api::condition_is_true(next, "Established")) ORCH_RETURN_IF_ERROR(serve(name, object, next));
     if (next == crd) return {};
     auto written = registry.update(
@@ -145,32 +164,36 @@ struct CustomResources::Rep : std::enable_shared_from_this<Rep> {
     return {};
   }
 
-  /// The group's other definitions, as far as their accepted names go.
-  std::vector<Json> names_of_others(const std::string& group, const std::string& name) {
-    std::vector<Json> out;
-    for (const ObjectPtr& object : definitions()->list({}).items) {
-      if (object->name() == name ||
-          api::scalar_text(api::raw_value(object->bytes(), {"spec", "group"})) != group)
-        continue;
-      auto names = base::parse_json(api::raw_value(object->bytes(), {"status", "acceptedNames"}));
-      if (names.ok()) out.push_back({{"status", {{"acceptedNames", std::move(*names)}}}});
-    }
-    return out;
+  /// A definition is called after its group.
+  static bool is_of_group(std::string_view name, std::string_view group) {
+    return name.size() > group.size() && name.ends_with(group) && name[name.size() - group.size() - 1] == '.';
   }
-  static std::vector<const Json*> pointers_of(const std::vector<Json>& trees) {
+
+  /// The group's other definitions, as far as their accepted names go. Each is read once per revision: with
+  /// many definitions their texts are long. Valid until the next call.
+  std::vector<const Json*> names_of_others(const std::string& group, const std::string& name) {
     std::vector<const Json*> out;
-    for (const Json& tree : trees) out.push_back(&tree);
+    for (const ObjectPtr& object : definitions()->list({}).items) {
+      const std::string_view own = object->name();
+      if (own == name || !is_of_group(own, group)) continue;
+      auto at = accepted.find(own);
+      if (at == accepted.end()) at = accepted.emplace(own, Accepted()).first;
+      if (at->second.revision != object->revision()) {
+        auto names = base::parse_json(api::raw_value(object->bytes(), {"status", "acceptedNames"}));
+        at->second.definition =
+            names.ok() ? Json{{"status", {{"acceptedNames", std::move(*names)}}}} : Json();
+        at->second.revision = object->revision();
+      }
+      if (at->second.definition.is_object()) out.push_back(&at->second.definition);
+    }
     return out;
   }
 
   /// The other definitions of the group that wait for names.
   void look_at_group(const std::string& name) {
     const std::string group = name.substr(name.find('.') + 1);
-    for (const ObjectPtr& object : definitions()->list({}).items) {
-      const std::string_view own = object->name();
-      if (own == name || own.size() <= group.size() || !own.ends_with(group)) continue;
-      if (object->bytes().find("\"reason\":\"NoConflicts\"") == std::string_view::npos)
-        enqueue(std::string(own));
+    for (const std::string& own : contested) {
+      if (own != name && is_of_group(own, group)) enqueue(own);
     }
   }
 

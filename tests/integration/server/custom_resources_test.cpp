@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* kDefinitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-Json definition(const std::string& plural, const std::string& kind, const Json& versions,
+Json definition(const std::string& plural, const std::string& kind, const std::vector<Json>& versions,
                 const std::string& scope = "Namespaced") {
   return {{"apiVersion", "apiextensions.k8s.io/v1"},
           {"kind", "CustomResourceDefinition"},
@@ -65,6 +65,14 @@ Json object(const std::string& kind, const std::string& name, const Json& spec,
           {"spec", spec}};
 }
 
+bool gone(const Control& c, const std::string& path) {
+  for (int i = 0; i < 200; ++i) {
+    if (c.get(path).status == 404) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
 /// A definition that is made before and deleted after, and waited for.
 struct Defined {
   Defined(const Control& c, const Json& crd) : c_(c), name_(crd["metadata"]["name"]) {
@@ -73,19 +81,14 @@ struct Defined {
     REQUIRE(made.status == 201);
     establish(c, name_);
   }
-  ~Defined() { c_.send("DELETE", base::cat(kDefinitions, "/", name_)); }
+  ~Defined() {
+    c_.send("DELETE", base::cat(kDefinitions, "/", name_));
+    gone(c_, base::cat(kDefinitions, "/", name_));
+  }
   std::string path() const { return base::cat(kDefinitions, "/", name_); }
   const Control& c_;
   const std::string name_;
 };
-
-bool gone(const Control& c, const std::string& path) {
-  for (int i = 0; i < 200; ++i) {
-    if (c.get(path).status == 404) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
 
 }  // namespace
 

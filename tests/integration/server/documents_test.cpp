@@ -34,7 +34,8 @@ TEST_CASE("groups in Kubernetes' order") {
                                           "node.k8s.io/v1",
                                           "discovery.k8s.io/v1",
                                           "resource.k8s.io/v1",
-                                          "flowcontrol.apiserver.k8s.io/v1"};
+                                          "flowcontrol.apiserver.k8s.io/v1",
+                                          "metrics.k8s.io/v1beta1"};
   std::vector<std::string> legacy, aggregated;
   const Json groups = c.get("/apis").tree();
   for (const auto& g : groups["groups"]) {

@@ -407,8 +407,12 @@ Json widgets(const HttpsServer& converter) {
                            {"port", {{"type", "string"}}},
                            {"address", {{"type", "string"}}},
                            {"color", {{"type", "string"}, {"default", "red"}}}}}}}};
-  const auto version = [&](const char* name, bool storage) {
-    return Json{{"name", name}, {"served", true}, {"storage", storage}, {"schema", schema}};
+  const auto version = [&](const char* name, bool storage, const char* selectable) {
+    return Json{{"name", name},
+                {"served", true},
+                {"storage", storage},
+                {"schema", schema},
+                {"selectableFields", {{{"jsonPath", selectable}}}}};
   };
   return {{"kind", "CustomResourceDefinition"},
           {"apiVersion", "apiextensions.k8s.io/v1"},
@@ -417,7 +421,7 @@ Json widgets(const HttpsServer& converter) {
            {{"group", "stable.example.com"},
             {"scope", "Namespaced"},
             {"names", {{"plural", "widgets"}, {"kind", "Widget"}}},
-            {"versions", {version("v1", true), version("v2", false)}},
+            {"versions", {version("v1", true, ".host"), version("v2", false, ".address")}},
             {"conversion",
              {{"strategy", "Webhook"},
               {"webhook",
@@ -503,6 +507,12 @@ TEST_CASE("custom resources are converted and changed by webhooks") {
   CHECK(answer.tree()["color"] == "red");
   CHECK_FALSE(answer.tree().contains("unknown"));
   CHECK(hooks.last("/w")["requestKind"]["version"] == "v1");
+
+  // What is selected by is a field of the converted object alone.
+  CHECK(c.get(v2 + "?fieldSelector=address%3Dg:81").tree()["items"].size() == 1);
+  REQUIRE(c.send("DELETE", v2 + "?fieldSelector=address%3Dg:81").status == 200);
+  CHECK(c.get(v1 + "/two").status == 404);
+  CHECK(c.get(v1 + "/one").status == 200);
 
   converter.stop();
   answer = c.get(v2 + "/one");

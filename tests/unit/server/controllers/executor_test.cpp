@@ -17,7 +17,8 @@ using server::Applied;
 using server::apply_plan;
 using server::kPods;
 
-/// Notes what it is asked to make; refuses names in `bad`; with `together`, waits until that many are under way.
+/// Notes what it is asked to make; refuses names in `bad`; with `together`, waits until that many are under
+/// way.
 class Maker final : public client::Client {
  public:
   std::set<std::string> bad;
@@ -85,7 +86,8 @@ TEST_CASE("a batch in growing steps ends with the step that fails") {
     size_t tried, done;
   };
   // Steps are 0 | 1 2 | 3 4 5 6 | 7 8 9.
-  for (const Case& c : std::vector<Case>{{"b0", 1, 0}, {"b2", 3, 2}, {"b3", 7, 6}, {"b9", 10, 9}, {"", 11, 11}}) {
+  for (const Case& c :
+       std::vector<Case>{{"b0", 1, 0}, {"b2", 3, 2}, {"b3", 7, 6}, {"b9", 10, 9}, {"", 11, 11}}) {
     INFO(c.bad);
     Maker api;
     api.bad = {c.bad};

@@ -19,8 +19,9 @@ using server::Write;
 
 /// A Job "job" with defaults; `spec` (JSON text) is put over them.
 inline Json job_of(std::string_view spec = "{}") {
-  Json job = {{"metadata", {{"name", "job"}, {"generation", 1}}},
-              {"spec", json(R"({"completions":1,"parallelism":1,"backoffLimit":6,"completionMode":"NonIndexed",
+  Json job = {
+      {"metadata", {{"name", "job"}, {"generation", 1}}},
+      {"spec", json(R"({"completions":1,"parallelism":1,"backoffLimit":6,"completionMode":"NonIndexed",
                   "suspend":false,"podReplacementPolicy":"TerminatingOrFailed",
                   "selector":{"matchLabels":{"app":"x"}}})")}};
   job["spec"]["template"] = template_x();
@@ -36,11 +37,9 @@ inline Json job_pod(const std::string& name, const char* phase, int64_t index = 
   p["metadata"]["finalizers"] = Json::array({std::string(server::kJobTracking)});
   const std::string_view text = phase;
   if (text == "Failed" || text == "Succeeded") {
-    p["status"]["containerStatuses"] =
-        Json::array({{{"name", "c"},
-                      {"state",
-                       {{"terminated",
-                         {{"exitCode", text == "Failed" ? 1 : 0}, {"finishedAt", ago(age)}}}}}}});
+    p["status"]["containerStatuses"] = Json::array(
+        {{{"name", "c"},
+          {"state", {{"terminated", {{"exitCode", text == "Failed" ? 1 : 0}, {"finishedAt", ago(age)}}}}}}});
   }
   if (index >= 0) {
     p["metadata"]["annotations"][server::kCompletionIndex] = std::to_string(index);
@@ -98,8 +97,7 @@ struct JobRun {
       } else if ((*w.body)["metadata"].contains("$deleteFromPrimitiveList/finalizers")) {
         api::remove_finalizer(tree, server::kJobTracking);
       }
-      if (tree["metadata"].contains("deletionTimestamp") &&
-          !api::has_finalizer(tree, server::kJobTracking)) {
+      if (tree["metadata"].contains("deletionTimestamp") && !api::has_finalizer(tree, server::kJobTracking)) {
         view.drop(kPods, "ns", w.name);
       } else {
         view.put(kPods, tree);

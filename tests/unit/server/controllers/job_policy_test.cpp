@@ -23,27 +23,35 @@ TEST_CASE("what a pod failure policy says of a pod") {
   };
   const std::vector<Case> cases = {
       {"no rule", "[]", true, false, ""},
-      {"fails the Job", R"([{"action":"FailJob","onExitCodes":{"operator":"In","values":[5,6]}}])", true, false,
-       "Container main for pod ns/p failed with exit code 5 matching FailJob rule at index 0"},
-      {"another code", R"([{"action":"FailJob","onExitCodes":{"operator":"In","values":[6]}}])", true, false, ""},
-      {"any code but", R"([{"action":"FailJob","onExitCodes":{"operator":"NotIn","values":[6]}}])", true, false,
-       "Container main for pod ns/p failed with exit code 5 matching FailJob rule at index 0"},
-      {"success is no code to match", R"([{"action":"FailJob","onExitCodes":{"containerName":"fine","operator":"NotIn","values":[6]}}])",
+      {"fails the Job", R"([{"action":"FailJob","onExitCodes":{"operator":"In","values":[5,6]}}])", true,
+       false, "Container main for pod ns/p failed with exit code 5 matching FailJob rule at index 0"},
+      {"another code", R"([{"action":"FailJob","onExitCodes":{"operator":"In","values":[6]}}])", true, false,
+       ""},
+      {"any code but", R"([{"action":"FailJob","onExitCodes":{"operator":"NotIn","values":[6]}}])", true,
+       false, "Container main for pod ns/p failed with exit code 5 matching FailJob rule at index 0"},
+      {"success is no code to match",
+       R"([{"action":"FailJob","onExitCodes":{"containerName":"fine","operator":"NotIn","values":[6]}}])",
        true, false, ""},
-      {"of another container", R"([{"action":"FailJob","onExitCodes":{"containerName":"init","operator":"In","values":[5]}}])",
-       true, false, ""},
-      {"of an init container", R"([{"action":"FailJob","onExitCodes":{"containerName":"init","operator":"In","values":[42]}}])",
-       true, false, "Container init for pod ns/p failed with exit code 42 matching FailJob rule at index 0"},
+      {"of another container",
+       R"([{"action":"FailJob","onExitCodes":{"containerName":"init","operator":"In","values":[5]}}])", true,
+       false, ""},
+      {"of an init container",
+       R"([{"action":"FailJob","onExitCodes":{"containerName":"init","operator":"In","values":[42]}}])", true,
+       false, "Container init for pod ns/p failed with exit code 42 matching FailJob rule at index 0"},
       {"ignored", R"([{"action":"Ignore","onExitCodes":{"operator":"In","values":[5]}}])", false, false, ""},
       {"counted", R"([{"action":"Count","onExitCodes":{"operator":"In","values":[5]}},
-                      {"action":"Ignore","onExitCodes":{"operator":"In","values":[5]}}])", true, false, ""},
-      {"fails its index", R"([{"action":"FailIndex","onExitCodes":{"operator":"In","values":[5]}}])", true, true, ""},
+                      {"action":"Ignore","onExitCodes":{"operator":"In","values":[5]}}])",
+       true, false, ""},
+      {"fails its index", R"([{"action":"FailIndex","onExitCodes":{"operator":"In","values":[5]}}])", true,
+       true, ""},
       {"by condition", R"([{"action":"Ignore","onExitCodes":{"operator":"In","values":[9]}},
                            {"action":"FailJob","onPodConditions":[{"type":"DisruptionTarget","status":"True"}]}])",
        true, false, "Pod ns/p has condition DisruptionTarget matching FailJob rule at index 1"},
-      {"by a condition's other status", R"([{"action":"Ignore","onPodConditions":[{"type":"DisruptionTarget","status":"False"}]}])",
-       true, false, ""},
-      {"by one of several", R"([{"action":"Ignore","onPodConditions":[{"type":"X","status":"True"},{"type":"Ready","status":"False"}]}])",
+      {"by a condition's other status",
+       R"([{"action":"Ignore","onPodConditions":[{"type":"DisruptionTarget","status":"False"}]}])", true,
+       false, ""},
+      {"by one of several",
+       R"([{"action":"Ignore","onPodConditions":[{"type":"X","status":"True"},{"type":"Ready","status":"False"}]}])",
        false, false, ""},
   };
   for (const Case& c : cases) {
@@ -59,7 +67,8 @@ TEST_CASE("what a pod failure policy says of a pod") {
 TEST_CASE("a pod failure policy ends the Job, or lets it go on") {
   auto job = [](const char* action) {
     return job_of(base::cat(R"({"backoffLimit":0,"podReplacementPolicy":"Failed","podFailurePolicy":{"rules":[
-        {"action":")", action, R"(","onExitCodes":{"operator":"In","values":[3]}}]}})"));
+        {"action":")",
+                            action, R"(","onExitCodes":{"operator":"In","values":[3]}}]}})"));
   };
   JobRun fails(job("FailJob"), {with_exit(job_pod("p", "Failed"), 3)});
   CHECK(fails.settle() == std::vector<std::string>{"PodFailurePolicy"});

@@ -237,10 +237,9 @@ TEST_CASE("propagation leaves the garbage collector its finalizers") {
 
 TEST_CASE("two old kinds orphan by default") {
   RegistryFixture f;
-  const Json pod_template = {{"metadata", {{"labels", {{"a", "b"}}}}},
-                             {"spec",
-                              {{"restartPolicy", "Never"},
-                               {"containers", Json::array({{{"name", "c"}, {"image", "i"}}})}}}};
+  const Json pod_template = {
+      {"metadata", {{"labels", {{"a", "b"}}}}},
+      {"spec", {{"restartPolicy", "Never"}, {"containers", Json::array({{{"name", "c"}, {"image", "i"}}})}}}};
   f.create("jobs.batch", {{"metadata", {{"name", "j"}}}, {"spec", {{"template", pod_template}}}});
   std::vector<std::string> warnings;
   auto context = f.context();
