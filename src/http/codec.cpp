@@ -20,6 +20,7 @@ struct Exchange {
   Response response;
   bool handled = false;  // the library accepted the head, the handler ran
   bool keep_alive;
+  std::shared_ptr<Deferred> deferred = nullptr;
 };
 thread_local Exchange* exchange_of_thread = nullptr;
 
@@ -116,6 +117,14 @@ void call_handler(Exchange& exchange) {
   if (exchange.response.stream && exchange.request.minor_version == 0) exchange.keep_alive = false;
 }
 
+/// Takes off what has no place behind this head.
+void strip_body(Reply& reply) {
+  if (reply.response.takeover || (!reply.bodiless && !bodiless(reply.response.status))) return;
+  reply.response.body.clear();
+  reply.response.pieces.clear();
+  if (reply.response.stream) std::exchange(reply.response.stream, nullptr)->rep().close();
+}
+
 bool library_knows(std::string_view method) {
   static constexpr std::array<std::string_view, 9> kMethods = {
       "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
@@ -205,19 +214,34 @@ Reply Codec::run(const std::string& head, Head parsed, Request request, bool kee
                         request.has_header("Expect") || head[head.find('\n') - 1] != '\r';
   Exchange exchange{nullptr, std::move(request), {}, false, keep_alive && parsed.keep_alive};
   Reply reply;
+  reply.bodiless = is_head;
   library_->run(filtered ? head_for_library(head) : head, exchange, reply.head);
   reply.keep_alive = exchange.keep_alive;
   reply.chunked = parsed.minor_version == 1;
   reply.response = std::move(exchange.response);
-  if (reply.response.takeover) {
-    reply.head.clear();
-  } else if (is_head || bodiless(reply.response.status)) {
-    reply.response.body.clear();
-    reply.response.pieces.clear();
-    if (reply.response.stream) std::exchange(reply.response.stream, nullptr)->rep().close();
-  }
+  reply.deferred = std::move(exchange.deferred);
+  if (reply.response.takeover || reply.deferred) reply.head.clear();
+  strip_body(reply);
   return reply;
 }
+
+void Codec::complete(Reply& reply) const {
+  const std::shared_ptr<Deferred> deferred = std::exchange(reply.deferred, nullptr);
+  try {
+    reply.response = deferred->answer();
+  } catch (const std::exception& e) {
+    base::log_error("http", "a deferred answer threw", {{"error", e.what()}});
+    reply.response = Response::from_status(base::Status(base::Code::kInternal, "internal error"));
+  }
+  if (reply.response.takeover) return;
+  const int minor_version = reply.chunked ? 1 : 0;
+  if (reply.response.stream && minor_version == 0) reply.keep_alive = false;
+  const Headers headers = response_headers(reply.response, minor_version, reply.keep_alive);
+  reply.head = format_response_head(reply.response.status, headers);
+  strip_body(reply);
+}
+
+void defer(std::shared_ptr<Deferred> deferred) { exchange_of_thread->deferred = std::move(deferred); }
 
 Reply Codec::refuse(Response response) const {
   Reply reply;

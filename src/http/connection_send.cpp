@@ -44,6 +44,29 @@ void Connection::work() {
                                   !engine_.stopping);
   engine_.metrics.in_flight->add(-1);
   incoming.reset();
+  if (reply.deferred) {
+    wait_for(std::move(reply));
+  } else {
+    answer(std::move(reply));
+  }
+}
+
+/// The connection stays busy, but no thread is.
+void Connection::wait_for(Reply reply) {
+  auto held = std::make_shared<Reply>(std::move(reply));
+  const auto deferred = held->deferred;
+  deferred->wait([self = self(), held] {
+    self->engine_.workers.post([self, held] {
+      self->engine_.metrics.in_flight->add(1);
+      self->engine_.codec.complete(*held);
+      self->engine_.metrics.in_flight->add(-1);
+      if (self->engine_.stopping) held->keep_alive = false;
+      self->answer(std::move(*held));
+    });
+  });
+}
+
+void Connection::answer(Reply reply) {
   if (reply.response.takeover) {
     take_over(std::move(reply.response));
   } else {

@@ -147,6 +147,8 @@ class Connection final : public Pollable, public StreamSink {
 
   // A worker's (connection_send.cpp):
   void work();
+  void wait_for(Reply reply);
+  void answer(Reply reply);
   void take_over(Response response);
   void send(Reply reply);
 

@@ -47,6 +47,7 @@ struct ApiServerArgs {
   bool service_account_extend_token_expiration = true;
   base::Duration service_account_max_token_expiration{0};  // 0: no bound
   // --- May they
+  std::string authorization_config;
   std::vector<std::string> authorization_modes;  // empty: Node, RBAC
   std::string authorization_webhook_config_file, authorization_webhook_version = "v1beta1";
   std::optional<base::Duration> authorization_webhook_cache_authorized_ttl,
@@ -66,6 +67,7 @@ struct ApiServerArgs {
   std::optional<base::Duration> event_ttl;
   std::optional<int64_t> default_not_ready_toleration_seconds, default_unreachable_toleration_seconds;
   std::string service_node_port_range;
+  bool enable_priority_and_fairness = true;
   std::optional<int64_t> max_requests_inflight, max_mutating_requests_inflight;
   std::map<std::string, bool> runtime_config;
 };

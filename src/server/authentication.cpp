@@ -1,8 +1,11 @@
 #include "server/authentication.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/file.h"
+#include "base/file_watch.h"
+#include "base/log.h"
 #include "client/kubeconfig.h"
 #include "client/remote_client.h"
 #include "pki/pki.h"
@@ -138,9 +141,12 @@ Result<std::string> fetch(const std::string& url, const std::string& ca_pem) {
   return std::move(answer->body);
 }
 
-Result<Post> webhook(std::string_view argument, const std::string& config_file) {
+Result<Post> webhook(std::string_view argument, const std::string& config_file,
+                     base::Duration timeout = std::chrono::seconds(30)) {
   auto remote = client::read_kubeconfig(config_file);
   if (!remote.ok()) return bad(argument, remote.error().message());
+  remote->request_timeout =
+      std::max(std::chrono::duration_cast<std::chrono::seconds>(timeout), std::chrono::seconds(1));
   return Post([options = std::move(*remote)](const std::string& body) -> Result<std::string> {
     auto answer = client::raw_request(options, "POST", "", "application/json", body);
     if (!answer.ok()) return answer.error();
@@ -148,19 +154,147 @@ Result<Post> webhook(std::string_view argument, const std::string& config_file) 
   });
 }
 
+/// The foreign issuers, which may change while the server runs. Of several with one URL, and of a token of
+/// none of them, each says for itself.
+class JwtIssuers final : public TokenAuthenticator {
+ public:
+  using List = std::vector<std::unique_ptr<OidcAuthenticator>>;
+  void set(std::shared_ptr<List> list) { list_.store(std::move(list)); }
+  Result<std::optional<TokenUser>> authenticate_token(std::string_view token,
+                                                      const std::vector<std::string>& audiences) override {
+    const auto list = list_.load();
+    for (const auto& issuer : *list) {
+      auto user = issuer->authenticate_token(token, audiences);
+      if (!user.ok() || *user) return user;
+    }
+    return std::optional<TokenUser>();
+  }
+
+ private:
+  std::atomic<std::shared_ptr<List>> list_{std::make_shared<List>()};
+};
+
+/// Reads the issuers' file again when it changes.
+class FollowedIssuers final : public TokenAuthenticator {
+ public:
+  FollowedIssuers(const ApiServerArgs& args, std::vector<std::string> own_issuers,
+                  std::vector<std::string> audiences, const base::Clock& clock)
+      : args_(args), own_issuers_(std::move(own_issuers)), audiences_(std::move(audiences)), clock_(clock) {}
+
+  Status open() {
+    const std::string& file = args_.authentication_config;
+    if (!file.empty()) {
+      if (auto text = base::read_file(file); text.ok()) text_ = std::move(*text);
+    }
+    auto config = read();
+    if (!config.ok()) return config.error();
+    anonymous_ = config->anonymous;
+    use(std::move(*config));
+    if (file.empty()) return {};
+    auto watch = base::FileWatch::start(file, [this] { changed(); });
+    if (!watch.ok()) return watch.error();
+    watch_ = std::move(*watch);
+    return {};
+  }
+  const std::optional<AnonymousOptions>& anonymous() const { return anonymous_; }
+  Result<std::optional<TokenUser>> authenticate_token(std::string_view token,
+                                                      const std::vector<std::string>& audiences) override {
+    return issuers_.authenticate_token(token, audiences);
+  }
+
+ private:
+  Result<AuthenticationConfig> read() const {
+    auto config = read_issuers(args_);
+    if (!config.ok()) return config.error();
+    for (const JwtIssuer& jwt : config->issuers) {
+      if (std::find(own_issuers_.begin(), own_issuers_.end(), jwt.url) != own_issuers_.end())
+        return bad("authentication-config", base::cat(jwt.url, " is an issuer of service account tokens"));
+    }
+    return config;
+  }
+  void use(AuthenticationConfig config) {
+    auto list = std::make_shared<JwtIssuers::List>();
+    for (JwtIssuer& jwt : config.issuers)
+      list->push_back(std::make_unique<OidcAuthenticator>(std::move(jwt), audiences_, fetch, clock_));
+    issuers_.set(std::move(list));
+  }
+  void changed() {
+    auto text = base::read_file(args_.authentication_config);
+    if (!text.ok() || *text == text_) return;
+    text_ = std::move(*text);
+    auto config = read();
+    const auto same = [](const auto& a, const auto& b) {
+      return a.has_value() == b.has_value() && (!a || (a->enabled == b->enabled && a->paths == b->paths));
+    };
+    if (config.ok() && !same(config->anonymous, anonymous_))
+      config = bad("authentication-config", "anonymous: Forbidden: changed from initial configuration file");
+    if (!config.ok()) {
+      base::log_error("auth", "the changed authentication configuration is not used",
+                      {{"reason", config.error().message()}});
+      return;
+    }
+    use(std::move(*config));
+    base::log_info("auth", "authentication configuration read anew", {{"file", args_.authentication_config}});
+  }
+
+  const ApiServerArgs& args_;
+  const std::vector<std::string> own_issuers_, audiences_;
+  const base::Clock& clock_;
+  std::string text_;  // of the file; open(), then the watch's thread
+  std::optional<AnonymousOptions> anonymous_;
+  JwtIssuers issuers_;
+  std::unique_ptr<base::FileWatch> watch_;  // last: it calls the others
+};
+
 }  // namespace
 
-Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args,
-                                                            const base::Clock& clock) {
-  std::unique_ptr<Authorizer> out;
-  if (args.authorization_webhook_config_file.empty()) return out;
-  auto post = webhook("authorization-webhook-config-file", args.authorization_webhook_config_file);
-  if (!post.ok()) return post.error();
-  out = std::make_unique<WebhookAuthorizer>(
-      std::move(*post), args.authorization_webhook_version,
-      args.authorization_webhook_cache_authorized_ttl.value_or(std::chrono::minutes(5)),
-      args.authorization_webhook_cache_unauthorized_ttl.value_or(std::chrono::seconds(30)), clock);
+Result<std::vector<AuthorizerConfig>> read_authorizers(const ApiServerArgs& args) {
+  if (const std::string& file = args.authorization_config; !file.empty()) {
+    if (!args.authorization_modes.empty() || !args.authorization_webhook_config_file.empty())
+      return bad("authorization-config",
+                 "can not be specified when authorization-mode or authorization-webhook-* are");
+    auto text = read_argument_file("authorization-config", file);
+    if (!text.ok()) return text.error();
+    auto parsed = parse_authorization_config(*text);
+    if (!parsed.ok()) return bad("authorization-config", base::cat(file, ": ", parsed.error().message()));
+    return parsed;
+  }
+  std::vector<std::string> modes = args.authorization_modes;
+  if (modes.empty()) modes = {"Node", "RBAC"};
+  std::vector<AuthorizerConfig> out;
+  for (const std::string& mode : modes) {
+    using Type = AuthorizerConfig::Type;
+    AuthorizerConfig one;
+    one.type = mode == "Node"          ? Type::kNode
+               : mode == "RBAC"        ? Type::kRbac
+               : mode == "Webhook"     ? Type::kWebhook
+               : mode == "AlwaysAllow" ? Type::kAlwaysAllow
+                                       : Type::kAlwaysDeny;
+    if (one.type == Type::kWebhook) {
+      one.webhook.kubeconfig = args.authorization_webhook_config_file;
+      one.webhook.version = args.authorization_webhook_version;
+      one.webhook.timeout = std::chrono::seconds(30);
+      one.webhook.allowed_ttl =
+          args.authorization_webhook_cache_authorized_ttl.value_or(std::chrono::minutes(5));
+      one.webhook.refused_ttl =
+          args.authorization_webhook_cache_unauthorized_ttl.value_or(std::chrono::seconds(30));
+    }
+    out.push_back(std::move(one));
+  }
   return out;
+}
+
+Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const WebhookAuthorizerConfig& config,
+                                                            const base::Clock& clock) {
+  if (config.kubeconfig.empty())
+    return bad("authorization-config",
+               "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT "
+               "must be defined");
+  auto post = webhook("authorization webhook", config.kubeconfig, config.timeout);
+  if (!post.ok()) return post.error();
+  return std::unique_ptr<Authorizer>(std::make_unique<WebhookAuthorizer>(
+      std::move(*post), config.version, config.allowed_ttl, config.refused_ttl, clock,
+      WebhookBehavior{config.deny_on_failure, config.conditions}));
 }
 
 Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& pki) {
@@ -209,13 +343,10 @@ Result<Authentication> make_authentication(const ApiServerArgs& args, const Clus
   ServiceAccountTokenOptions options{issuers, out.audiences, *verifier, {}};
   tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), lookup, clock));
 
-  auto config = read_issuers(args);
-  if (!config.ok()) return config.error();
-  for (JwtIssuer& jwt : config->issuers) {
-    if (std::find(issuers.begin(), issuers.end(), jwt.url) != issuers.end())
-      return bad("authentication-config", base::cat(jwt.url, " is an issuer of service account tokens"));
-    tokens.push_back(std::make_unique<OidcAuthenticator>(std::move(jwt), out.audiences, fetch, clock));
-  }
+  auto foreign = std::make_unique<FollowedIssuers>(args, issuers, out.audiences, clock);
+  ORCH_RETURN_IF_ERROR(foreign->open());
+  const std::optional<AnonymousOptions> configured = foreign->anonymous();
+  tokens.push_back(std::move(foreign));
 
   if (const std::string& file = args.authentication_token_webhook_config_file; !file.empty()) {
     auto post = webhook("authentication-token-webhook-config-file", file);
@@ -227,10 +358,10 @@ Result<Authentication> make_authentication(const ApiServerArgs& args, const Clus
 
   AnonymousOptions anonymous;
   // Unless told, strangers see whether the server is well, and nothing else.
-  if (config->anonymous) {
+  if (configured) {
     if (args.anonymous_auth)
       return bad("anonymous-auth", "authentication-config configures anonymous requests already");
-    anonymous = *config->anonymous;
+    anonymous = *configured;
   } else if (args.anonymous_auth) {
     anonymous.enabled = *args.anonymous_auth;
   } else {

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "server/api_server_args.h"
 #include "server/auth/authenticators.h"
+#include "server/auth/authorization_config.h"
 #include "server/auth/lookup.h"
 #include "server/auth/pki_setup.h"
 #include "server/auth/token.h"
@@ -24,8 +25,10 @@ struct ClientCas {
 /// Reads the files anew: called at the start and when certificates are renewed. kBadRequest naming a file.
 base::Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& pki);
 
-/// Null unless authorization-webhook-config-file is given. kBadRequest naming the file.
-base::Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const ApiServerArgs& args,
+/// The authorizers of authorization-config, or those that the other arguments stand for.
+base::Result<std::vector<AuthorizerConfig>> read_authorizers(const ApiServerArgs& args);
+/// kBadRequest naming the file that cannot be used.
+base::Result<std::unique_ptr<Authorizer>> make_webhook_authorizer(const WebhookAuthorizerConfig& config,
                                                                   const base::Clock& clock);
 
 struct Authentication {
@@ -34,7 +37,8 @@ struct Authentication {
   std::unique_ptr<RequestAuthenticator> authenticator;
   FrontProxies proxies;
 };
-/// kBadRequest naming what cannot be used. `lookup` and `clock` must outlive the result.
+/// kBadRequest naming what cannot be used. The issuers of authentication-config follow the file: one that is
+/// not valid changes nothing. `args`, `lookup` and `clock` must outlive the result.
 base::Result<Authentication> make_authentication(const ApiServerArgs& args, const ClusterPki& pki,
                                                  const std::vector<JoinToken>& join_tokens,
                                                  const std::string& cluster_domain, const Lookup& lookup,

@@ -46,4 +46,30 @@ http::Response handle_join(const http::Request& request, const UserInfo& user, c
                                                {"clusterDomain", facts.cluster_domain}}));
 }
 
+base::Result<NodeCredentials> issue_node_credentials(const ClusterPki& pki, const std::string& node_name,
+                                                     const std::vector<std::string>& addresses,
+                                                     base::WallTime now) {
+  NodeCredentials c;
+  c.server_ca_pem = pki.server_ca.certificate_pem;
+  c.client_ca_pem = pki.client_ca.certificate_pem;
+  pki::CertificateRequest request;
+  request.common_name = "system:node:" + node_name;
+  request.organizations = {std::string(kGroupNodes)};
+  request.client = true;
+  auto client = pki::issue(pki.client_ca, request, now);
+  if (!client.ok()) return client.error();
+  c.client = std::move(*client);
+  request.organizations = {};
+  request.common_name = node_name;
+  request.client = false;
+  request.server = true;
+  request.dns_names = {node_name, "localhost"};
+  request.ip_addresses = addresses;
+  request.ip_addresses.emplace_back("127.0.0.1");
+  auto serving = pki::issue(pki.server_ca, request, now);
+  if (!serving.ok()) return serving.error();
+  c.serving = std::move(*serving);
+  return c;
+}
+
 }  // namespace orch::server

@@ -11,6 +11,7 @@
 #include "http/message.h"
 #include "server/auth/auth.h"
 #include "server/auth/pki_setup.h"
+#include "server/server.h"
 
 namespace orch::server {
 
@@ -22,5 +23,10 @@ struct ClusterFacts {
 
 http::Response handle_join(const http::Request& request, const UserInfo& user, const ClusterPki& pki,
                            const ClusterFacts& facts, base::WallTime now);
+
+/// What a node inside the server's own process needs; all but server_url.
+base::Result<NodeCredentials> issue_node_credentials(const ClusterPki& pki, const std::string& node_name,
+                                                     const std::vector<std::string>& addresses,
+                                                     base::WallTime now);
 
 }  // namespace orch::server

@@ -1,6 +1,5 @@
 #include "server/server.h"
 
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <map>
@@ -16,6 +15,7 @@
 #include "client/informer.h"
 #include "datastore/sqlite/sqlite_store.h"
 #include "http/server.h"
+#include "server/access.h"
 #include "server/admission/conversion_webhook.h"
 #include "server/admission/defaults.h"
 #include "server/admission/policy_plugins.h"
@@ -25,12 +25,9 @@
 #include "server/apiserver/resource_metrics.h"
 #include "server/at_rest.h"
 #include "server/audit_setup.h"
-#include "server/auth/authorizers.h"
 #include "server/auth/bootstrap_policy.h"
 #include "server/auth/impersonation.h"
-#include "server/auth/node_authorizer.h"
 #include "server/auth/pki_setup.h"
-#include "server/auth/reviews.h"
 #include "server/authentication.h"
 #include "server/bootstrap_objects.h"
 #include "server/controllers/admission_policies.h"
@@ -38,6 +35,7 @@
 #include "server/controllers/event_expiry.h"
 #include "server/controllers/garbage_collector.h"
 #include "server/controllers/loop.h"
+#include "server/flow_setup.h"
 #include "server/join.h"
 #include "server/lookup.h"
 #include "server/registry/custom_resources.h"
@@ -45,9 +43,8 @@
 #include "server/registry/registry.h"
 #include "server/registry/service_allocator.h"
 #include "server/runtime_config.h"
-#include "server/scheduler/plugins/all.h"
-#include "server/scheduler/plugins/config.h"
 #include "server/scheduler/scheduler.h"
+#include "server/scheduler_setup.h"
 
 namespace orch::server {
 
@@ -59,6 +56,7 @@ namespace {
 
 constexpr std::chrono::seconds kSyncTimeout{30};
 constexpr std::chrono::seconds kStopGrace{2};
+constexpr size_t kSpareWorkers = 32;
 constexpr std::string_view kKubernetesVersion = "v1.35.4";
 
 UserInfo component(const char* name) {
@@ -66,16 +64,6 @@ UserInfo component(const char* name) {
   user.name = name;
   user.groups = {std::string(kGroupMasters), std::string(kGroupAuthenticated)};
   return user;
-}
-
-std::string platform() {
-#if defined(__aarch64__)
-  return "linux/arm64";
-#elif defined(__x86_64__)
-  return "linux/amd64";
-#else
-  return "linux/unknown";
-#endif
 }
 
 /// Members are in the order they start; they end in reverse.
@@ -93,6 +81,8 @@ class ServerImpl final : public Server {
     if (informers_) informers_->stop();
     scheduler_.reset();
     controllers_.reset();
+    flow_keepers_.clear();
+    if (flow_) flow_->stop();
     if (http_) http_->stop(kStopGrace);
     http_.reset();
     api_.reset();
@@ -104,6 +94,9 @@ class ServerImpl final : public Server {
     ORCH_RETURN_IF_ERROR(open_store().with_context("store"));
     ORCH_RETURN_IF_ERROR(start_registry().with_context("registry"));
     ORCH_RETURN_IF_ERROR(load_pki().with_context("certificates"));
+    auto flow = make_flow_control(config_.api, clock_, timers_, metrics_);
+    if (!flow.ok()) return flow.error();
+    flow_ = std::move(*flow);
     ORCH_RETURN_IF_ERROR(make_auth().with_context("authentication"));
     ORCH_RETURN_IF_ERROR(listen().with_context("API server"));
     ORCH_RETURN_IF_ERROR(ensure_objects().with_context("first objects"));
@@ -138,28 +131,9 @@ class ServerImpl final : public Server {
 
   Result<NodeCredentials> node_credentials(const std::string& node_name,
                                            const std::vector<std::string>& addresses) override {
-    NodeCredentials c;
-    c.server_url = "https://127.0.0.1:" + std::to_string(port());
-    c.server_ca_pem = pki_.server_ca.certificate_pem;
-    c.client_ca_pem = pki_.client_ca.certificate_pem;
-    pki::CertificateRequest request;
-    request.common_name = "system:node:" + node_name;
-    request.organizations = {std::string(kGroupNodes)};
-    request.client = true;
-    auto client = pki::issue(pki_.client_ca, request, clock_.now());
-    if (!client.ok()) return client.error();
-    c.client = std::move(*client);
-    request.organizations = {};
-    request.common_name = node_name;
-    request.client = false;
-    request.server = true;
-    request.dns_names = {node_name, "localhost"};
-    request.ip_addresses = addresses;
-    request.ip_addresses.emplace_back("127.0.0.1");
-    auto serving = pki::issue(pki_.server_ca, request, clock_.now());
-    if (!serving.ok()) return serving.error();
-    c.serving = std::move(*serving);
-    return c;
+    auto made = issue_node_credentials(pki_, node_name, addresses, clock_.now());
+    if (made.ok()) made->server_url = base::cat("https://127.0.0.1:", port());
+    return made;
   }
 
  private:
@@ -178,23 +152,6 @@ class ServerImpl final : public Server {
     };
   }
 
-  /// In the order of --authorization-mode.
-  std::vector<Authorizer*> authorizers() {
-    std::vector<Authorizer*> out = {&masters_, &health_};
-    if (config_.api.authorization_modes.empty()) {
-      out.insert(out.end(), {&nodes_, &rbac_});
-      return out;
-    }
-    for (const std::string& mode : config_.api.authorization_modes) {
-      if (mode == "Node") out.push_back(&nodes_);
-      if (mode == "RBAC") out.push_back(&rbac_);
-      if (mode == "Webhook") out.push_back(&webhook_);
-      if (mode == "AlwaysAllow") out.push_back(&everything_);
-      if (mode == "AlwaysDeny") out.push_back(&nothing_);
-    }
-    return out;
-  }
-
   QuotaStatusWriter quota_writer() {
     return [this](const Json& quota) {
       return client_->update({"", "v1", "resourcequotas"}, base::string_at(quota, {"metadata", "namespace"}),
@@ -205,12 +162,12 @@ class ServerImpl final : public Server {
   /// Those that objects of the cluster configure.
   std::vector<std::unique_ptr<AdmissionPlugin>> configured_plugins() {
     const auto parts = [this](const WebhookSource& source) {
-      return WebhookParts{source,       *lookup_, *table_,  authorizer_,
+      return WebhookParts{source,       *lookup_, *table_,  access_.authorizer(),
                           hook_client_, clock_,   metrics_, [this] { return loopback(); }};
     };
     std::vector<std::unique_ptr<AdmissionPlugin>> out;
     out.push_back(make_mutating_webhooks(parts(mutating_hooks_)));
-    const PolicyParts policies{policies_, *lookup_, *table_, authorizer_, metrics_};
+    const PolicyParts policies{policies_, *lookup_, *table_, access_.authorizer(), metrics_};
     out.push_back(make_validating_policies(policies));
     out.push_back(make_validating_webhooks(parts(validating_hooks_)));
     out.push_back(make_policy_param_access(policies));
@@ -279,7 +236,7 @@ class ServerImpl final : public Server {
     services_ = std::move(*allocator);
     registry_->add_hook("services", services_->hook());
     dns_ip_ = config_.cluster_dns.empty() ? services_->address(10) : config_.cluster_dns;
-    AdmissionParts parts{*lookup_, authorizer_, rbac_, clock_, quota_writer()};
+    AdmissionParts parts{*lookup_, access_.authorizer(), access_.rbac(), clock_, quota_writer()};
     const ApiServerArgs& args = config_.api;
     parts.not_ready_toleration_seconds =
         args.default_not_ready_toleration_seconds.value_or(config_.default_not_ready_toleration_seconds);
@@ -341,53 +298,36 @@ class ServerImpl final : public Server {
     auto made = make_authentication(config_.api, pki_, tokens_, config_.cluster_domain, *lookup_, clock_);
     if (!made.ok()) return made.error();
     auth_ = std::move(*made);
-    auto webhook = make_webhook_authorizer(config_.api, clock_);
-    if (!webhook.ok()) return webhook.error();
-    webhook_.set(std::move(*webhook));
+    ORCH_RETURN_IF_ERROR(access_.open());
     client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-controller-manager");
     api_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-apiserver");
     scheduler_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-scheduler");
+    for (const char* manager :
+         {"api-priority-and-fairness-config-producer-v1", "api-priority-and-fairness-config-consumer-v1"})
+      flow_clients_.push_back(make_local_client(*registry_, component("system:apiserver"), post(), manager));
     informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
-    feed_policy();
+    access_.follow(*informers_);
+    follow_admission();
+    if (flow_ != nullptr) flow_feed_.follow(*informers_, *flow_);
     aggregator_ = std::make_unique<Aggregator>(AggregatorParts{
         *api_client_, *informers_, timers_, clock_, *lookup_, *table_, [this] { return proxy_client(); }});
     return {};
   }
 
-  /// Policy follows the caches: whoever reads it after a write of a role or a webhook sees that write.
-  void feed_policy() {
-    auto feed = [this](const char* group, const char* plural, auto member, auto& target) {
-      informers_->get({group, "v1", plural})
-          .on_change([&target, member](const api::ObjectPtr& before, const api::ObjectPtr& after) {
-            (target.*member)(before, after);
+  void follow_admission() {
+    const auto feed = [this](const char* plural, WebhookSource& target) {
+      informers_->get({"admissionregistration.k8s.io", "v1", plural})
+          .on_change([&target](const api::ObjectPtr& before, const api::ObjectPtr& after) {
+            target.on_change(before, after);
           });
     };
-    constexpr const char* kRbac = "rbac.authorization.k8s.io";
-    feed(kRbac, "roles", &RbacAuthorizer::on_role, rbac_);
-    feed(kRbac, "clusterroles", &RbacAuthorizer::on_cluster_role, rbac_);
-    feed(kRbac, "rolebindings", &RbacAuthorizer::on_role_binding, rbac_);
-    feed(kRbac, "clusterrolebindings", &RbacAuthorizer::on_cluster_role_binding, rbac_);
-    feed("", "pods", &NodeGraph::on_pod, graph_);
-    feed("", "persistentvolumes", &NodeGraph::on_persistent_volume, graph_);
-    feed("storage.k8s.io", "volumeattachments", &NodeGraph::on_volume_attachment, graph_);
-    feed("resource.k8s.io", "resourceslices", &NodeGraph::on_resource_slice, graph_);
-    constexpr const char* kAdmission = "admissionregistration.k8s.io";
-    feed(kAdmission, "mutatingwebhookconfigurations", &WebhookSource::on_change, mutating_hooks_);
-    feed(kAdmission, "validatingwebhookconfigurations", &WebhookSource::on_change, validating_hooks_);
-    feed(kAdmission, "validatingadmissionpolicies", &PolicySource::on_policy, policies_);
-    feed(kAdmission, "validatingadmissionpolicybindings", &PolicySource::on_binding, policies_);
-  }
-
-  Result<Json> review(std::string_view kind, const Json& body, const UserInfo& user) {
-    if (kind == "SubjectAccessReview") return review_subject_access(body, authorizer_);
-    if (kind == "LocalSubjectAccessReview") {
-      return review_local_subject_access(body, base::string_at(body, {"metadata", "namespace"}), authorizer_);
-    }
-    if (kind == "SelfSubjectAccessReview") return review_self_subject_access(body, user, authorizer_);
-    if (kind == "SelfSubjectRulesReview") return review_self_subject_rules(body, user, rbac_);
-    if (kind == "TokenReview") return review_token(body, *auth_.authenticator, auth_.audiences);
-    if (kind == "SelfSubjectReview") return review_self_subject(body, user, clock_.now());
-    return Status(Code::kMethodNotAllowed, "the server does not allow this method on the requested resource");
+    feed("mutatingwebhookconfigurations", mutating_hooks_);
+    feed("validatingwebhookconfigurations", validating_hooks_);
+    constexpr const char* kGroup = "admissionregistration.k8s.io";
+    informers_->get({kGroup, "v1", "validatingadmissionpolicies"})
+        .on_change([this](const auto& before, const auto& after) { policies_.on_policy(before, after); });
+    informers_->get({kGroup, "v1", "validatingadmissionpolicybindings"})
+        .on_change([this](const auto& before, const auto& after) { policies_.on_binding(before, after); });
   }
 
   Status listen() {
@@ -397,20 +337,23 @@ class ServerImpl final : public Server {
     o.authenticator = auth_.authenticator.get();
     if (!auth_.proxies.username_headers.empty())
       o.strip = [this](http::Request& request) { auth_.proxies.strip(request); };
-    o.authorizer = &authorizer_;
+    o.authorizer = &access_.authorizer();
+    o.flow = flow_.get();
     auto audit = make_audit_log(config_.api, clock_, metrics_);
     if (!audit.ok()) return audit.error();
     audit_ = std::move(*audit);
     o.audit = audit_.get();
-    o.max_reading = config_.api.max_requests_inflight.value_or(0);
-    o.max_mutating = config_.api.max_mutating_requests_inflight.value_or(0);
+    if (flow_ == nullptr) {
+      o.max_reading = config_.api.max_requests_inflight.value_or(0);
+      o.max_mutating = config_.api.max_mutating_requests_inflight.value_or(0);
+    }
     o.impersonate = [this](const http::Request& request, const UserInfo& user) -> Result<UserInfo> {
-      auto as = impersonate(request, user, authorizer_);
+      auto as = impersonate(request, user, access_.authorizer());
       if (!as.ok()) return as.error();
       return *as ? std::move(**as) : user;
     };
     o.review = [this](std::string_view kind, const Json& body, const UserInfo& user) {
-      return review(kind, body, user);
+      return access_.review(kind, body, user, auth_);
     };
     o.token_request = [this](const api::Object& account, const Json& request, const UserInfo&,
                              std::vector<std::string>* warnings) {
@@ -439,7 +382,7 @@ class ServerImpl final : public Server {
                  [this] { return synced_ ? Status() : Status(Code::kServiceUnavailable, "not synced"); },
                  true, false}};
     o.git_version = base::cat(kKubernetesVersion, "+orch.", base::version());
-    o.platform = platform();
+    o.platform = base::platform();
     o.advertise_address = base::cat(advertise_address(), ":", config_.https_listen_port);
     o.open_paths["/cacerts"] = [this](http::Request&, const UserInfo&) {
       return http::Response::text(pki_.server_ca.certificate_pem);
@@ -463,6 +406,8 @@ class ServerImpl final : public Server {
     if (!tls.ok()) return tls.error();
     h.tls_config = std::move(*tls);
     h.metrics = &metrics_;
+    // Who runs holds a worker: there are some left for who is not counted, and to look at who comes.
+    if (flow_ != nullptr) h.max_workers = static_cast<size_t>(flow_->seats()) + kSpareWorkers;
     auto server =
         http::Server::listen(std::move(h), [this](http::Request& request) { return api_->handle(request); });
     if (!server.ok()) return server.error();
@@ -487,6 +432,8 @@ class ServerImpl final : public Server {
     o.client_ca_pem = cas->clients;
     o.request_header_ca_pem = pki_.request_header_ca.certificate_pem;
     ORCH_RETURN_IF_ERROR(ensure_bootstrap_objects(*api_client_, o));
+    if (flow_ != nullptr)
+      ORCH_RETURN_IF_ERROR(ensure_flow_objects(*flow_clients_[0]).with_context("flow control"));
     return reconcile_bootstrap_policy(*api_client_).with_context("default roles");
   }
 
@@ -517,8 +464,9 @@ class ServerImpl final : public Server {
       if (config_.manager.enabled(name)) out.push_back(std::move(controller));
     };
     add("certificatesigningrequest-approving-controller",
-        make_csr_approving_controller(
-            [this](const Attributes& a) { return authorizer_.authorize(a).decision == Decision::kAllow; }));
+        make_csr_approving_controller([this](const Attributes& a) {
+          return access_.authorizer().authorize(a).decision == Decision::kAllow;
+        }));
     add("certificatesigningrequest-signing-controller",
         make_csr_signing_controller({pki_.client_ca, pki_.server_ca, config_.cluster_signing_duration}));
     add("certificatesigningrequest-cleaner-controller", make_csr_cleaner_controller());
@@ -563,8 +511,9 @@ class ServerImpl final : public Server {
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_,
                                               config_.api.event_ttl.value_or(std::chrono::hours(1)));
     }
+    if (flow_ != nullptr) flow_keepers_ = flow_keepers(flow_clients_, *informers_, timers_, clock_, metrics_);
     if (!config_.disable_scheduler) {
-      auto options = scheduler_options();
+      auto options = scheduler_options(config_);
       if (!options.ok()) return options.error();
       scheduler_ = std::make_unique<scheduler::Scheduler>(*scheduler_client_, *informers_, clock_, metrics_,
                                                           std::move(*options));
@@ -574,6 +523,7 @@ class ServerImpl final : public Server {
       return Status(Code::kInternal, "informers did not fill up in time");
     synced_ = true;
     if (controllers_) controllers_->start();
+    for (const auto& keeper : flow_keepers_) keeper->start();
     if (gc_) {
       ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
       const auto ref = [](const api::Resource& row) {
@@ -591,26 +541,6 @@ class ServerImpl final : public Server {
     if (events_) events_->start();
     aggregator_->start();
     return {};
-  }
-
-  Result<scheduler::SchedulerOptions> scheduler_options() const {
-    scheduler::SchedulerOptions options;
-    if (config_.scheduler_config.empty()) {
-      scheduler::PluginArgs args;
-      if (config_.scheduler_strategy == "MostAllocated")
-        args.fit.strategy = scheduler::FitArgs::Strategy::kMostAllocated;
-      options.profiles.push_back(scheduler::default_profile(args));
-      return options;
-    }
-    auto config = scheduler::read_config(config_.scheduler_config);
-    if (!config.ok()) return Status(config.error()).with_context("scheduler configuration");
-    options.profiles = std::move(config->profiles);
-    options.first_backoff = config->first_backoff;
-    options.last_backoff = config->last_backoff;
-    options.bind_timeout = config->bind_timeout;
-    for (auto& e : config->extenders)
-      options.extenders.push_back(scheduler::make_extender(std::move(e), scheduler::post_over_http()));
-    return options;
   }
 
   Status write_admin_kubeconfig(const pki::KeyPair& admin) {
@@ -635,22 +565,9 @@ class ServerImpl final : public Server {
   std::unique_ptr<AtRest> at_rest_;
   std::unique_ptr<const api::Schema> schema_;
   std::unique_ptr<api::ResourceTable> table_;
-  RbacAuthorizer rbac_;
-  NodeGraph graph_;
-  MastersAuthorizer masters_;
-  HealthAuthorizer health_;
-  NodeAuthorizer nodes_{graph_};
-  ConstantAuthorizer everything_{true}, nothing_{false};
-  /// Made when the server starts, after those that refer to it.
-  class Late final : public Authorizer {
-   public:
-    void set(std::unique_ptr<Authorizer> inner) { inner_ = std::move(inner); }
-    Verdict authorize(const Attributes& a) override { return inner_ ? inner_->authorize(a) : Verdict{}; }
-
-   private:
-    std::unique_ptr<Authorizer> inner_;
-  } webhook_;
-  UnionAuthorizer authorizer_{authorizers()};
+  Access access_{config_.api, clock_};
+  std::unique_ptr<FlowControl> flow_;  // null: there is none
+  FlowFeed flow_feed_;
   client::HookClient hook_client_;
   WebhookSource mutating_hooks_, validating_hooks_;
   PolicySource policies_;
@@ -671,10 +588,12 @@ class ServerImpl final : public Server {
   std::unique_ptr<ApiServer> api_;
   /// One for each component that owns what it writes.
   std::unique_ptr<client::Client> client_, api_client_, scheduler_client_;
+  std::vector<std::unique_ptr<client::Client>> flow_clients_;  // of who keeps objects, and their status
   std::unique_ptr<client::InformerFactory> informers_;
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<ControllerLoop> controllers_;
+  std::vector<std::unique_ptr<ControllerLoop>> flow_keepers_;
   std::unique_ptr<GarbageCollector> gc_;
   std::unique_ptr<EventExpiry> events_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;

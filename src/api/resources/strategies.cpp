@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "api/resources/flow_objects.h"
 #include "api/resources/kinds.h"
 #include "api/resources/traits.h"
 
@@ -17,6 +18,7 @@ struct Entry {
 };
 
 constexpr const char* kRbac = "rbac.authorization.k8s.io";
+constexpr const char* kFlow = "flowcontrol.apiserver.k8s.io";
 constexpr const char* kAdmission = "admissionregistration.k8s.io";
 
 constexpr Entry kEntries[] = {
@@ -57,6 +59,8 @@ constexpr Entry kEntries[] = {
     {"networking.k8s.io", "ServiceCIDR", service_cidr_strategy},
     {"networking.k8s.io", "Ingress", ingress_strategy},
     {"certificates.k8s.io", "CertificateSigningRequest", certificate_request_strategy},
+    {kFlow, "FlowSchema", flow_schema_strategy},
+    {kFlow, "PriorityLevelConfiguration", priority_level_strategy},
     {kRbac, "Role", role_strategy},
     {kRbac, "ClusterRole", cluster_role_strategy},
     {kRbac, "RoleBinding", role_binding_strategy},

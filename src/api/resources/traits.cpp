@@ -23,7 +23,6 @@ struct Traits {
 };
 
 constexpr const char* kAdmission = "admissionregistration.k8s.io";
-constexpr const char* kFlow = "flowcontrol.apiserver.k8s.io";
 constexpr const char* kNetworking = "networking.k8s.io";
 constexpr const char* kStorage = "storage.k8s.io";
 constexpr const char* kDevices = "resource.k8s.io";
@@ -40,8 +39,6 @@ constexpr Traits kTraits[] = {
     {kAdmission, "ValidatingAdmissionPolicyBinding", admission_policy_binding_cells,
      kGeneration | kNeedsVersion},
     {"autoscaling", "HorizontalPodAutoscaler", autoscaler_cells, 0},
-    {kFlow, "FlowSchema", flow_schema_cells, kGeneration},
-    {kFlow, "PriorityLevelConfiguration", priority_level_cells, kGeneration},
     {kNetworking, "Ingress", ingress_cells, kGeneration},
     {kNetworking, "IngressClass", ingress_class_cells, kGeneration},
     {kNetworking, "NetworkPolicy", network_policy_cells, kGeneration},

@@ -14,6 +14,7 @@
 #include "server/apiserver/request_metrics.h"
 #include "server/apiserver/resource_metrics.h"
 #include "server/auth/forbidden.h"
+#include "server/flowcontrol/flow_control.h"
 
 namespace orch::server {
 
@@ -93,26 +94,15 @@ http::Response ApiServer::handle(http::Request& request) {
   auto info = parse_request(request);
   if (!info.ok()) return http::Response::from_status(info.error());
   Call call{request, std::move(*info), {}, {}, nullptr, nullptr, {}, false};
-  const auto began = registry_.clock().mono();
-  RequestMetrics::InFlight in_flight(*requests_, call.info);
-  http::Response response = answer(call);
-  const bool known = call.resource != nullptr || !call.info.resource_request;
-  if (response.takeover) {
-    response.takeover = [inner = std::move(response.takeover),
-                         &running = requests_->long_running(call.info, request.method)](
-                            std::shared_ptr<http::Stream> stream) {
-      running.add(1);
-      inner(std::move(stream));
-      running.add(-1);
-    };
-  }
-  requests_->answered(call.info, request.method, known, call.dry_run, response.status,
-                      registry_.clock().mono() - began);
-  if (response.status == 200 && http::accepts_gzip(request)) http::compress(response, kCompressedFrom);
-  return response;
+  call.began = registry_.clock().mono();
+  if (auto answer = enter(call)) return conclude(call, std::move(*answer));
+  if (call.place == nullptr || call.place->state() != FlowTicket::State::kWaiting)
+    return conclude(call, leave(call));
+  park(std::move(call));
+  return {};
 }
 
-http::Response ApiServer::answer(Call& call) {
+std::optional<http::Response> ApiServer::enter(Call& call) {
   http::Request& request = call.request;
   if (auto open = o_.open_paths.find(call.info.path); open != o_.open_paths.end())
     return open->second(request, call.user);
@@ -128,22 +118,57 @@ http::Response ApiServer::answer(Call& call) {
     return join->second(request, call.user);
   if (o_.audit != nullptr) call.audit = o_.audit->begin(request, call.info.attributes(call.user));
   if (call.audit != nullptr) call.audit->emit(AuditStage::kRequestReceived);
+  if (o_.impersonate) {
+    auto user = o_.impersonate(request, call.user);
+    if (!user.ok()) {
+      call.refused = http::Response::from_status(user.error());
+      return std::nullopt;
+    }
+    const bool another = user->name != call.user.name || user->groups != call.user.groups;
+    call.user = std::move(*user);
+    if (another && call.audit != nullptr) call.audit->impersonated(call.user);
+  }
+  take_place(call);
+  return std::nullopt;
+}
+
+http::Response ApiServer::leave(Call& call) {
+  const RequestMetrics::InFlight in_flight(*requests_, call.info);
+  const auto place = call.place;
   http::Response response = answer_user(call);
+  if (place != nullptr) {
+    response.headers.emplace_back("X-Kubernetes-Pf-Flowschema-Uid", place->schema_uid());
+    response.headers.emplace_back("X-Kubernetes-Pf-Prioritylevel-Uid", place->level_uid());
+    // A watch keeps its place until it has told what there is.
+    if (!response.stream || call.info.verb != "watch") place->finish();
+  }
   if (call.audit != nullptr) audit_answer(call, response);
   if (response.status >= 400 && call.want.format != Format::kJson) encode_error(call.want, schema_, response);
   for (const auto& w : call.warnings) response.headers.emplace_back("Warning", warning_header(w));
   return response;
 }
 
-http::Response ApiServer::answer_user(Call& call) {
-  http::Request& request = call.request;
-  if (o_.impersonate) {
-    auto user = o_.impersonate(request, call.user);
-    if (!user.ok()) return http::Response::from_status(user.error());
-    const bool another = user->name != call.user.name || user->groups != call.user.groups;
-    call.user = std::move(*user);
-    if (another && call.audit != nullptr) call.audit->impersonated(call.user);
+http::Response ApiServer::conclude(Call& call, http::Response response) {
+  const bool known = call.resource != nullptr || !call.info.resource_request;
+  if (response.takeover) {
+    response.takeover = [inner = std::move(response.takeover),
+                         &running = requests_->long_running(call.info, call.request.method)](
+                            std::shared_ptr<http::Stream> stream) {
+      running.add(1);
+      inner(std::move(stream));
+      running.add(-1);
+    };
   }
+  requests_->answered(call.info, call.request.method, known, call.dry_run, response.status,
+                      registry_.clock().mono() - call.began);
+  if (response.status == 200 && http::accepts_gzip(call.request)) http::compress(response, kCompressedFrom);
+  return response;
+}
+
+http::Response ApiServer::answer_user(Call& call) {
+  if (call.refused) return std::move(*call.refused);
+  if (call.place != nullptr)
+    return call.place->state() == FlowTicket::State::kRunning ? answer_allowed(call) : too_many(call);
   const bool reads = call.info.verb == "get" || call.info.verb == "list";
   const int64_t limit = reads ? o_.max_reading : o_.max_mutating;
   if (limit == 0 || call.info.long_running()) return answer_allowed(call);
@@ -154,9 +179,7 @@ http::Response ApiServer::answer_user(Call& call) {
   };
   const UnderWay under_way{reads ? reading_ : mutating_};
   if (under_way.before < limit || call.user.in_group(kGroupMasters)) return answer_allowed(call);
-  auto response = http::Response::text("Too many requests, please try again later.\n", 429);
-  response.headers.emplace_back("Retry-After", "1");
-  return response;
+  return too_many(call);
 }
 
 http::Response ApiServer::answer_allowed(Call& call) {

@@ -26,6 +26,7 @@ namespace orch::server {
 
 struct ForwardTarget;
 class Aggregator;
+class FlowControl;
 class NodeFigures;
 class RequestMetrics;
 class ResourceMetrics;
@@ -61,8 +62,11 @@ struct ApiServerOptions {
   Authorizer* authorizer = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is audited
   Impersonator impersonate;
-  /// Requests under way at once that only read, and others; 0: no limit. Those that run long, and those of
-  /// system:masters, are not held up.
+  /// Who may run now and who waits; null: everybody runs at once. Outlives the API server, and is stopped
+  /// before the HTTP server is.
+  FlowControl* flow = nullptr;
+  /// Without flow control: requests under way at once that only read, and others; 0: no limit. Those that run
+  /// long, and those of system:masters, are not held up.
   int64_t max_reading = 0, max_mutating = 0;
   /// Takes what only the authenticator should see off an authenticated request; may be empty.
   std::function<void(http::Request&)> strip;
@@ -105,9 +109,19 @@ class ApiServer {
  private:
   struct Call;
   friend struct Call;
-  http::Response answer(Call& call);
-  /// From who asks on: impersonation, authorization, the handler. Errors are JSON still.
+  /// Up to where a request may have to wait: who asks, and as whom. The answer, when that is all there is.
+  std::optional<http::Response> enter(Call& call);
+  /// Finds the request's place in flow control.
+  void take_place(Call& call);
+  /// Answers it when it may run.
+  void park(Call call);
+  /// The rest, with what every answer needs at the end.
+  http::Response leave(Call& call);
+  http::Response conclude(Call& call, http::Response response);
+  /// Authorization and the handler. Errors are JSON still.
   http::Response answer_user(Call& call);
+  http::Response too_many(Call& call) const;
+  std::optional<http::Response> dump_flow(const Call& call) const;
   http::Response answer_allowed(Call& call);
   Json audited_request(const Call& call) const;
   Json audited_response(const Call& call, const http::Response& response) const;

@@ -20,6 +20,8 @@ struct ScalePaths;
 
 namespace orch::server {
 
+class FlowTicket;
+
 struct ApiServer::Call {
   http::Request& request;
   RequestInfo info;
@@ -37,6 +39,9 @@ struct ApiServer::Call {
   std::shared_ptr<AuditEvent> audit = nullptr;  // null: not audited
   /// What admission adds to it: key, value.
   std::vector<std::pair<std::string, std::string>> annotations = {};
+  base::MonoTime began = {};
+  std::optional<http::Response> refused = {};   // impersonation did not succeed
+  std::shared_ptr<FlowTicket> place = nullptr;  // in flow control; null: it does not concern the request
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();

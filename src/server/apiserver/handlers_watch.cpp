@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "server/apiserver/call.h"
 #include "server/apiserver/request_metrics.h"
+#include "server/flowcontrol/flow_control.h"
 
 namespace orch::server {
 
@@ -196,6 +197,7 @@ struct WatchSession : std::enable_shared_from_this<WatchSession> {
   }
 
   std::unique_ptr<Converting> converter;  // set before the body starts
+  std::shared_ptr<const void> counted;    // among the watches that writes are told to
   base::ThreadPool* pool = nullptr;       // with converter
   WatchEncoder encoder;                   // under mutex
   base::Timers& timers;
@@ -239,6 +241,10 @@ http::Response ApiServer::do_watch(Call& call) {
                                                 requests_->watch_events(call.info),
                                                 requests_->long_running(call.info, call.request.method));
   session->sent = since;
+  if (o_.flow != nullptr) {
+    session->counted =
+        o_.flow->watches().add({call.info.group, call.info.resource, call.info.ns, call.info.name});
+  }
   if (call.resource->custom && call.resource->custom->converter->remote()) {
     session->converter = std::make_unique<Converting>(
         call.resource, selects_converted(*call.resource, *filter) ? std::exchange(filter->fields, {})
@@ -250,8 +256,14 @@ http::Response ApiServer::do_watch(Call& call) {
   const auto lasts = duration_of(*options);
   session->left = lasts;
 
-  auto on_start = [session, cache, filter = *filter, since, from_state, bookmarks, lasts,
+  auto on_start = [session, cache, filter = *filter, since, from_state, bookmarks, lasts, place = call.place,
                    this](http::StreamBody& body) {
+    struct Begun {
+      FlowTicket* place;
+      ~Begun() {
+        if (place != nullptr) place->finish();
+      }
+    } const begun{place.get()};
     auto initial = [&](const Page& page) {
       if (session->converter) {
         session->queue_page(page, bookmarks);

@@ -77,6 +77,7 @@ http::Response ApiServer::plain_path(Call& call) {
     r.content_type = "text/plain; version=0.0.4; charset=utf-8";
     return r;
   }
+  if (auto dump = dump_flow(call)) return std::move(*dump);
   if (o_.settle) o_.settle();
   if (under(path, "/api") || under(path, "/apis")) return discovery(call);
   if (under(path, "/openapi")) return openapi(call);

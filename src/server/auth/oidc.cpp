@@ -39,20 +39,15 @@ bool intersects(const std::vector<std::string>& a, const std::vector<std::string
                      [&](const std::string& x) { return std::find(b.begin(), b.end(), x) != b.end(); });
 }
 
-void refuse_expression(const Json& of, const char* key, const FieldPath& path, FieldErrors& errors) {
-  if (!base::string_at(of, {key}).empty())
-    errors.invalid(path.child(key), std::string(base::string_at(of, {key})), "expressions are not supported");
-}
-
 /// {claim, prefix} of the mappings; a claim without prefix is not allowed, lest two issuers' users be one.
-ClaimMapping read_mapping(const Json& mappings, const char* name, bool required, FieldErrors& errors) {
-  const FieldPath path = FieldPath("jwt.claimMappings").child(name);
+ClaimMapping read_mapping(const Json& mappings, const char* name, bool required, const FieldPath& parent,
+                          FieldErrors& errors) {
+  const FieldPath path = parent.child(name);
   const Json& m = base::object_at(mappings, {name});
   ClaimMapping out{std::string(base::string_at(m, {"claim"})), std::string(base::string_at(m, {"prefix"}))};
-  refuse_expression(m, "expression", path, errors);
   if (out.claim.empty() && required && base::string_at(m, {"expression"}).empty())
     errors.required(path, "claim or expression is required");
-  if (!out.claim.empty() && !m.contains("prefix"))
+  if (!out.claim.empty() && !m.contains("prefix") && base::string_at(m, {"expression"}).empty())
     errors.required(path.child("prefix"),
                     "prefix is required when claim is set. It can be set to an empty string to "
                     "disable prefixing");
@@ -85,21 +80,15 @@ JwtIssuer read_issuer(const Json& jwt, const FieldPath& path, FieldErrors& error
                    "data does not contain any valid certificates");
   const Json& rules = base::array_at(jwt, {"claimValidationRules"});
   for (size_t i = 0; i < rules.size(); ++i) {
-    const FieldPath rule = path.child("claimValidationRules").index(i);
-    refuse_expression(rules[i], "expression", rule, errors);
     const std::string claim(base::string_at(rules[i], {"claim"}));
     if (!claim.empty()) out.required_claims[claim] = base::string_at(rules[i], {"requiredValue"});
   }
-  if (!base::array_at(jwt, {"userValidationRules"}).empty())
-    errors.forbidden(path.child("userValidationRules"), "expressions are not supported");
   const Json& mappings = base::object_at(jwt, {"claimMappings"});
-  out.username = read_mapping(mappings, "username", true, errors);
-  out.groups = read_mapping(mappings, "groups", false, errors);
-  const Json& uid = base::object_at(mappings, {"uid"});
-  refuse_expression(uid, "expression", path.child("claimMappings").child("uid"), errors);
-  out.uid_claim = base::string_at(uid, {"claim"});
-  if (!base::array_at(mappings, {"extra"}).empty())
-    errors.forbidden(path.child("claimMappings").child("extra"), "expressions are not supported");
+  const FieldPath mapped = path.child("claimMappings");
+  out.username = read_mapping(mappings, "username", true, mapped, errors);
+  out.groups = read_mapping(mappings, "groups", false, mapped, errors);
+  out.uid_claim = base::string_at(base::object_at(mappings, {"uid"}), {"claim"});
+  out.expressions = read_claim_expressions(jwt, path, errors);
   return out;
 }
 
@@ -156,14 +145,16 @@ Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claims, bas
     return refused("current time is before the nbf (not before) time");
 
   UserInfo user;
-  const std::string_view name = base::string_at(claims, {issuer.username.claim});
-  if (name.empty())
-    return refused(
-        base::cat("parse username claims ", api::go_quote(issuer.username.claim), ": claim not present"));
-  if (issuer.username.claim == "email" && claims.contains("email_verified") &&
-      !base::bool_at(claims, {"email_verified"}))
-    return refused("email not verified");
-  user.name = issuer.username.prefix + std::string(name);
+  if (issuer.expressions == nullptr || !issuer.expressions->names_user()) {
+    const std::string_view name = base::string_at(claims, {issuer.username.claim});
+    if (name.empty())
+      return refused(
+          base::cat("parse username claims ", api::go_quote(issuer.username.claim), ": claim not present"));
+    if (issuer.username.claim == "email" && claims.contains("email_verified") &&
+        !base::bool_at(claims, {"email_verified"}))
+      return refused("email not verified");
+    user.name = issuer.username.prefix + std::string(name);
+  }
   if (!issuer.groups.claim.empty()) {
     if (const Json* groups = base::find_path(claims, {issuer.groups.claim})) {
       if (!groups->is_string() && !groups->is_array())
@@ -172,6 +163,7 @@ Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claims, bas
       for (const std::string& group : strings_of(groups)) user.groups.push_back(issuer.groups.prefix + group);
     }
   }
+  if (issuer.expressions != nullptr) ORCH_RETURN_IF_ERROR(issuer.expressions->map(claims, user));
   for (const auto& [claim, value] : issuer.required_claims) {
     const Json* found = base::find_path(claims, {claim});
     if (found == nullptr) return refused(base::cat("required claim ", claim, " not present in ID token"));
@@ -185,6 +177,7 @@ Result<UserInfo> user_of_claims(const JwtIssuer& issuer, const Json& claims, bas
   }
   if (const std::string_view id = base::string_at(claims, {"jti"}); !id.empty())
     user.extra["authentication.kubernetes.io/credential-id"] = {base::cat("JTI=", id)};
+  if (issuer.expressions != nullptr) ORCH_RETURN_IF_ERROR(issuer.expressions->check(claims, user));
   return user;
 }
 

@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "pki/jwk.h"
 #include "server/auth/authenticators.h"
+#include "server/auth/claim_rules.h"
 
 namespace orch::server {
 
@@ -24,7 +25,7 @@ struct ClaimMapping {
   std::string claim, prefix;
 };
 
-/// JWTAuthenticator of apiserver.config.k8s.io/v1, without expressions.
+/// JWTAuthenticator of apiserver.config.k8s.io/v1.
 struct JwtIssuer {
   std::string url, discovery_url;      // discovery_url "": below url
   std::string ca_pem;                  // "": the system's authorities
@@ -34,6 +35,7 @@ struct JwtIssuer {
   std::map<std::string, std::string> required_claims;
   ClaimMapping username, groups;  // groups.claim "": none
   std::string uid_claim;
+  std::shared_ptr<const ClaimExpressions> expressions;  // null: there are none
 };
 
 /// What an AuthenticationConfiguration says.
@@ -41,8 +43,7 @@ struct AuthenticationConfig {
   std::vector<JwtIssuer> issuers;
   std::optional<AnonymousOptions> anonymous;
 };
-/// From YAML or JSON. kBadRequest in Kubernetes' words for what is not valid, or for expressions, which are
-/// not supported.
+/// From YAML or JSON. kBadRequest in Kubernetes' words for what is not valid.
 base::Result<AuthenticationConfig> parse_authentication_config(std::string_view text);
 
 /// The user that verified claims name, or why they name none (kUnauthorized). Pure.

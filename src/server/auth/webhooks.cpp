@@ -90,36 +90,27 @@ Result<std::optional<TokenUser>> WebhookTokenAuthenticator::authenticate_token(
 }
 
 WebhookAuthorizer::WebhookAuthorizer(Post post, std::string version, base::Duration allowed_ttl,
-                                     base::Duration refused_ttl, const base::Clock& clock)
+                                     base::Duration refused_ttl, const base::Clock& clock,
+                                     WebhookBehavior behavior)
     : post_(std::move(post)),
       version_(std::move(version)),
       allowed_ttl_(allowed_ttl),
       refused_ttl_(refused_ttl),
+      behavior_(std::move(behavior)),
       cache_(clock) {}
 
 Verdict WebhookAuthorizer::authorize(const Attributes& a) {
-  Json spec = Json::object();
-  if (a.user != nullptr) {
-    spec["user"] = a.user->name;
-    if (!a.user->uid.empty()) spec["uid"] = a.user->uid;
-    if (!a.user->groups.empty()) spec[version_ == "v1beta1" ? "group" : "groups"] = a.user->groups;
-    if (!a.user->extra.empty()) spec["extra"] = a.user->extra;
+  const Verdict failed{behavior_.deny_on_failure ? Decision::kDeny : Decision::kNoOpinion, {}};
+  if (behavior_.conditions != nullptr) {
+    auto matches = behavior_.conditions->match(a);
+    if (!matches.ok()) {
+      base::log_error("auth", "a match condition of the authorization webhook failed",
+                      {{"reason", matches.error().message()}});
+      return failed;
+    }
+    if (!*matches) return {};
   }
-  Json what = {{"verb", a.verb}};
-  const auto put = [&what](const char* key, const std::string& value) {
-    if (!value.empty()) what[key] = value;
-  };
-  if (a.resource_request) {
-    put("namespace", a.ns);
-    put("group", a.group);
-    put("version", a.version);
-    put("resource", a.resource);
-    put("subresource", a.subresource);
-    put("name", a.name);
-  } else {
-    put("path", a.path);
-  }
-  spec[a.resource_request ? "resourceAttributes" : "nonResourceAttributes"] = std::move(what);
+  Json spec = review_spec(a, version_);
   const std::string key = base::dump_json(spec);
   if (auto known = cache_.find(key)) return *known;
   const Json review = {{"kind", "SubjectAccessReview"},
@@ -128,7 +119,7 @@ Verdict WebhookAuthorizer::authorize(const Attributes& a) {
   auto answer = ask(post_, review);
   if (!answer.ok()) {
     base::log_error("auth", "the authorization webhook failed", {{"reason", answer.error().message()}});
-    return {Decision::kNoOpinion, {}};
+    return failed;
   }
   const Json& status = base::object_at(*answer, {"status"});
   Verdict verdict{Decision::kNoOpinion, std::string(base::string_at(status, {"reason"}))};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "base/json_fwd.h"
 #include "base/status.h"
 #include "server/auth/authenticators.h"
+#include "server/auth/authorization_config.h"
 
 namespace orch::server {
 
@@ -65,18 +67,24 @@ class WebhookTokenAuthenticator final : public TokenAuthenticator {
   AnswerCache<std::optional<TokenUser>> cache_;
 };
 
-/// SubjectAccessReviews of authorization.k8s.io/`version`. No opinion while the webhook does not answer.
-/// Thread-safe; waits for the webhook.
+/// When a webhook is asked, and what it counts for when it does not answer.
+struct WebhookBehavior {
+  bool deny_on_failure = false;                        // otherwise it has no opinion
+  std::shared_ptr<const ReviewConditions> conditions;  // null: it is asked about everything
+};
+
+/// SubjectAccessReviews of authorization.k8s.io/`version`. Thread-safe; waits for the webhook.
 class WebhookAuthorizer final : public Authorizer {
  public:
   WebhookAuthorizer(Post post, std::string version, base::Duration allowed_ttl, base::Duration refused_ttl,
-                    const base::Clock& clock);
+                    const base::Clock& clock, WebhookBehavior behavior = {});
   Verdict authorize(const Attributes& attributes) override;
 
  private:
   const Post post_;
   const std::string version_;
   const base::Duration allowed_ttl_, refused_ttl_;
+  const WebhookBehavior behavior_;
   AnswerCache<Verdict> cache_;
 };
 

@@ -1,6 +1,9 @@
 // --kube-apiserver-arg on a whole control plane.
 #include "server/api_server_args.h"
 
+#include <functional>
+#include <thread>
+
 #include "tests/integration/server/fixture.h"
 
 using namespace orch;
@@ -22,6 +25,14 @@ void set(Control& control, const std::vector<std::string>& args) {
   INFO(parsed.status().message());
   REQUIRE(parsed.ok());
   control.config().api = *parsed;
+}
+
+bool eventually(const std::function<bool()>& check) {
+  for (int i = 0; i < 100; ++i) {
+    if (check()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return false;
 }
 
 Credentials by_token(const std::string& token) { return {{}, token}; }
@@ -161,6 +172,74 @@ TEST_CASE("tokens of another cluster, by OpenID Connect") {
   CHECK(control.send_as(by_token(token_for("others")), "GET", "/api").status == 401);
 }
 
+TEST_CASE("an AuthenticationConfiguration with expressions, followed while the server runs") {
+  DataFolder issuer_data, data;
+  Files files;
+  uint16_t port = 0;
+  {
+    Control probe(issuer_data);
+    probe.start();
+    port = probe.server().port();
+  }
+  const std::string url = "https://127.0.0.1:" + std::to_string(port);
+  Control issuer(issuer_data, port);
+  set(issuer, {"service-account-issuer=" + url, "anonymous-auth=true", "authorization-mode=AlwaysAllow",
+               "service-account-jwks-uri=" + url + "/openid/v1/jwks"});
+  issuer.start();
+  const auto config = [&](const std::string& prefix) {
+    Json tree = {
+        {"apiVersion", "apiserver.config.k8s.io/v1"},
+        {"kind", "AuthenticationConfiguration"},
+        {"jwt",
+         {{{"issuer", {{"url", url}, {"audiences", {"theirs"}}, {"certificateAuthority", issuer.ca()}}},
+           {"claimMappings",
+            {{"username", {{"expression", "'" + prefix + "' + claims.sub.split(':')[3]"}}},
+             {"groups", {{"expression", "['ns-' + claims[\"kubernetes.io\"].namespace]"}}}}},
+           {"userValidationRules",
+            {{{"expression", "!user.username.startsWith('bad')"}, {"message", "no such names"}}}}}}}};
+    return tree.dump();
+  };
+  const std::string file = files.put("authn", config("far-"));
+  Control control(data);
+  set(control, {"authentication-config=" + file});
+  control.start();
+  const Json body = {{"apiVersion", "authentication.k8s.io/v1"},
+                     {"kind", "TokenRequest"},
+                     {"spec", {{"audiences", {"theirs"}}}}};
+  const Answer made = issuer.post("/api/v1/namespaces/default/serviceaccounts/default/token", body);
+  REQUIRE(made.status == 201);
+  const auto token = by_token(std::string(base::string_at(made.tree(), {"status", "token"})));
+  const auto self = [&] { return control.send_as(token, "POST", kSelfReviews, kSelfReview.dump()); };
+  const Answer first = self();
+  INFO(first.body);
+  CHECK(user_of(first) == "far-default");
+  CHECK_THAT(first.body, contains("\"ns-default\""));
+  files.put("authn", config("near-"));
+  CHECK(eventually([&] { return user_of(self()) == "near-default"; }));
+  files.put("authn", "nonsense");
+  files.put("authn", config("bad-"));
+  CHECK(eventually([&] { return self().status == 401; }));
+}
+
+TEST_CASE("an AuthorizationConfiguration, followed while the server runs") {
+  const auto config = [](const std::string& type) {
+    return "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: [{type: " +
+           type + ", name: x}]";
+  };
+  Files files;
+  const std::string file = files.put("authz", config("AlwaysDeny"));
+  DataFolder data;
+  Control control(data);
+  set(control, {"authorization-config=" + file, "anonymous-auth=true"});
+  control.start();
+  CHECK(control.send_as({}, "GET", "/api/v1/secrets").status == 403);
+  files.put("authz", config("Nonsense"));
+  files.put("authz", config("AlwaysAllow"));
+  CHECK(eventually([&] { return control.send_as({}, "GET", "/api/v1/secrets").status == 200; }));
+  files.put("authz", config("Nonsense"));
+  CHECK(control.send_as({}, "GET", "/api/v1/secrets").status == 200);
+}
+
 TEST_CASE("admission plugins and their configuration") {
   Files files;
   DataFolder data;
@@ -212,6 +291,7 @@ TEST_CASE("what cannot be used is said before anything starts") {
         Row{"enable-admission-plugins=Nonsense", "plugins \"Nonsense\" are unknown"},
         Row{"admission-control-config-file=/none", "/none"}, Row{"encryption-provider-config=/none", "/none"},
         Row{"service-node-port-range=9", "service node port range \"9\" is not LOW-HIGH"},
+        Row{"authorization-config=/none", "--kube-apiserver-arg authorization-config"},
         Row{"runtime-config=x/v1=true", "runtime-config x/v1: orch does not serve it"}}) {
     INFO(row.argument);
     DataFolder data;

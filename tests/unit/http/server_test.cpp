@@ -4,10 +4,12 @@
 
 #include <unistd.h>
 
+#include <mutex>
 #include <thread>
 
 #include "base/file.h"
 #include "base/metrics.h"
+#include "http/deferred.h"
 #include "http/transport.h"
 #include "tests/unit/http/fixture.h"
 
@@ -26,6 +28,46 @@ Response echo(Request& request) {
   for (const auto& organization : request.peer.organizations) out += base::cat("o=", organization, "\n");
   out += request.body;
   return Response::text(out);
+}
+
+TEST_CASE("an answer may come later, and no worker waits for it") {
+  std::mutex mutex;
+  std::vector<std::function<void()>> waiting;
+  auto options = plain_options();
+  options.max_workers = 1;
+  const auto server = start(options, [&](Request& request) {
+    if (request.path != "/later") return Response::text("now\n");
+    auto kept = std::make_shared<Request>(std::move(request));
+    auto deferred = std::make_shared<Deferred>();
+    deferred->wait = [&](std::function<void()> ready) {
+      const std::lock_guard lock(mutex);
+      waiting.push_back(std::move(ready));
+    };
+    deferred->answer = [kept] { return Response::text("later " + kept->body, 201); };
+    defer(std::move(deferred));
+    return Response();
+  });
+  std::vector<std::thread> clients;
+  std::vector<std::string> answers(3);
+  for (std::string& answer : answers) {
+    clients.emplace_back([&] {
+      answer = talk(*server,
+                    "POST /later HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+    });
+  }
+  for (size_t n = 0; n < 3;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const std::lock_guard lock(mutex);
+    n = waiting.size();
+  }
+  CHECK_THAT(talk(*server, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), contains("now"));
+  for (auto& ready : waiting) ready();
+  for (auto& client : clients) client.join();
+  for (const std::string& answer : answers) {
+    CHECK_THAT(answer, contains("HTTP/1.1 201 Created\r\n"));
+    CHECK_THAT(answer, contains("Content-Length: 8\r\n"));
+    CHECK_THAT(answer, contains("later hi"));
+  }
 }
 
 TEST_CASE("requests reach the handler as sent") {

@@ -199,8 +199,24 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
            Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {}}]",
                "claim or expression is required"},
            Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: "
-               "claims.sub}}}]",
-               "expressions are not supported"},
+               "claims.sub +}}}]",
+               "jwt[0].claimMappings.username.expression: Invalid value: \"claims.sub +\": compilation "
+               "failed"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: "
+               "claims.email}}}]",
+               "claims.email_verified must be used"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: "
+               "claims.sub, claim: s}}}]",
+               "claim and expression can't both be set"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: "
+               "claims.sub}}, claimValidationRules: [{expression: '1'}]}]",
+               "jwt[0].claimValidationRules[0].expression: Invalid value: \"1\": must evaluate to bool"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: "
+               "claims.sub}, extra: [{key: a.kubernetes.io/x, valueExpression: claims.x}]}}]",
+               "are reserved for Kubernetes use"},
+           Row{"jwt: [{issuer: {url: https://a, audiences: [x]}, claimMappings: {username: {expression: "
+               "claims.sub}}, userValidationRules: [{expression: user.nme == ''}]}]",
+               "undefined field 'nme'"},
            Row{"anonymous: {enabled: false, conditions: [{path: /a}]}", "enabled should be set to true"},
        }) {
     INFO(row.rest);
@@ -208,4 +224,62 @@ anonymous: {enabled: true, conditions: [{path: /livez}]}
     REQUIRE_FALSE(bad.ok());
     CHECK_THAT(bad.error().message(), contains(row.part));
   }
+}
+
+TEST_CASE("claims become a user by expressions") {
+  auto parsed = parse_authentication_config(R"yaml(
+apiVersion: apiserver.config.k8s.io/v1
+kind: AuthenticationConfiguration
+jwt:
+- issuer: {url: "https://issuer.example", audiences: [me]}
+  claimMappings:
+    username: {expression: "claims.email_verified ? claims.email : 'nobody:' + claims.sub"}
+    groups: {expression: "claims.roles.split(',').filter(r, r != 'none')"}
+    uid: {expression: "claims.sub"}
+    extra:
+    - {key: example.org/tenant, valueExpression: "claims.tenant"}
+    - {key: example.org/odd, valueExpression: "claims.odd__dash__name"}
+  claimValidationRules:
+  - {expression: "claims.exp - claims.nbf <= 86400", message: "lasts too long"}
+  - {claim: hd, requiredValue: example.com}
+  userValidationRules:
+  - {expression: "!user.username.startsWith('system:')", message: "that name is not yours"}
+  - {expression: "user.groups.all(g, g != 'admin') || user.extra['example.org/tenant'][0] == 'main'", message: never}
+)yaml");
+  INFO((parsed.ok() ? "" : parsed.error().message()));
+REQUIRE(parsed.ok());
+const JwtIssuer& i = parsed->issuers[0];
+const auto with = [](const char* more) {
+  Json c = claims(R"({"nbf":1767225600,"hd":"example.com","email":"a@example.com","email_verified":true,
+                        "roles":"dev,none,ops","tenant":"t","odd-name":["x",""]})");
+  c.update(json(more));
+  return c;
+};
+auto user = user_of_claims(i, with("{}"), kNow);
+INFO((user.ok() ? "" : user.error().message()));
+REQUIRE(user.ok());
+CHECK(user->name == "a@example.com");
+CHECK(user->uid == "alice");
+CHECK(user->groups == std::vector<std::string>{"dev", "ops"});
+CHECK(user->extra.at("example.org/tenant") == std::vector<std::string>{"t"});
+CHECK(user->extra.at("example.org/odd") == std::vector<std::string>{"x"});
+CHECK(who(i, with(R"({"email_verified":false,"roles":"dev"})")) == "nobody:alice dev/alice");
+CHECK(
+    who(i, with(R"({"exp":1777225600})")) ==
+    "!oidc: error evaluating claim validation expression: validation expression 'claims.exp - claims.nbf <= "
+    "86400' failed: lasts too long");
+CHECK(who(i, with(R"({"hd":"other"})")) == "!oidc: required claim hd value does not match");
+CHECK(who(i, with(R"({"email":"system:admin"})")) ==
+      "!oidc: error evaluating user info validation rule: validation expression "
+      "'!user.username.startsWith('system:')' failed: that name is not yours");
+CHECK_THAT(who(i, with(R"({"roles":"admin"})")), contains("failed: never"));
+CHECK_THAT(who(i, with(R"({"roles":"admin","tenant":"main"})")), contains("a@example.com admin"));
+CHECK(who(i, with(R"({"email":7})")) ==
+      "!oidc: error evaluating username claim expression: username claim expression must return a string");
+CHECK(who(i, with(R"({"email":""})")) == "!oidc: empty username via CEL expression is not allowed");
+CHECK(who(i, with(R"({"roles":3})"))
+          .find("!oidc: error evaluating group claim expression: expression 'claims.roles.split(',')") == 0);
+CHECK(who(i, with(R"({"tenant":{"a":1}})")) ==
+      "!oidc: error evaluating extra claim expression: claims.tenant: expression must return a string or a "
+      "list of strings");
 }
