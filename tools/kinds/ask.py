@@ -4,6 +4,8 @@
     tools/kinds/ask.py ask --server https://127.0.0.1:6443 --cert FILE --key FILE --out FILE [BASE...]
     tools/kinds/ask.py compare ANSWERS OTHER [-v] [BASE...]
     tools/kinds/ask.py write ANSWERS       the files of tests/integration/server/kinds, from a kube-apiserver's answers
+    tools/kinds/ask.py differences ANSWERS OTHER   the lists of what differs: differences.txt there, and
+                                           docs/api-differences.md
 
 Both servers are to be empty, with 10.96.0.0/16 for services and without controllers and scheduler. The integration
 test "every kind as Kubernetes serves it" does the same in process.
@@ -23,14 +25,14 @@ import urllib.parse
 import corpus
 
 FOLDER = os.path.join(corpus.ROOT, "tests/integration/server/kinds")
-UID = re.compile(r"(?!5a5a5a5a)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-TIME = re.compile(r"(?!2020)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 AGE = re.compile(r"^(\d+[smhdy]){1,2}$")
 NAMES = re.compile(r"(kube-api-access-|X509SHA256=)[0-9a-z]+")
 # Of a struct that JSON does not know, kube-apiserver shows Go's members; what differs between two, in Go's text.
 STRUCT = re.compile(r"(Invalid value: )\{.*\}(: )", re.S)
 CHANGES = re.compile(r"\n(@@|[ +-]?[ {]).*", re.S)
-ADDRESS = re.compile(r"10\.96\.(?!7\.)\d+\.\d+")
+ADDRESS = re.compile(r"10\.96\.\d+\.\d+")
 
 
 class Server:
@@ -65,13 +67,32 @@ def plain(tree, key=""):
     if isinstance(tree, str):
         if key == "resourceVersion":
             return "N" if tree.isdigit() else tree
+        if key == "serverAddress":
+            return "ADDRESS"
+        if key == "username" and tree in ("admin", "system:admin"):
+            return "ADMIN"
         if key == "cells" and AGE.match(tree):
             return "AGE"
         if key == "message":
             tree = CHANGES.sub("", STRUCT.sub(r"\1{}\2", tree))
         return ADDRESS.sub("IP", TIME.sub("TIME", UID.sub("UID", NAMES.sub(r"\1N", tree))))
-    if key in ("nodePort", "healthCheckNodePort") and isinstance(tree, int) and 30000 <= tree <= 32767 and tree != 30100:
+    if key in ("nodePort", "healthCheckNodePort") and isinstance(tree, int) and 30000 <= tree <= 32767:
         return "PORT"
+    return tree
+
+
+def undescribed(tree):
+    """An OpenAPI document without its sentences, and without the shell that a reference needs to have one."""
+    if isinstance(tree, dict):
+        whole = tree.get("allOf")
+        if isinstance(whole, list) and len(whole) == 1 and list(whole[0]) == ["$ref"]:
+            tree = {**{k: v for k, v in tree.items() if k != "allOf"}, **whole[0]}
+        if isinstance(tree.get("required"), list):
+            tree = {**tree, "required": sorted(tree["required"])}
+        return {k: undescribed(v) for k, v in tree.items() if k != "description" or not isinstance(v, str)}
+    if isinstance(tree, list):
+        tree = [undescribed(v) for v in tree]
+        return sorted(tree, key=lambda v: v["name"]) if all(isinstance(v, dict) and "in" in v for v in tree) else tree
     return tree
 
 
@@ -96,6 +117,9 @@ def answer_to(server, request, versions):
         tree = json.loads(body)
     except ValueError:
         return {**out, "text": body.decode(errors="replace")[:500]}
+    if request.get("undescribed"):
+        tree = undescribed(tree)
+        tree.pop("info", None)  # the version of the server
     if isinstance(tree, dict) and tree.get("kind") == "Status" and tree.get("apiVersion") == "v1":
         out["status"] = plain({k: tree[k] for k in ("reason", "message", "details") if k in tree})
     else:
@@ -160,11 +184,81 @@ def compare_trees(a, b, path, found):
         found.append((path, a, b))
 
 
+def read_answers(name):
+    with gzip.open(name, "rt", encoding="utf-8") as file:
+        return {k: plain(v) for k, v in json.load(file).items()}
+
+
+def write(args):
+    os.makedirs(FOLDER, exist_ok=True)
+    answers, made = read_answers(args.answers), corpus.Corpus()
+    with open(os.path.join(FOLDER, "setup.json"), "w", encoding="utf-8") as file:
+        json.dump([{"path": path, "body": body} for path, body in made.setup()], file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    lines = []
+    for request in made.requests():
+        if request["name"] in answers:
+            lines.append(json.dumps({**request, "answer": answers[request["name"]]}, separators=(",", ":"), ensure_ascii=False))
+    with open(os.path.join(FOLDER, "answers.jsonl.gz"), "wb") as file:
+        file.write(gzip.compress("\n".join(lines).encode() + b"\n", 9, mtime=0))
+    return 0
+
+
+# Why something differs: what the first that matches the difference's line says.
+REASONS = [
+    (r"^(device-class|resource-claim|resource-claim-template|resource-slice) ", "Orch does not validate resource.k8s.io yet"),
+    (r"^(admission-policy|admission-policy-binding) ", "Orch does not validate admission policies yet"),
+    (r"^(flow-schema|priority-level) ", "Orch does not validate flow control yet"),
+    (r"^(access-review|access-review-local|access-review-self|token-review) .*managedFields", "Orch answers reviews, which are not stored, without managedFields"),
+    (r"^resource-quota", "Orch's quota admission counts at once; kube-apiserver waits for the quota controller, which the recording has not"),
+    (r"managedFields", "who owns a field that the server itself set or left empty"),
+    (r"^[a-z0-9-]+ (post|put) [^|]*\|warnings", "a warning is missing"),
+    (r"^[a-z0-9-]+ delete", "what a dry deletion answers"),
+    (r"\|code", "Orch accepts what kube-apiserver refuses, or the other way round"),
+    (r"\|causes", "other causes are named"),
+    (r"", "the stored object differs"),
+]
+
+
+def differences(args):
+    want, got = read_answers(args.answers), read_answers(args.other)
+    named, table, total = [], collections.defaultdict(lambda: [0, ""]), 0
+    for name, answer in want.items():
+        total += 1
+        found = difference(answer, got.get(name, {"code": 0}))
+        if found is None:
+            continue
+        named.append(name)
+        line = f"{name} |{found[0]} {json.dumps(found[1:])}"
+        reason = next(text for pattern, text in REASONS if re.search(pattern, line))
+        base, _, rest = name.partition(" ")
+        row = table[(reason, base, found[0])]
+        row[0] += 1
+        row[1] = row[1] or rest
+    with open(os.path.join(FOLDER, "differences.txt"), "w", encoding="utf-8") as file:
+        file.write("".join(name + "\n" for name in named))
+    with open(os.path.join(corpus.ROOT, "docs/api-differences.md"), "w", encoding="utf-8") as file:
+        file.write(
+            "# Where Orch answers other than kube-apiserver\n\n"
+            f"Made by `tools/kinds/ask.py differences` from {total} requests, to a kube-apiserver v1.35.4 and to Orch: objects of\n"
+            "every kind with one thing changed, created, updated and deleted (tools/kinds/README.md). Code, reason, message,\n"
+            f"causes, warnings and the stored object are compared. {len(named)} answers differ, "
+            f"{total - len(named)} are the same. Each is named in\n`tests/integration/server/kinds/differences.txt`; "
+            "the test there fails when another one differs.\n"
+        )
+        for reason in dict.fromkeys(text for _, text in REASONS):
+            rows = sorted((k, v) for k, v in table.items() if k[0] == reason)
+            if not rows:
+                continue
+            file.write(f"\n## {reason[0].upper() + reason[1:]} ({sum(v[0] for _, v in rows)})\n\n| object | what | how many | such as |\n|---|---|---|---|\n")
+            for (_, base, kind), (count, sample) in rows:
+                file.write(f"| {base} | {kind} | {count} | `{sample}` |\n")
+    print(f"{total} answers, {len(named)} differ")
+    return 0
+
+
 def compare(args):
-    sides = []
-    for name in (args.answers, args.other):
-        with gzip.open(name, "rt", encoding="utf-8") as file:
-            sides.append({k: plain(v) for k, v in json.load(file).items()})
+    sides = [read_answers(args.answers), read_answers(args.other)]
     counts, kinds, total = collections.Counter(), collections.Counter(), 0
     for name, want in sides[0].items():
         base = name.split()[0]
@@ -199,8 +293,13 @@ def main():
     one.add_argument("other")
     one.add_argument("-v", "--verbose", action="store_true")
     one.add_argument("names", nargs="*")
+    one = commands.add_parser("write")
+    one.add_argument("answers")
+    one = commands.add_parser("differences")
+    one.add_argument("answers")
+    one.add_argument("other")
     args = parser.parse_args()
-    sys.exit(ask(args) if args.command == "ask" else compare(args))
+    sys.exit({"ask": ask, "compare": compare, "write": write, "differences": differences}[args.command](args) or 0)
 
 
 if __name__ == "__main__":

@@ -280,6 +280,24 @@ class Corpus:
             taken = {r["name"] for r in fixed}
             drawn = [r for r in {r["name"]: r for r in kept}.values() if r["name"] not in taken][: BUDGET.get(name, DEFAULT)]
             yield from sorted(fixed + drawn, key=lambda r: r["name"])
+        yield from self.served()
+
+    def served(self):
+        """What the server says it serves: discovery in both forms, and OpenAPI v3, of each group version."""
+        def request(path, **more):
+            return {"name": f"served get {path}: {more.get('label', 'as it is')}", "do": f"GET {path}", "body": None, **more}
+
+        together = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+        for path in ("/api", "/apis"):
+            yield request(path)
+            yield request(path, label="together", accept=together)
+        versions = dict.fromkeys((row[0], row[1]) for row in self.table.rows)
+        for group in dict.fromkeys(g for g, _ in versions if g != "-"):
+            yield request(f"/apis/{group}")
+        for group, version in versions:
+            path = f"/api/{version}" if group == "-" else f"/apis/{group}/{version}"
+            yield request(path)
+            yield request("/openapi/v3" + path, undescribed=True)
 
     def of_base(self, name, tree, row, stored):
         kind = self.table.kinds[row]
@@ -350,7 +368,8 @@ class Corpus:
                     drawn.append(request("PUT", path, label, at, one))
                 drawn.sort(key=lambda r: chance(r["name"]))
                 for one in drawn[:40]:
-                    yield {**one, "fixed": True}
+                    also = " (approval)" if sub == "approval" else ""
+                    yield {**one, "name": one["name"] + also, "fixed": True}
             elif sub == "scale":
                 for label, replicas in (("two", 2), ("negative", -1), ("wrong", "2"), ("null", None)):
                     yield request("PUT", own + "/scale" + extra, "scale " + label, [],

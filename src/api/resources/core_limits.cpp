@@ -62,8 +62,8 @@ bool scope_counts(std::string_view scope, std::string_view resource) {
   if (scope == "VolumeAttributesClass")
     return is_one_of(resource, {"persistentvolumeclaims", "requests.storage"});
   if (!is_scope(scope)) return true;
-  return is_one_of(resource, {"pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu",
-                              "requests.memory"});
+  return is_one_of(
+      resource, {"pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"});
 }
 
 /// For each resource that the quota limits but the scope cannot count, an error.
@@ -167,12 +167,12 @@ struct Bounds {
 };
 
 void check_bounds(std::string_view name, const Bounds& b, const FieldPath& path, FieldErrors& errors) {
-  const auto above = [&](const Quantity* low, const char* low_name, const Quantity* high, const char* high_name,
-                         const char* member, const Quantity* shown) {
+  const auto above = [&](const Quantity* low, const char* low_name, const Quantity* high,
+                         const char* high_name, const char* member, const Quantity* shown) {
     if (low == nullptr || high == nullptr || !(*high < *low)) return;
-    add_invalid(errors, path.child(member).key(name), shown->text(),
-                base::cat(low_name, " value ", low->text(), " is greater than ", high_name, " value ",
-                          high->text()));
+    add_invalid(
+        errors, path.child(member).key(name), shown->text(),
+        base::cat(low_name, " value ", low->text(), " is greater than ", high_name, " value ", high->text()));
   };
   above(b.min, "min", b.max, "max", "min", b.min);
   above(b.min, "min", b.request, "default request", "defaultRequest", b.request);
@@ -188,8 +188,9 @@ void check_bounds(std::string_view name, const Bounds& b, const FieldPath& path,
     if (b.min != nullptr && b.max != nullptr) {
       const double most = b.max->approximate() / b.min->approximate();
       if (ratio > most) {
-        add_invalid(errors, at, b.ratio->text(),
-                    base::cat("ratio ", b.ratio->text(), " is greater than max/min = ", std::to_string(most)));
+        add_invalid(
+            errors, at, b.ratio->text(),
+            base::cat("ratio ", b.ratio->text(), " is greater than max/min = ", std::to_string(most)));
       }
     }
   }

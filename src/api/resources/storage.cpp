@@ -194,8 +194,21 @@ void validate_driver_update(const Json& object, const Json& old, FieldErrors& er
   validate_immutable_member(spec, before, "volumeLifecycleModes", path, errors);
 }
 
-// What counts of a driver is its specification.
-bool spec_changed(const Json& object, const Json& old) { return !same_member(object, old, "spec"); }
+/// Only changes are counted: a new driver has no generation.
+void count_driver_changes(Json& object, const Json& old, const StrategyContext&) {
+  if (same_member(object, old, "spec")) return;
+  put(child(object, "metadata"), "generation", number_of(map_of(old, "metadata"), "generation") + 1);
+}
+
+std::vector<std::string> driver_warnings(const Json& object, const Json* old) {
+  const Json& spec = map_of(object, "spec");
+  if (!has_items(spec, "tokenRequests") || has(spec, "serviceAccountTokenInSecrets")) return {};
+  if (old != nullptr && same_member(spec, map_of(*old, "spec"), "tokenRequests")) return {};
+  return {
+      "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
+      "possible "
+      "logging of tokens in volume attributes"};
+}
 
 // --- CSINode -----------------------------------------------------------------------------------------
 
@@ -347,8 +360,8 @@ Strategy storage_class_strategy() {
 Strategy csi_driver_strategy() {
   Strategy s = traits_of("storage.k8s.io", "CSIDriver");
   s.set_defaults = default_driver;
-  s.has_generation = true;
-  s.generation_changed = spec_changed;
+  s.prepare_update = count_driver_changes;
+  s.warnings = driver_warnings;
   s.validate = validate_driver;
   s.validate_update = validate_driver_update;
   return s;
