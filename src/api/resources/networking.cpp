@@ -204,9 +204,11 @@ Strategy network_policy_strategy() {
   Strategy s = traits_of("networking.k8s.io", "NetworkPolicy");
   s.set_defaults = default_policy;
   s.validate = [](const Json& object, FieldErrors& errors) { validate_policy(object, {}, errors); };
+  // kube-apiserver validates the whole again as part of the update's rules.
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
-    validate_policy(object, {has_invalid_selector_value(member_of(map_of(old, "spec"), "podSelector"))},
-                    errors);
+    const SelectorOptions options{has_invalid_selector_value(member_of(map_of(old, "spec"), "podSelector"))};
+    validate_policy(object, options, errors);
+    validate_policy(object, options, errors);
   };
   s.warnings = policy_warnings;
   return s;
@@ -217,6 +219,7 @@ Strategy ip_address_strategy() {
   s.validate_name = check_name_is_ip;
   s.validate = validate_ip_address;
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    validate_ip_address(object, errors);
     validate_immutable_member(map_of(object, "spec"), map_of(old, "spec"), "parentRef", FieldPath("spec"),
                               errors);
   };

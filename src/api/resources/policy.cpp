@@ -99,8 +99,7 @@ void validate_runtime_class(const Json& object, FieldErrors& errors) {
   for (size_t i = 0; i < tolerations.size(); ++i) {
     Json key = tolerations[i];
     drop(key, "tolerationSeconds");
-    if (!seen.insert(key.dump()).second)
-      errors.duplicate(path.child("tolerations").index(i), tolerations[i]);
+    if (!seen.insert(key.dump()).second) errors.duplicate(path.child("tolerations").index(i), tolerations[i]);
   }
 }
 
@@ -136,6 +135,7 @@ Strategy runtime_class_strategy() {
   Strategy s = traits_of("node.k8s.io", "RuntimeClass");
   s.validate = validate_runtime_class;
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    validate_runtime_class(object, errors);
     validate_immutable_member(object, old, "handler", FieldPath(), errors);
   };
   return s;
