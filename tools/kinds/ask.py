@@ -206,7 +206,7 @@ def write(args):
 
 # Why something differs: what the first that matches the difference's line says.
 REASONS = [
-    (r"^(device-class|resource-claim|resource-claim-template|resource-slice) ", "Orch does not validate resource.k8s.io yet"),
+    (r"^(device-class|resource-claim|resource-claim-template|resource-slice) ", "Orch validates resource.k8s.io in part: no expressions, no resource slices, no status"),
     (r"^(admission-policy|admission-policy-binding) ", "Orch does not validate admission policies yet"),
     (r"^(flow-schema|priority-level) ", "Orch does not validate flow control yet"),
     (r"^(access-review|access-review-local|access-review-self|token-review) .*managedFields", "Orch answers reviews, which are not stored, without managedFields"),

@@ -55,6 +55,11 @@ Strategy csi_storage_capacity_strategy();
 Strategy volume_attachment_strategy();
 Strategy volume_attributes_class_strategy();
 
+// resource.k8s.io
+Strategy device_class_strategy();
+Strategy resource_claim_strategy();
+Strategy resource_claim_template_strategy();
+
 // policy.cpp: policy, scheduling.k8s.io, node.k8s.io
 Strategy disruption_budget_strategy();
 Strategy priority_class_strategy();
