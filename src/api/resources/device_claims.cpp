@@ -187,6 +187,14 @@ void validate_device_class(const Json& object, FieldErrors& errors) {
 
 Strategy device_class_strategy() {
   Strategy s = traits_of(kGroup, "DeviceClass");
+  // DRAExtendedResource is off.
+  s.prepare_create = [](Json& object, const StrategyContext&) {
+    drop(child(object, "spec"), "extendedResourceName");
+  };
+  s.prepare_update = [](Json& object, const Json& old, const StrategyContext&) {
+    if (!has(map_of(old, "spec"), "extendedResourceName"))
+      drop(child(object, "spec"), "extendedResourceName");
+  };
   s.validate = validate_device_class;
   s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
     validate_device_class(object, errors);
