@@ -213,6 +213,7 @@ void from_storage(Json& object) {
   if (has(spec, "behavior")) put_annotation(object, kBehavior, behavior_to_v1(map_of(spec, "behavior")));
   spec.erase("metrics");
   spec.erase("behavior");
+  if (!object.contains("status")) return;
   Json& status = child(object, "status");
   Json current = Json::array();
   for (const Json& metric : list_of(status, "currentMetrics")) {
@@ -222,8 +223,6 @@ void from_storage(Json& object) {
   }
   if (!current.empty()) put_annotation(object, kCurrentMetrics, current);
   if (has_items(status, "conditions")) put_annotation(object, kConditions, list_of(status, "conditions"));
-  // This version writes what there is none of.
-  for (const char* key : {"currentReplicas", "desiredReplicas"}) default_pointer(status, key, 0);
   status.erase("currentMetrics");
   status.erase("conditions");
 }
