@@ -2,7 +2,8 @@
 # The control plane Orch is measured against: kube-apiserver, kube-controller-manager and kube-scheduler
 # v1.35.4 over etcd 3.4, on this machine.
 #
-#   scripts/peer.sh build            builds the three through their Go module, unpacks etcd (once, ~15 minutes)
+#   scripts/peer.sh build [NAME...]  builds the three (or only these) through their Go module, unpacks etcd
+#                                    (once, ~15 minutes)
 #   scripts/peer.sh up DIR [PART]    starts etcd and kube-apiserver (PART: api), or everything (all, the default),
 #                                    with its data, certificates and logs in DIR; fresh if DIR is empty
 #   scripts/peer.sh down DIR         stops what runs there
@@ -37,12 +38,12 @@ build() {
     mv go.mod.new go.mod
     say "fetching the modules"
     GOFLAGS=-mod=mod go mod download k8s.io/kubernetes >"$bin/download.log" 2>&1
-    for name in kube-apiserver kube-controller-manager kube-scheduler; do
+    for name in "${programs[@]}"; do
       GOFLAGS=-mod=mod go list -deps "k8s.io/kubernetes/cmd/$name" >>"$bin/download.log" 2>&1 ||
         die "the modules could not be had, see $bin/download.log"
     done
   fi
-  for name in kube-apiserver kube-controller-manager kube-scheduler; do
+  for name in "${programs[@]}"; do
     [ -x "$bin/$name" ] && continue
     say "building $name"
     # shellcheck disable=SC2086
@@ -107,7 +108,9 @@ ready() { # ready URL
 }
 
 up() {
-  [ -x "$bin/kube-scheduler" ] || die "not built yet: scripts/peer.sh build"
+  local last=kube-scheduler
+  [ "${part:-all}" = all ] || last=kube-apiserver
+  [ -x "$bin/$last" ] || die "not built yet: scripts/peer.sh build"
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
   [ -f "$dir/scheduler.kubeconfig" ] || make_certificates
@@ -155,7 +158,12 @@ down() {
 dir=${2:-}
 part=${3:-}
 case ${1:-} in
-  build) build ;;
+  build)
+    shift
+    programs=("$@")
+    [ $# -gt 0 ] || programs=(kube-apiserver kube-controller-manager kube-scheduler)
+    build
+    ;;
   up | down)
     [ -n "$dir" ] || die "$1 DIR"
     "$1"

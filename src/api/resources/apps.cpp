@@ -261,6 +261,11 @@ Strategy daemon_set_strategy() {
   s.set_defaults = default_daemon_set;
   s.prepare_create = prepare_daemon_set_create;
   s.prepare_update = prepare_daemon_set_update;
+  // The annotation stands for a field of the specification.
+  s.prepare_status_update = [](Json& object, const Json& old, const StrategyContext&) {
+    restore(object, old, "spec");
+    set_template_generation(object, template_generation(old));
+  };
   s.validate = [](const Json& object, FieldErrors& errors) { validate_daemon_set(object, nullptr, errors); };
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
     validate_daemon_set(object, &old, errors);

@@ -54,11 +54,17 @@ void generate_selector(Json& job) {
   const std::string name(name_of(job));
   const std::string uid(text_of(map_of(job, "metadata"), "uid"));
   Json& labels = child(child(child(spec, "template"), "metadata"), "labels");
+  // Labels taken from the template go on being the template's.
+  const bool shown = !labels_of(job).empty() && labels_of(job) == labels;
   for (const char* key : {"job-name", "batch.kubernetes.io/job-name"}) {
     if (!labels.contains(key)) labels[key] = name;
   }
   for (const char* key : {"controller-uid", "batch.kubernetes.io/controller-uid"}) {
     if (!labels.contains(key)) labels[key] = uid;
+  }
+  if (shown) {
+    Json copy = labels;
+    put(child(job, "metadata"), "labels", std::move(copy));
   }
   Json& match = child(child(spec, "selector"), "matchLabels");
   if (!match.contains("batch.kubernetes.io/controller-uid")) {

@@ -107,8 +107,8 @@ void validate_claim_spec(const Json& spec, const FieldPath& path, FieldErrors& e
     validate_dns1123_subdomain(attributes, path.child("volumeAttributesClassName"), errors);
 }
 
-void validate_claim_template(const Json& claim, const FieldPath& path, FieldErrors& errors) {
-  const Json& metadata = map_of(claim, "metadata");
+void validate_template_metadata(const Json& owner, const FieldPath& path, FieldErrors& errors) {
+  const Json& metadata = map_of(owner, "metadata");
   const FieldPath at = path.child("metadata");
   validate_annotations(map_of(metadata, "annotations"), at.child("annotations"), errors);
   validate_labels(map_of(metadata, "labels"), at.child("labels"), errors);
@@ -119,6 +119,10 @@ void validate_claim_template(const Json& claim, const FieldPath& path, FieldErro
     if (has_items(metadata, key))
       errors.forbidden(at.child(key == std::string_view("uid") ? "uID" : key), "cannot be set");
   }
+}
+
+void validate_claim_template(const Json& claim, const FieldPath& path, FieldErrors& errors) {
+  validate_template_metadata(claim, path, errors);
   validate_claim_spec(map_of(claim, "spec"), path.child("spec"), errors);
 }
 

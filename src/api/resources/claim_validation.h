@@ -19,6 +19,8 @@ struct ClaimOptions {
 };
 void validate_claim_spec(const Json& spec, const FieldPath& path, FieldErrors& errors,
                          ClaimOptions options = {});
+/// metadata of something that objects are made from: labels and annotations, nothing else.
+void validate_template_metadata(const Json& owner, const FieldPath& path, FieldErrors& errors);
 /// PersistentVolumeClaimTemplate of an ephemeral volume: labels, annotations and a spec, nothing else.
 void validate_claim_template(const Json& claim, const FieldPath& path, FieldErrors& errors);
 

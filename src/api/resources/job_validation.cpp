@@ -480,7 +480,11 @@ void validate_job(const Json& job, const Json* old, FieldErrors& errors) {
                   "will not able to create pod with invalid DNS label: " + host);
     }
   }
-  if (old) validate_job_update(job, *old, errors);
+  if (!old) return;
+  // kube-apiserver validates the specification again as part of the update's rules.
+  validate_job_spec(spec, old_template, FieldPath("spec"), errors);
+  validate_job_selector(spec, old, FieldPath("spec"), errors);
+  validate_job_update(job, *old, errors);
 }
 
 void validate_cron_job(const Json& cron_job, const Json* old, FieldErrors& errors) {

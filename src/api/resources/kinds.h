@@ -43,11 +43,22 @@ Strategy autoscaler_strategy();
 Strategy job_strategy();
 Strategy cron_job_strategy();
 
-// storage.cpp
+// volume.cpp
 Strategy volume_strategy();
 Strategy claim_strategy();
+
+// storage.k8s.io
 Strategy storage_class_strategy();
 Strategy csi_driver_strategy();
+Strategy csi_node_strategy();
+Strategy csi_storage_capacity_strategy();
+Strategy volume_attachment_strategy();
+Strategy volume_attributes_class_strategy();
+
+// resource.k8s.io
+Strategy device_class_strategy();
+Strategy resource_claim_strategy();
+Strategy resource_claim_template_strategy();
 
 // policy.cpp: policy, scheduling.k8s.io, node.k8s.io
 Strategy disruption_budget_strategy();

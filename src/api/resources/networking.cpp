@@ -1,5 +1,8 @@
-// networking.k8s.io/v1 NetworkPolicy, IngressClass, Ingress and IPAddress.
+// networking.k8s.io/v1 NetworkPolicy, IPAddress and ServiceCIDR.
+#include <utility>
+
 #include "api/go_text.h"
+#include "api/names.h"
 #include "api/resources/common_validation.h"
 #include "api/resources/ip.h"
 #include "api/resources/kinds.h"
@@ -9,8 +12,6 @@
 
 namespace orch::api {
 namespace {
-
-constexpr size_t kMaxController = 250;
 
 void default_policy(Json& policy) {
   Json& spec = child(policy, "spec");
@@ -27,10 +28,79 @@ void default_policy(Json& policy) {
   put(spec, "policyTypes", std::move(types));
 }
 
-void validate_policy(const Json& policy, FieldErrors& errors) {
+void validate_policy_port(const Json& port, const FieldPath& path, FieldErrors& errors) {
+  const std::string_view protocol = text_of(port, "protocol");
+  if (has(port, "protocol") && !is_port_protocol(protocol))
+    errors.not_supported(path.child("protocol"), protocol, {"TCP", "UDP", "SCTP"});
+  const Json& number = member_of(port, "port");
+  const FieldPath end = path.child("endPort");
+  const int64_t last = number_of(port, "endPort");
+  if (number.is_null()) {
+    if (has(port, "endPort")) errors.invalid(end, last, "may not be specified when `port` is not specified");
+  } else if (number.is_string()) {
+    if (has(port, "endPort")) errors.invalid(end, last, "may not be specified when `port` is non-numeric");
+    add_problems(errors, path.child("port"), text(number), check_port_name(text(number)));
+  } else {
+    const int64_t first = number_of(port, "port");
+    for (const std::string& why : check_port_number(first)) errors.invalid(path.child("port"), first, why);
+    if (!has(port, "endPort")) return;
+    if (last < first) errors.invalid(end, first, "must be greater than or equal to `port`");
+    for (const std::string& why : check_port_number(last)) errors.invalid(end, last, why);
+  }
+}
+
+void validate_block(const Json& block, const FieldPath& path, FieldErrors& errors) {
+  const std::string_view whole = text_of(block, "cidr");
+  if (whole.empty()) return errors.required(path.child("cidr"));
+  validate_legacy_cidr(whole, path.child("cidr"), errors);
+  const auto cidr = Cidr::parse(whole);
+  if (!cidr) return;
+  size_t i = 0;
+  for (const Json& one : list_of(block, "except")) {
+    const FieldPath at = path.child("except").index(i++);
+    validate_legacy_cidr(text(one), at, errors);
+    const auto except = Cidr::parse(text(one));
+    if (except && (!cidr->contains(except->network()) || cidr->prefix >= except->prefix))
+      add_invalid(errors, at, text(one), "must be a strict subset of `cidr`");
+  }
+}
+
+void validate_peer(const Json& peer, SelectorOptions options, const FieldPath& path, FieldErrors& errors) {
+  int selectors = 0;
+  for (const char* key : {"podSelector", "namespaceSelector"}) {
+    if (!has(peer, key)) continue;
+    ++selectors;
+    validate_label_selector(member_of(peer, key), path.child(key), errors, options);
+  }
+  const bool block = has(peer, "ipBlock");
+  if (block) validate_block(map_of(peer, "ipBlock"), path.child("ipBlock"), errors);
+  if (!block && selectors == 0) {
+    errors.required(path, "must specify a peer");
+  } else if (block && selectors > 0) {
+    errors.forbidden(path, "may not specify both ipBlock and another peer");
+  }
+}
+
+void validate_policy(const Json& policy, SelectorOptions options, FieldErrors& errors) {
   const FieldPath path("spec");
   const Json& spec = map_of(policy, "spec");
-  validate_label_selector(member_of(spec, "podSelector"), path.child("podSelector"), errors);
+  validate_label_selector(member_of(spec, "podSelector"), path.child("podSelector"), errors, options);
+  struct Direction {
+    const char* rules;
+    const char* peers;
+  };
+  for (const Direction& way : {Direction{"ingress", "from"}, Direction{"egress", "to"}}) {
+    size_t i = 0;
+    for (const Json& rule : list_of(spec, way.rules)) {
+      const FieldPath at = path.child(way.rules).index(i++);
+      size_t k = 0;
+      for (const Json& port : list_of(rule, "ports"))
+        validate_policy_port(port, at.child("ports").index(k++), errors);
+      k = 0;
+      for (const Json& peer : list_of(rule, way.peers))
+        validate_peer(peer, options, at.child(way.peers).index(k++), errors);
+    }
+  }
   const Json& types = list_of(spec, "policyTypes");
   if (types.size() > 2) {
     errors.invalid(path.child("policyTypes"), types, "may not specify more than two policyTypes");
@@ -39,48 +109,30 @@ void validate_policy(const Json& policy, FieldErrors& errors) {
   for (size_t i = 0; i < types.size(); ++i) {
     const std::string_view type = text(types[i]);
     if (type != "Ingress" && type != "Egress")
-      errors.not_supported(path.child("policyTypes").index(i), type, {"Egress", "Ingress"});
+      errors.not_supported(path.child("policyTypes").index(i), type, {"Ingress", "Egress"});
   }
 }
 
-void validate_ingress_class(const Json& object, FieldErrors& errors) {
-  const FieldPath controller("spec.controller");
-  const std::string_view value = text_of(map_of(object, "spec"), "controller");
-  if (value.size() > kMaxController) errors.too_long(controller, static_cast<int>(kMaxController));
-  validate_domain_prefixed_path(value, controller, errors);
-}
-
-void validate_ingress_class_update(const Json& object, const Json& old, FieldErrors& errors) {
-  validate_immutable_member(map_of(object, "spec"), map_of(old, "spec"), "controller", FieldPath("spec"),
-                            errors);
-  validate_ingress_class(object, errors);
-}
-
-void validate_path(const Json& one, const FieldPath& path, FieldErrors& errors) {
-  const std::string_view type = text_of(one, "pathType");
-  if (!has(one, "pathType")) {
-    errors.required(path.child("pathType"), "pathType must be specified");
-  } else if (type != "Exact" && type != "Prefix" && type != "ImplementationSpecific") {
-    errors.not_supported(path.child("pathType"), type, {"Exact", "ImplementationSpecific", "Prefix"});
-  } else if (type != "ImplementationSpecific" && text_of(one, "path").substr(0, 1) != "/") {
-    add_invalid(errors, path.child("path"), text_of(one, "path"), "must be an absolute path");
-  }
-}
-
-void validate_ingress(const Json& object, FieldErrors& errors) {
+std::vector<std::string> policy_warnings(const Json& policy, const Json*) {
+  std::vector<std::string> out;
   const FieldPath path("spec");
-  const Json& spec = map_of(object, "spec");
-  const Json& rules = list_of(spec, "rules");
-  if (rules.empty() && !has(spec, "defaultBackend")) {
-    errors.invalid(path, rules, "either `defaultBackend` or `rules` must be specified");
+  for (const auto& [rules, peers] : {std::pair{"ingress", "from"}, std::pair{"egress", "to"}}) {
+    size_t i = 0;
+    for (const Json& rule : list_of(map_of(policy, "spec"), rules)) {
+      const FieldPath at = path.child(rules).index(i++);
+      size_t k = 0;
+      for (const Json& peer : list_of(rule, peers)) {
+        const FieldPath block = at.child(peers).index(k++).child("ipBlock");
+        const Json& from = map_of(peer, "ipBlock");
+        if (!has(peer, "ipBlock")) continue;
+        warn_cidr(text_of(from, "cidr"), block.child("cidr"), out);
+        size_t e = 0;
+        for (const Json& except : list_of(from, "except"))
+          warn_cidr(text(except), block.child("except").index(e++), out);
+      }
+    }
   }
-  for (size_t i = 0; i < rules.size(); ++i) {
-    if (!has(rules[i], "http")) continue;
-    const FieldPath http = path.child("rules").index(i).child("http").child("paths");
-    const Json& paths = list_of(map_of(rules[i], "http"), "paths");
-    if (paths.empty()) errors.required(http);
-    for (size_t k = 0; k < paths.size(); ++k) validate_path(paths[k], http.index(k), errors);
-  }
+  return out;
 }
 
 /// The name is the address itself, so that two Services cannot have it: what IsValidIP says of it.
@@ -151,26 +203,14 @@ void validate_service_cidr_update(const Json& object, const Json& old, FieldErro
 Strategy network_policy_strategy() {
   Strategy s = traits_of("networking.k8s.io", "NetworkPolicy");
   s.set_defaults = default_policy;
-  s.validate = validate_policy;
-  s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
-    validate_policy(object, errors);
+  s.validate = [](const Json& object, FieldErrors& errors) { validate_policy(object, {}, errors); };
+  // kube-apiserver validates the whole again as part of the update's rules.
+  s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    const SelectorOptions options{has_invalid_selector_value(member_of(map_of(old, "spec"), "podSelector"))};
+    validate_policy(object, options, errors);
+    validate_policy(object, options, errors);
   };
-  return s;
-}
-
-Strategy ingress_class_strategy() {
-  Strategy s = traits_of("networking.k8s.io", "IngressClass");
-  s.validate = validate_ingress_class;
-  s.validate_update = validate_ingress_class_update;
-  return s;
-}
-
-Strategy ingress_strategy() {
-  Strategy s = traits_of("networking.k8s.io", "Ingress");
-  s.validate = validate_ingress;
-  s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
-    validate_ingress(object, errors);
-  };
+  s.warnings = policy_warnings;
   return s;
 }
 
@@ -179,6 +219,7 @@ Strategy ip_address_strategy() {
   s.validate_name = check_name_is_ip;
   s.validate = validate_ip_address;
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    validate_ip_address(object, errors);
     validate_immutable_member(map_of(object, "spec"), map_of(old, "spec"), "parentRef", FieldPath("spec"),
                               errors);
   };
@@ -187,6 +228,7 @@ Strategy ip_address_strategy() {
 
 Strategy service_cidr_strategy() {
   Strategy s = traits_of("networking.k8s.io", "ServiceCIDR");
+  s.keep_status_on_create = true;
   s.validate = validate_service_cidrs;
   s.validate_update = validate_service_cidr_update;
   return s;

@@ -1,6 +1,11 @@
 // policy/v1 PodDisruptionBudget, scheduling.k8s.io/v1 PriorityClass, node.k8s.io/v1 RuntimeClass.
+#include <set>
+#include <string>
+
 #include "api/resources/common_validation.h"
 #include "api/resources/kinds.h"
+#include "api/resources/pod_parts.h"
+#include "api/resources/resource_validation.h"
 #include "api/resources/traits.h"
 #include "api/resources/tree.h"
 #include "base/json.h"
@@ -80,6 +85,22 @@ void validate_priority_class_update(const Json& object, const Json& old, FieldEr
 
 void validate_runtime_class(const Json& object, FieldErrors& errors) {
   validate_dns1123_label(text_of(object, "handler"), FieldPath("handler"), errors);
+  if (has(object, "overhead")) {
+    const Json requirements = {{"limits", map_of(map_of(object, "overhead"), "podFixed")}};
+    validate_requirements(requirements, {}, FieldPath("overhead"), errors);
+  }
+  if (!has(object, "scheduling")) return;
+  const FieldPath path("scheduling");
+  const Json& scheduling = map_of(object, "scheduling");
+  validate_labels(map_of(scheduling, "nodeSelector"), path.child("nodeSelector"), errors);
+  const Json& tolerations = list_of(scheduling, "tolerations");
+  validate_tolerations(tolerations, {}, path.child("tolerations"), errors);
+  std::set<std::string> seen;
+  for (size_t i = 0; i < tolerations.size(); ++i) {
+    Json key = tolerations[i];
+    drop(key, "tolerationSeconds");
+    if (!seen.insert(key.dump()).second) errors.duplicate(path.child("tolerations").index(i), tolerations[i]);
+  }
 }
 
 }  // namespace
@@ -114,6 +135,7 @@ Strategy runtime_class_strategy() {
   Strategy s = traits_of("node.k8s.io", "RuntimeClass");
   s.validate = validate_runtime_class;
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    validate_runtime_class(object, errors);
     validate_immutable_member(object, old, "handler", FieldPath(), errors);
   };
   return s;

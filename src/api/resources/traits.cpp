@@ -85,4 +85,12 @@ OrphaningByDefault orphaning_of(std::string_view group, std::string_view kind) {
   return {};
 }
 
+std::string_view deprecation_of(std::string_view group, std::string_view kind) {
+  if (!group.empty()) return {};
+  if (kind == "Endpoints")
+    return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+  if (kind == "ComponentStatus") return "v1 ComponentStatus is deprecated in v1.19+";
+  return {};
+}
+
 }  // namespace orch::api

@@ -19,4 +19,7 @@ struct OrphaningByDefault {
 };
 OrphaningByDefault orphaning_of(std::string_view group, std::string_view kind);
 
+/// The Warning header that requests for a deprecated kind are answered with; "" for the others.
+std::string_view deprecation_of(std::string_view group, std::string_view kind);
+
 }  // namespace orch::api

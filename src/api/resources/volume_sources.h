@@ -25,6 +25,8 @@ void validate_flex_volume(const Json& source, const FieldPath& path, FieldErrors
 void validate_storage_os(const Json& source, bool persistent, const FieldPath& path, FieldErrors& errors);
 void validate_disk_partition(const Json& source, const char* id_member, const FieldPath& path,
                              FieldErrors& errors);
+/// PersistentVolumeSpec of a VolumeAttachment.
+void validate_inline_volume_spec(const Json& spec, const FieldPath& path, FieldErrors& errors);
 void validate_csi_driver_name(std::string_view name, const FieldPath& path, FieldErrors& errors);
 
 }  // namespace orch::api

@@ -1,6 +1,7 @@
 #include "api/schema/decode.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -30,6 +31,15 @@ std::string_view element_name(std::string_view go_type) {
   if (go_type.substr(0, 2) == "[]") return go_type.substr(2);
   if (go_type.substr(0, 4) == "map[") return go_type.substr(go_type.find(']') + 1);
   return {};
+}
+
+/// A number as it was written, as far as the tree still knows: integers beyond 64 bits without an exponent.
+std::string number_text(const Json& json) {
+  const double d = json.is_number_float() ? json.get<double>() : 0;
+  if (std::trunc(d) != d || std::abs(d) < 0x1p63 || std::abs(d) >= 1e21) return json.dump();
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), d, std::chars_format::fixed, 0);
+  return {text.data(), end.ptr};
 }
 
 class Decoder {
@@ -165,7 +175,7 @@ class Decoder {
     bool fits = json.is_number_integer() &&
                 (!json.is_number_unsigned() || json.get<uint64_t>() <= static_cast<uint64_t>(high));
     fits = fits && json.get<int64_t>() >= low && json.get<int64_t>() <= high;
-    return fits || type_error(base::cat("number ", json.dump()), go_type);
+    return fits || type_error(base::cat("number ", number_text(json)), go_type);
   }
 
   bool number(Json& json) {

@@ -99,6 +99,7 @@ class Requester final : public AdmissionPlugin {
   }
   base::Status admit(AdmissionRequest& r) override {
     Json& spec = (*r.object)["spec"];
+    if (!spec.is_object()) spec = Json::object();
     const Json user = user_to_json(*r.user);
     for (const char* key : {"username", "uid", "groups", "extra"}) {
       spec.erase(key);

@@ -6,6 +6,7 @@
 #include "api/go_text.h"
 #include "api/resources/custom_resource.h"
 #include "api/resources/object_meta.h"
+#include "api/resources/traits.h"
 #include "api/schema/schema.h"
 #include "http/gzip.h"
 #include "server/apiserver/call.h"
@@ -293,6 +294,8 @@ http::Response ApiServer::resource_request(Call& call) {
   if (Status name = check_path_name(info.name); !name.ok()) return http::Response::from_status(name);
   if (Status table = check_table(call.want, info.query); !table.ok())
     return http::Response::from_status(table);
+  if (const std::string_view old = api::deprecation_of(r.group, r.kind); !old.empty() && !r.custom)
+    call.warnings.emplace_back(old);
   if (sub != nullptr) {
     if (sub->name == "log") return do_log(call);
     if (sub->name == "exec" || sub->name == "attach" || sub->name == "portforward") return do_connect(call);

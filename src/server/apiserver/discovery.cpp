@@ -147,10 +147,12 @@ Json resource_list(const Rows& rows, const std::string& group, const std::string
   }
   if (list.empty()) return nullptr;
   std::sort(list.begin(), list.end(), [](const Json& a, const Json& b) { return a["name"] < b["name"]; });
-  return {{"kind", "APIResourceList"},
-          {"apiVersion", "v1"},
-          {"groupVersion", api::make_api_version(group, version)},
-          {"resources", list}};
+  Json out = {{"kind", "APIResourceList"},
+              {"groupVersion", api::make_api_version(group, version)},
+              {"resources", list}};
+  // The core group's list is older than the version of lists.
+  if (!group.empty()) out["apiVersion"] = "v1";
+  return out;
 }
 
 /// Group and version are only said where they are not the resource's own.
@@ -280,7 +282,7 @@ DocumentPtr ApiServer::DocumentCache::aggregated(std::string_view path, std::str
         list.push_back({{"version", v.order.version}, {"freshness", "Stale"}});
       }
     }
-    Json meta = {{"creationTimestamp", nullptr}};
+    Json meta = Json::object();
     if (!group.empty()) meta["name"] = group;
     items.push_back({{"metadata", meta}, {"versions", list}});
   };

@@ -2,7 +2,9 @@
 // eviction.cpp.
 #include "api/schema/schema.h"
 #include "api/selector.h"
+#include "base/clock.h"
 #include "server/apiserver/call.h"
+#include "server/registry/field_tracking.h"
 
 namespace orch::server {
 
@@ -253,8 +255,16 @@ http::Response ApiServer::do_virtual(Call& call) {
     if (!bound.ok()) return http::Response::from_status(bound.error());
     return encode_tree(call.want, schema_, *bound, 201);
   }
+  // Nothing is stored, but what comes back tells who owns it, as of stored objects.
+  const WriteContext context = call.write_context();
+  const base::SystemClock clock;
+  const Json sent = take_managed_fields(body->tree);
+  const std::string owners = FieldTracking(schema_, registry_.table(), clock)
+                                 .update({r, r}, nullptr, body->tree, sent, {}, context.manager.value_or(""));
   auto answer = o_.review(r.kind, body->tree, call.user);
   if (!answer.ok()) return http::Response::from_status(answer.error());
+  if (auto fields = base::parse_json(owners); fields.ok() && !fields->empty())
+    (*answer)["metadata"]["managedFields"] = std::move(*fields);
   return encode_tree(call.want, schema_, *answer, 201);
 }
 

@@ -149,7 +149,7 @@ base::Result<Json> review_subject_access(const Json& review, Authorizer& authori
   check_attributes(spec_of(review), errors);
   check_subject(spec_of(review), errors);
   check_metadata(review, false, errors);
-  if (!errors.empty()) return errors.to_status(kAuthorizationGroup, "SubjectAccessReview", "");
+  if (!errors.empty()) return errors.to_status(kAuthorizationGroup, {}, "");
   return answered(review, subject_of(spec_of(review)), authorizer);
 }
 
@@ -172,7 +172,7 @@ base::Result<Json> review_local_subject_access(const Json& review, std::string_v
     errors.invalid(api::FieldPath("spec.nonResourceAttributes"), *other,
                    "disallowed on this kind of request");
   }
-  if (!errors.empty()) return errors.to_status(kAuthorizationGroup, "LocalSubjectAccessReview", "");
+  if (!errors.empty()) return errors.to_status(kAuthorizationGroup, {}, "");
   if (ns.empty()) return bad_request("namespace is required on this type: ");
   if (ns != own)
     return bad_request(base::cat("spec.resourceAttributes.namespace must match namespace: ", ns));
@@ -184,7 +184,7 @@ base::Result<Json> review_self_subject_access(const Json& review, const UserInfo
   api::FieldErrors errors;
   check_attributes(spec_of(review), errors);
   check_metadata(review, false, errors);
-  if (!errors.empty()) return errors.to_status(kAuthorizationGroup, "SelfSubjectAccessReview", "");
+  if (!errors.empty()) return errors.to_status(kAuthorizationGroup, {}, "");
   return answered(review, user, authorizer);
 }
 

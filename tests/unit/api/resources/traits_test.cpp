@@ -137,7 +137,7 @@ TEST_CASE("what is refused of kinds with few rules") {
       {"networking.k8s.io", "Ingress", R"({"spec":{"rules":[{"http":{"paths":[{"path":"/"}]}}]}})", "",
        "pathType must be specified"},
       {"networking.k8s.io", "NetworkPolicy", R"({"spec":{"policyTypes":["Up"]}})", "",
-       "supported values: \"Egress\", \"Ingress\""},
+       "supported values: \"Ingress\", \"Egress\""},
       {"", "ResourceQuota", R"({"spec":{"hard":{"pods":"-1"}}})", "", "must be greater than or equal to 0"},
   };
   for (const auto& c : cases) {
