@@ -323,7 +323,7 @@ Plan plan_daemonset(const View& view, const Key& key, base::WallTime now, Failed
   if (d.object->deleting()) return plan;
   d.min_ready = base::int_at(d.tree, {"spec", "minReadySeconds"});
   d.generation = api::annotation(d.tree, "deprecated.daemonset.template.generation");
-  const std::vector<PodView> pods = claim_pods(view, *d.object, *selector, plan);
+  const std::vector<PodView> pods = claim_pods(view, kDaemonSets, *d.object, *selector, plan);
   if (!keep_history(view, d, *selector, pods, plan)) return plan;
   read_nodes(view, d, pods);
   read_limits(d);

@@ -128,7 +128,7 @@ std::shared_ptr<JobSync> observe(const View& view, const api::ObjectPtr& object,
   s->tree = std::move(tree);
   read_spec(*s);
   const auto selector = label_selector_of(s->spec());
-  for (PodView& p : claim_pods(view, *object, selector, plan, {true, kJobTracking}))
+  for (PodView& p : claim_pods(view, kJobs, *object, selector, plan, {true, kJobTracking}))
     s->pods.push_back(make_job_pod(std::move(p), *s));
   std::stable_sort(s->pods.begin(), s->pods.end(),
                    [](const JobPod& a, const JobPod& b) { return a.index < b.index; });

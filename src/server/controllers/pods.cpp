@@ -92,7 +92,7 @@ PodView adopt(const api::ObjectPtr& pod, Json tree, const api::Object& owner, co
 
 }  // namespace
 
-std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
+std::vector<PodView> claim_pods(const View& view, const client::ResourceRef& owners, const api::Object& owner,
                                 const api::LabelSelector& selector, Plan& plan, const Claim& how) {
   std::vector<PodView> out;
   for (const auto& object : view.by_index(kPods, "controller", owner.uid())) {
@@ -103,7 +103,12 @@ std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
     }
   }
   if (owner.deleting()) return out;
-  for (const auto& object : view.by_index(kPods, "controller", base::cat(owner.ns(), "/"))) {
+  const auto orphans = view.by_index(kPods, "controller", base::cat(owner.ns(), "/"));
+  // What was seen of the owner may be older than what is seen of the pods: those that the garbage collector
+  // has just let go, because the owner is being deleted, would be taken back and die with it.
+  const api::ObjectPtr current = view.get(owners, owner.ns(), owner.name());
+  if (current == nullptr || current->uid() != owner.uid() || current->deleting()) return out;
+  for (const auto& object : orphans) {
     if (!selector.matches(*object) || object->deleting() || (how.member && !how.member(*object))) continue;
     Json tree = object->tree();
     if (!how.finished_too && !pod_active(*object, tree)) continue;

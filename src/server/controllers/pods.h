@@ -64,8 +64,8 @@ struct Claim {
 };
 /// Pods that belong to a controller object: owned ones that match its selector, plus adoptions and releases
 /// that bring reality there, as writes in `plan`. Finished and deleting pods are included. An adopted pod is
-/// returned as it will be.
-std::vector<PodView> claim_pods(const View& view, const api::Object& owner,
+/// returned as it will be. `owners`: where the owner is looked up again before it adopts.
+std::vector<PodView> claim_pods(const View& view, const client::ResourceRef& owners, const api::Object& owner,
                                 const api::LabelSelector& selector, Plan& plan, const Claim& how = {});
 /// Where the kind keeps what selects its pods; the spec as a tree.
 using SelectorOf = std::function<api::LabelSelector(const Json& spec)>;

@@ -152,7 +152,7 @@ Plan plan_replicas(const ReplicaKind& kind, const View& view, const Key& key, ba
   const api::LabelSelector selector = kind.selector(base::object_at(rs, {"spec"}));
   std::vector<PodView> active;
   int64_t terminating = 0;
-  for (auto& p : claim_pods(view, *object, selector, plan)) {
+  for (auto& p : claim_pods(view, kind.resource, *object, selector, plan)) {
     if (p.object->deleting()) {
       std::string_view phase = base::string_at(p.tree, {"status", "phase"});
       if (phase != "Succeeded" && phase != "Failed") ++terminating;

@@ -336,7 +336,7 @@ Plan plan_statefulset(const View& view, const Key& key, base::WallTime now) {
   Claim how;
   how.finished_too = true;
   how.member = [&](const api::Object& pod) { return split_member_name(pod.name()).first == object->name(); };
-  for (PodView& p : claim_pods(view, *object, *selector, plan, how)) {
+  for (PodView& p : claim_pods(view, kStatefulSets, *object, *selector, plan, how)) {
     pods.push_back({p.object, std::move(p.tree), split_member_name(p.object->name()).second});
   }
   read_revisions(s, revisions);

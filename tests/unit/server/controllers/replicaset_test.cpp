@@ -110,6 +110,39 @@ TEST_CASE("surplus pods leave the fullest node") {
   CHECK(removed(plan(view), "pods")[0] != "a");
 }
 
+/// What a plan sees when the set begins to go while it looks: the pods are of a later time than the set.
+class Overtaken final : public server::View {
+ public:
+  Overtaken(const MapView& before, const MapView& after) : before_(before), after_(after) {}
+  api::ObjectPtr get(const client::ResourceRef& r, std::string_view ns,
+                     std::string_view name) const override {
+    return (looked_at_pods_ ? after_ : before_).get(r, ns, name);
+  }
+  std::vector<api::ObjectPtr> list(const client::ResourceRef& r, std::string_view ns) const override {
+    return after_.list(r, ns);
+  }
+  std::vector<api::ObjectPtr> by_index(const client::ResourceRef& r, const std::string& index,
+                                       std::string_view value) const override {
+    looked_at_pods_ |= r == kPods;
+    return after_.by_index(r, index, value);
+  }
+
+ private:
+  const MapView &before_, &after_;
+  mutable bool looked_at_pods_ = false;
+};
+
+TEST_CASE("a set that is going does not take back what it has let go") {
+  MapView before, after;
+  before.put(kReplicaSets, set_of(1));
+  before.put(kPods, own_pod("a", 10));
+  Json going = set_of(1);
+  going["metadata"]["deletionTimestamp"] = ago(1);
+  after.put(kReplicaSets, going);
+  after.put(kPods, make_pod("a", 10, "n1"));
+  CHECK(writes(plan_replicaset(Overtaken(before, after), {"ns", "rs"}, kNow), Verb::kPatch, "pods").empty());
+}
+
 TEST_CASE("orphans that match are adopted") {
   MapView view;
   view.put(kReplicaSets, set_of(2));
