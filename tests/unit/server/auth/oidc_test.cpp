@@ -247,39 +247,40 @@ jwt:
   - {expression: "user.groups.all(g, g != 'admin') || user.extra['example.org/tenant'][0] == 'main'", message: never}
 )yaml");
   INFO((parsed.ok() ? "" : parsed.error().message()));
-REQUIRE(parsed.ok());
-const JwtIssuer& i = parsed->issuers[0];
-const auto with = [](const char* more) {
-  Json c = claims(R"({"nbf":1767225600,"hd":"example.com","email":"a@example.com","email_verified":true,
+  REQUIRE(parsed.ok());
+  const JwtIssuer& i = parsed->issuers[0];
+  const auto with = [](const char* more) {
+    Json c = claims(R"({"nbf":1767225600,"hd":"example.com","email":"a@example.com","email_verified":true,
                         "roles":"dev,none,ops","tenant":"t","odd-name":["x",""]})");
-  c.update(json(more));
-  return c;
-};
-auto user = user_of_claims(i, with("{}"), kNow);
-INFO((user.ok() ? "" : user.error().message()));
-REQUIRE(user.ok());
-CHECK(user->name == "a@example.com");
-CHECK(user->uid == "alice");
-CHECK(user->groups == std::vector<std::string>{"dev", "ops"});
-CHECK(user->extra.at("example.org/tenant") == std::vector<std::string>{"t"});
-CHECK(user->extra.at("example.org/odd") == std::vector<std::string>{"x"});
-CHECK(who(i, with(R"({"email_verified":false,"roles":"dev"})")) == "nobody:alice dev/alice");
-CHECK(
-    who(i, with(R"({"exp":1777225600})")) ==
-    "!oidc: error evaluating claim validation expression: validation expression 'claims.exp - claims.nbf <= "
-    "86400' failed: lasts too long");
-CHECK(who(i, with(R"({"hd":"other"})")) == "!oidc: required claim hd value does not match");
-CHECK(who(i, with(R"({"email":"system:admin"})")) ==
-      "!oidc: error evaluating user info validation rule: validation expression "
-      "'!user.username.startsWith('system:')' failed: that name is not yours");
-CHECK_THAT(who(i, with(R"({"roles":"admin"})")), contains("failed: never"));
-CHECK_THAT(who(i, with(R"({"roles":"admin","tenant":"main"})")), contains("a@example.com admin"));
-CHECK(who(i, with(R"({"email":7})")) ==
-      "!oidc: error evaluating username claim expression: username claim expression must return a string");
-CHECK(who(i, with(R"({"email":""})")) == "!oidc: empty username via CEL expression is not allowed");
-CHECK(who(i, with(R"({"roles":3})"))
-          .find("!oidc: error evaluating group claim expression: expression 'claims.roles.split(',')") == 0);
-CHECK(who(i, with(R"({"tenant":{"a":1}})")) ==
-      "!oidc: error evaluating extra claim expression: claims.tenant: expression must return a string or a "
-      "list of strings");
+    c.update(json(more));
+    return c;
+  };
+  auto user = user_of_claims(i, with("{}"), kNow);
+  INFO((user.ok() ? "" : user.error().message()));
+  REQUIRE(user.ok());
+  CHECK(user->name == "a@example.com");
+  CHECK(user->uid == "alice");
+  CHECK(user->groups == std::vector<std::string>{"dev", "ops"});
+  CHECK(user->extra.at("example.org/tenant") == std::vector<std::string>{"t"});
+  CHECK(user->extra.at("example.org/odd") == std::vector<std::string>{"x"});
+  CHECK(who(i, with(R"({"email_verified":false,"roles":"dev"})")) == "nobody:alice dev/alice");
+  CHECK(who(i, with(R"({"exp":1777225600})")) ==
+        "!oidc: error evaluating claim validation expression: validation expression 'claims.exp - claims.nbf "
+        "<= "
+        "86400' failed: lasts too long");
+  CHECK(who(i, with(R"({"hd":"other"})")) == "!oidc: required claim hd value does not match");
+  CHECK(who(i, with(R"({"email":"system:admin"})")) ==
+        "!oidc: error evaluating user info validation rule: validation expression "
+        "'!user.username.startsWith('system:')' failed: that name is not yours");
+  CHECK_THAT(who(i, with(R"({"roles":"admin"})")), contains("failed: never"));
+  CHECK_THAT(who(i, with(R"({"roles":"admin","tenant":"main"})")), contains("a@example.com admin"));
+  CHECK(who(i, with(R"({"email":7})")) ==
+        "!oidc: error evaluating username claim expression: username claim expression must return a string");
+  CHECK(who(i, with(R"({"email":""})")) == "!oidc: empty username via CEL expression is not allowed");
+  CHECK(who(i, with(R"({"roles":3})"))
+            .find("!oidc: error evaluating group claim expression: expression 'claims.roles.split(',')") ==
+        0);
+  CHECK(who(i, with(R"({"tenant":{"a":1}})")) ==
+        "!oidc: error evaluating extra claim expression: claims.tenant: expression must return a string or a "
+        "list of strings");
 }
