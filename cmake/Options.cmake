@@ -1,6 +1,7 @@
 # Build types, warnings and the compiler cache: what holds for every target of the project.
 
 option(ORCH_STATIC "Link the executables fully static, against static libraries" OFF)
+option(ORCH_FUZZ "Instrument for libFuzzer (clang)" OFF)
 set(ORCH_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined or thread")
 set(ORCH_DOWNLOAD_DEFAULT "${CMAKE_SOURCE_DIR}/third_party/download")
 if(DEFINED ENV{ORCH_DOWNLOAD_DIR})
@@ -39,16 +40,24 @@ if(ORCH_SANITIZE)
   add_compile_options(-fsanitize=${ORCH_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ORCH_SANITIZE})
   # Instrumented, GCC 12 takes std::function members of <regex> for uninitialized (GCC bug 105562).
-  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
+  add_compile_options($<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
   # GCC cannot follow fences under -fsanitize=thread and says so wherever one is inlined.
   if(ORCH_SANITIZE MATCHES "thread")
     add_compile_options(-Wno-tsan)
   endif()
 endif()
 
-# orch_warnings is linked by every target of ours, and by no generated code.
+# Coverage for libFuzzer, which is clang's: the preset `fuzz`.
+if(ORCH_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# orch_warnings is linked by every target of ours, and by no generated code. Warnings are those of GCC, which
+# builds what is used.
 add_library(orch_warnings INTERFACE)
-target_compile_options(orch_warnings INTERFACE -Wall -Wextra -Werror)
+if(NOT ORCH_FUZZ)
+  target_compile_options(orch_warnings INTERFACE -Wall -Wextra -Werror)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Optimising GCC 12 to 14 reports std::string's own code here (GCC bugs 105329, 105651).
   target_compile_options(orch_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)

@@ -1,11 +1,12 @@
 #!/bin/bash
 # Installs what Orch needs from Debian (12 or 13) and builds what Debian has only as source.
 #
-#   scripts/deps.sh [build] [test] [node] [cross-arm64]        default: build
+#   scripts/deps.sh [build] [test] [node] [fuzz] [cross-arm64]        default: build
 #
 #   build        compilers, libraries, the cpp-httplib header and a static libcurl
 #   test         what scripts/test.sh uses besides: linters, clients, network tools
 #   node         what a node runs: containerd, runc, CNI plugins, nftables
+#   fuzz         clang with libFuzzer
 #   cross-arm64  arm64 cross compiler, arm64 libraries, qemu for the tests
 #
 # Needs root when something is missing; a second run finds everything and is done at once.
@@ -30,6 +31,7 @@ packages_build="g++ cmake ninja-build ccache git ca-certificates dpkg-dev xz-uti
 packages_test="clang-format clang-tidy python3 curl jq sqlite3 socat openssl procps psmisc e2fsprogs mount"
 packages_node="containerd runc containernetworking-plugins nftables iproute2 kmod conntrack procps
                ca-certificates busybox-static"
+packages_fuzz="clang libclang-rt-dev"
 packages_cross="g++-aarch64-linux-gnu qemu-user-static"
 sysroot_arm64="$libraries libgrpc-dev busybox-static"
 
@@ -187,12 +189,12 @@ get_sysroot() {
 sets="${*:-build}"
 for set in $sets; do
   case $set in
-    build | test | node | cross-arm64) ;;
+    build | test | node | fuzz | cross-arm64) ;;
     -h | --help)
       sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0"
       exit 0
       ;;
-    *) die "unknown set '$set': build, test, node, cross-arm64" ;;
+    *) die "unknown set '$set': build, test, node, fuzz, cross-arm64" ;;
   esac
 done
 command -v apt-get >/dev/null || die "this is not a Debian system: apt-get is missing"
@@ -203,6 +205,7 @@ for set in $sets; do
     build) wanted+=" $packages_build" ;;
     test) wanted+=" $packages_test" ;;
     node) wanted+=" $packages_node" ;;
+    fuzz) wanted+=" $packages_build $packages_fuzz" ;;
     cross-arm64) wanted+=" $packages_build $packages_cross" ;;
   esac
 done
@@ -210,7 +213,7 @@ done
 install_packages $wanted
 for set in $sets; do
   case $set in
-    build)
+    build | fuzz)
       get_httplib
       get_curl ""
       ;;
