@@ -11,10 +11,14 @@
 #   watch            from a create until each of 100 watchers has it
 #   watches          memory, threads and CPU of 5,000 idle watches, each on a TLS connection of its own
 #   schedule         3,000 pods on 1,000 simulated nodes, from create until bound
+#   rollout          a Deployment of 1,000 pods on simulated nodes brought to a new revision
+#   jobs             5,000 jobs of one pod on simulated nodes, from create until complete
+#   busy             memory, CPU, writes and reconciles of a server whose cluster has 110 pods and 20 workloads of
+#                    each kind, and nothing to do
 #   podstart         from create until the API shows Running, against the container runtime alone
 #   servicelatency   from a change of endpoints until nftables has it; what a cluster IP costs a request
 #
-# --peer: create, get, list, watch and schedule against kube-apiserver, controller manager, scheduler v1.35.4
+# --peer: create, get, list, watch, schedule, rollout and jobs against kube-apiserver, controller manager, scheduler v1.35.4
 # and etcd too, in turns on this machine (scripts/peer.sh builds them the first time: some 15 minutes).
 # Needs root where a node takes part (network namespaces), and nothing else running for honest figures.
 #

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 
+import workloads
 from sides import (
     DIR,
     HELLO,
@@ -22,12 +23,14 @@ from sides import (
     Peer,
     Running,
     TOOLS,
+    at_least,
     children,
     cpu_seconds,
     fail,
     file_states,
     median,
     pss_kb,
+    ratio,
     run,
     say,
     status_kb,
@@ -45,18 +48,6 @@ def alternate(sides, rounds, measure):
             out[side.name].append(measure(side, number))
             time.sleep(0.5)
     return out
-
-
-def ratio(figures, better="more"):
-    """How many times better Orch is; None without a peer."""
-    if "peer" not in figures:
-        return None
-    a, b = figures["orch"], figures["peer"]
-    return round(a / b if better == "more" else b / a, 2)
-
-
-def at_least(value, budget):
-    return None if value is None else value >= budget
 
 
 # --- The benches -------------------------------------------------------------------------------------
@@ -376,7 +367,8 @@ def servicelatency(options):
 
 
 BENCHES = {"footprint": footprint, "start": start, "create": create, "get": get, "list": list_, "watch": watch,
-           "watches": watches, "schedule": schedule, "podstart": podstart, "servicelatency": servicelatency}
+           "watches": watches, "schedule": schedule, "podstart": podstart, "servicelatency": servicelatency,
+           **workloads.BENCHES}
 
 
 def main():

@@ -49,6 +49,18 @@ def median(values):
     return statistics.median(values)
 
 
+def ratio(figures, better="more"):
+    """How many times better Orch is; None without a peer."""
+    if "peer" not in figures:
+        return None
+    a, b = figures["orch"], figures["peer"]
+    return round(a / b if better == "more" else b / a, 2)
+
+
+def at_least(value, budget):
+    return None if value is None else value >= budget
+
+
 # --- Processes ---------------------------------------------------------------------------------------
 
 
