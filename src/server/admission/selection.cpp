@@ -39,7 +39,7 @@ constexpr Known kKnown[] = {
     {"ImagePolicyWebhook", State::kAbsent},
     {"LimitPodHardAntiAffinityTopology", State::kOff},
     {"LimitRanger", State::kOn},
-    {"MutatingAdmissionPolicy", State::kOn},
+    {"MutatingAdmissionPolicy", State::kOn},  // its feature gate is off: it has nothing to do
     {"MutatingAdmissionWebhook", State::kOn},
     {"NamespaceAutoProvision", State::kAbsent},
     {"NamespaceExists", State::kOff},
