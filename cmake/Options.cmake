@@ -2,6 +2,8 @@
 
 option(ORCH_STATIC "Link the executables fully static, against static libraries" OFF)
 option(ORCH_FUZZ "Instrument for libFuzzer (clang)" OFF)
+option(ORCH_UNITY "Compile sources in groups: a third of the time for all, longer for one" ON)
+set(ORCH_UNITY_LINES 1800 CACHE STRING "Lines of source that are compiled as one with ORCH_UNITY")
 set(ORCH_SANITIZE "" CACHE STRING "Sanitizers to build with, e.g. address,undefined or thread")
 set(ORCH_DOWNLOAD_DEFAULT "${CMAKE_SOURCE_DIR}/third_party/download")
 if(DEFINED ENV{ORCH_DOWNLOAD_DIR})
@@ -61,6 +63,11 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Optimising GCC 12 to 14 reports std::string's own code here (GCC bugs 105329, 105651).
   target_compile_options(orch_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
+endif()
+
+# In a chunk (cmake/unity.py) a source is not the main file, so GCC takes its private types for a header's.
+if(ORCH_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(orch_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
 endif()
 
 find_program(ORCH_CCACHE ccache)

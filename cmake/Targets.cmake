@@ -20,6 +20,7 @@ function(orch_library folder)
   if(folder STREQUAL "base")
     list(APPEND sources "${ORCH_GENERATED}/version.cpp")
   endif()
+  orch_chunks(sources ${target} "${CMAKE_SOURCE_DIR}/src" ${sources})
   orch_link_names(links ${ARG_DEPS})
   if(sources)
     add_library(${target} STATIC ${sources})
@@ -44,6 +45,30 @@ function(orch_library folder)
   endif()
 endfunction()
 
+# orch_chunks(OUT NAME ROOT FILES...): what to compile for FILES: with ORCH_UNITY a few files that include
+# those below ROOT, which takes a third of the time, else FILES themselves.
+function(orch_chunks out name root)
+  set(files ${ARGN})
+  if(ORCH_UNITY)
+    set(below "")
+    foreach(file ${files})
+      cmake_path(ABSOLUTE_PATH file BASE_DIRECTORY "${CMAKE_SOURCE_DIR}")
+      cmake_path(IS_PREFIX root "${file}" inside)
+      if(inside)
+        cmake_path(RELATIVE_PATH file BASE_DIRECTORY "${root}" OUTPUT_VARIABLE relative)
+        list(APPEND below "${relative}")
+      else()
+        list(APPEND apart "${file}")
+      endif()
+    endforeach()
+    execute_process(COMMAND python3 "${CMAKE_SOURCE_DIR}/cmake/unity.py" "${ORCH_GENERATED}/unity" ${name}
+                            ${ORCH_UNITY_LINES} "${root}" ${below}
+                    OUTPUT_VARIABLE files COMMAND_ERROR_IS_FATAL ANY)
+    list(APPEND files ${apart})
+  endif()
+  set(${out} "${files}" PARENT_SCOPE)
+endfunction()
+
 # orch_link_names(OUT NAMES...): folder paths become their targets, orch::NAME stays.
 function(orch_link_names out)
   set(links "")
@@ -64,7 +89,8 @@ endfunction()
 # orch_test(NAME SOURCES FILES... DEPS TARGETS...): a Catch2 executable, known to CTest.
 function(orch_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
-  add_executable(${name} ${ARG_SOURCES})
+  orch_chunks(sources ${name} "${CMAKE_SOURCE_DIR}" ${ARG_SOURCES})
+  add_executable(${name} ${sources})
   # Who builds a release wants the executable; tests are built when asked for (unit_tests, integration).
   if(CMAKE_BUILD_TYPE STREQUAL "Release")
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)

@@ -288,6 +288,10 @@ int64_t int_at(const Json& tree, std::initializer_list<std::string_view> path, i
   return at && at->is_number_integer() ? at->get<int64_t>() : fallback;
 }
 
+bool is_empty_text(const Json& value) {
+  return value.is_string() && value.get_ref<const std::string&>().empty();
+}
+
 bool bool_at(const Json& tree, std::initializer_list<std::string_view> path, bool fallback) {
   const Json* at = find_path(tree, path);
   return at && at->is_boolean() ? at->get<bool>() : fallback;

@@ -29,6 +29,8 @@ Result<Json> parse_json(std::string_view text, const JsonParseOptions& options =
 /// Serializes without spaces; invalid UTF-8 is replaced, never thrown on.
 std::string dump_json(const Json& tree);
 
+/// The value is the string "".
+bool is_empty_text(const Json& value);
 /// The member at a path of object keys, or null if any step is missing or not an object. The pointer lives
 /// as long as `tree` is unchanged.
 const Json* find_path(const Json& tree, std::initializer_list<std::string_view> path);

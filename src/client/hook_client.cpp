@@ -156,7 +156,7 @@ std::string failure(const Exchange& exchange, const HookCall& call) {
 Status refused(const HookAnswer& answer) {
   const int status = answer.status;
   const std::string_view body = answer.body;
-  const Status said = Status::from_response(status, body);
+  Status said = Status::from_response(status, body);
   const auto tree = base::parse_json(body);
   if (tree.ok() && base::string_at(*tree, {"kind"}) == "Status") return said;
   std::string_view text = "unknown";
@@ -287,11 +287,11 @@ std::vector<Result<std::string>> HookClient::call(const std::vector<HookCall>& c
   out.reserve(calls.size());
   for (auto& answer : fetch(calls)) {
     if (!answer.ok()) {
-      out.push_back(answer.error());
+      out.emplace_back(answer.error());
     } else if (answer->status < 200 || answer->status > 299) {
-      out.push_back(refused(*answer));
+      out.emplace_back(refused(*answer));
     } else {
-      out.push_back(std::move(answer->body));
+      out.emplace_back(std::move(answer->body));
     }
   }
   return out;

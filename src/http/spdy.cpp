@@ -67,8 +67,8 @@ std::string make_dictionary() {
 }
 
 const std::string& dictionary() {
-  static const std::string kDictionary = make_dictionary();
-  return kDictionary;
+  static const std::string made = make_dictionary();
+  return made;
 }
 
 void put32(std::string& out, uint32_t value) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/status.h"
 #include "pki/openssl.h"
 #include "pki/pki.h"
 
@@ -69,7 +70,7 @@ KeyPtr ec_key(const Json& jwk) {
   const std::string x = member(jwk, "x"), y = member(jwk, "y");
   for (const Curve& curve : kCurves) {
     if (curve.name != name || x.size() != curve.size || y.size() != curve.size) continue;
-    const std::string point = "\x04" + x + y;
+    const std::string point = base::cat("\x04", x, y);
     const BuilderPtr builder(OSSL_PARAM_BLD_new());
     OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, curve.group, 0);
     OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size());

@@ -94,7 +94,7 @@ grpc::Status EventStream::read_cri() {
     event.type = to_type(response.container_event_type());
     handlers_.on_event(event);
   }
-  const grpc::Status status = reader->Finish();
+  grpc::Status status = reader->Finish();
   release();
   return status;
 }
@@ -120,7 +120,7 @@ grpc::Status EventStream::read_containerd() {
     event.type = ContainerEvent::Type::kStopped;
     handlers_.on_event(event);
   }
-  const grpc::Status status = reader->Finish();
+  grpc::Status status = reader->Finish();
   release();
   return status;
 }

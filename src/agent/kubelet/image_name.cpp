@@ -175,6 +175,7 @@ std::vector<ImageAuth> matching_auths(const ImageName& image, const std::vector<
     return a->pattern.size() > b->pattern.size();
   });
   std::vector<ImageAuth> out;
+  out.reserve(found.size());
   for (const RegistryAuth* auth : found) out.push_back(auth->auth);
   return out;
 }

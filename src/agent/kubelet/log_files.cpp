@@ -73,7 +73,7 @@ void LogFiles::rotate_one(const RunningLog& log, base::WallTime now) {
   for (const std::string& n : *names) {
     if (n.rfind(name + ".", 0) != 0) continue;
     if (ends_with(n, ".tmp")) {
-      ::unlink((folder + "/" + n).c_str());
+      ::unlink(base::cat(folder, "/", n).c_str());
     } else {
       old.push_back(n);
     }
@@ -86,7 +86,7 @@ void LogFiles::rotate_one(const RunningLog& log, base::WallTime now) {
     old.erase(old.begin());
   }
   for (const std::string& n : old) {
-    if (!ends_with(n, ".gz")) compress(folder + "/" + n);
+    if (!ends_with(n, ".gz")) compress(base::cat(folder, "/", n));
   }
   const std::string moved = base::cat(log.path, ".", stamp(now));
   if (::rename(log.path.c_str(), moved.c_str()) != 0) return;

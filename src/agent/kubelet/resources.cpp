@@ -12,7 +12,6 @@ namespace {
 
 using base::find_path;
 using base::int_at;
-using base::string_at;
 
 constexpr int64_t kMinShares = 2, kMaxShares = 262144, kMinQuota = 1000;
 constexpr int64_t kSystemCriticalPriority = 2000000000;

@@ -187,7 +187,7 @@ class PortRules {
     std::vector<std::string> rules;
     if (!cluster.empty()) {
       rules.push_back(cat(ip_, " saddr @pod-ranges goto ", cluster));
-      rules.push_back("fib saddr type local jump mark-masquerade");
+      rules.emplace_back("fib saddr type local jump mark-masquerade");
       rules.push_back(cat("fib saddr type local goto ", cluster));
     }
     if (!local.empty()) rules.push_back(cat("goto ", local));
@@ -221,7 +221,7 @@ class PortRules {
     for (const auto& e : endpoints) {
       out_.shared["hairpin"][cat(e.ip.address(), " . ", e.ip.address())];
     }
-    const std::string chain = prefix + hash_;
+    std::string chain = prefix + hash_;
     out_.chains[chain] = {label_,
                           service_.affinity ? sticky_rules(endpoints) : spread_rules(prefix, endpoints)};
     return chain;

@@ -1,5 +1,4 @@
 // The type checker: unification of type parameters over the overloads of functions.
-#include <ranges>
 #include <unordered_map>
 
 #include "api/cel/environment.h"
@@ -172,9 +171,10 @@ class Checker {
 
   Type find_ident(std::string_view name) const {
     if (name.starts_with('.')) name.remove_prefix(1);
-    for (const auto& scope : std::views::reverse(scopes_)) {
-      const auto found = scope.find(name);
-      if (found != scope.end()) return found->second;
+    // NOLINTNEXTLINE(modernize-loop-convert): clang 14 cannot read GCC's std::views::reverse.
+    for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
+      const auto found = scope->find(name);
+      if (found != scope->end()) return found->second;
     }
     return env_.find_ident(name);
   }

@@ -29,7 +29,7 @@ const Json* schema_at(const Json& schema, const char* key) {
 
 bool filled(const Json& schema, const char* key) {
   const Json* value = present(schema, key);
-  return value != nullptr && *value != "" && !(value->is_structured() && value->empty());
+  return value != nullptr && !base::is_empty_text(*value) && !(value->is_structured() && value->empty());
 }
 
 std::string text_at(const Json& schema, const char* key) {
@@ -265,7 +265,7 @@ void validate_root(const Json& schema, const FieldPath& path, FieldErrors& error
   }
   for (const char* key : kNotAllowed) {
     const Json* value = present(schema, key);
-    if (value == nullptr || *value == false || *value == "") continue;
+    if (value == nullptr || *value == false || base::is_empty_text(*value)) continue;
     return errors.invalid(
         path.child("openAPIV3Schema"), schema,
         "only [Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength "

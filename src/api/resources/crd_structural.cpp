@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/resources/tree.h"
 #include "api/structural/schema.h"
 #include "base/json.h"
 
@@ -11,14 +12,10 @@ namespace {
 
 enum class Level : uint8_t { kRoot, kItem, kField };
 
-bool has(const Json& schema, const char* key) {
-  const auto it = schema.find(key);
-  return it != schema.end() && !it->is_null();
-}
-
 bool filled(const Json& schema, const char* key) {
   const auto it = schema.find(key);
-  return it != schema.end() && !it->is_null() && !(it->is_structured() && it->empty()) && *it != "";
+  return it != schema.end() && !it->is_null() && !(it->is_structured() && it->empty()) &&
+         !base::is_empty_text(*it);
 }
 
 bool flag(const Json& schema, const char* key) { return base::bool_at(schema, {key}); }
@@ -150,7 +147,9 @@ class Checker {
 
   static bool only_names(const Json& metadata) {
     for (const auto& [key, value] : metadata.items()) {
-      if (key == "type" || key == "default" || value.is_null() || value == false || value == "") continue;
+      if (key == "type" || key == "default" || value.is_null() || value == false ||
+          base::is_empty_text(value))
+        continue;
       if (key == "externalDocs" || key == "example") continue;
       if (key != "properties") return false;
       for (const auto& [name, below] : value.items()) {
@@ -209,7 +208,8 @@ class Checker {
                                {"x-kubernetes-validations", "must be empty to be structural"}};
     for (const Rule& rule : kRules) {
       const auto it = v.find(rule.key);
-      if (it == v.end() || it->is_null() || *it == false || *it == "" || (it->is_array() && it->empty()))
+      if (it == v.end() || it->is_null() || *it == false || base::is_empty_text(*it) ||
+          (it->is_array() && it->empty()))
         continue;
       errors_.forbidden(path.child(rule.key), rule.why);
     }
@@ -236,7 +236,7 @@ std::string unsupported(const Json& s) {
   const auto keep = s.find("x-kubernetes-preserve-unknown-fields");
   if (keep != s.end() && *keep == false)
     return "internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined";
-  if (base::array_at(s, {"items"}).size() > 0)
+  if (!base::array_at(s, {"items"}).empty())
     return "OpenAPIV3Schema 'items' must be a schema, but is an array";
   return {};
 }

@@ -270,7 +270,8 @@ void set_nested(Json& object, const std::vector<std::string>& path, Json value) 
   (*at)[path.back()] = std::move(value);
 }
 
-std::shared_ptr<const Strategy> custom_strategy(const Resource& row, std::shared_ptr<const CustomKind> kind,
+std::shared_ptr<const Strategy> custom_strategy(const Resource& row,
+                                                const std::shared_ptr<const CustomKind>& kind,
                                                 const Json& version) {
   auto s = std::make_shared<Strategy>();
   const auto validator = std::make_shared<const Validator>(kind, row);

@@ -11,7 +11,8 @@
 namespace orch::api {
 
 /// `version` is the row's part of spec.versions.
-std::shared_ptr<const Strategy> custom_strategy(const Resource& row, std::shared_ptr<const CustomKind> kind,
+std::shared_ptr<const Strategy> custom_strategy(const Resource& row,
+                                                const std::shared_ptr<const CustomKind>& kind,
                                                 const Json& version);
 
 /// The whole number at a path: nothing if there is none. kInternal in the words of Go's unstructured helpers

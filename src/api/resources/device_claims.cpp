@@ -30,7 +30,7 @@ void default_request(Json& request) {
   each(request, "tolerations", [](Json& toleration) { default_text(toleration, "operator", "Equal"); });
 }
 
-void default_claim_spec(Json& spec) {
+void default_device_spec(Json& spec) {
   Json* devices = object_in(spec, "devices");
   if (devices == nullptr) return;
   each(*devices, "requests", [](Json& request) {
@@ -204,7 +204,7 @@ Strategy device_class_strategy() {
 
 Strategy resource_claim_strategy() {
   Strategy s = traits_of(kGroup, "ResourceClaim");
-  s.set_defaults = [](Json& object) { default_claim_spec(child(object, "spec")); };
+  s.set_defaults = [](Json& object) { default_device_spec(child(object, "spec")); };
   s.validate = [](const Json& object, FieldErrors& errors) {
     validate_device_claim(map_of(object, "spec"), FieldPath("spec"), errors);
   };
@@ -216,7 +216,7 @@ Strategy resource_claim_strategy() {
 
 Strategy resource_claim_template_strategy() {
   Strategy s = traits_of(kGroup, "ResourceClaimTemplate");
-  s.set_defaults = [](Json& object) { default_claim_spec(child(child(object, "spec"), "spec")); };
+  s.set_defaults = [](Json& object) { default_device_spec(child(child(object, "spec"), "spec")); };
   s.validate = [](const Json& object, FieldErrors& errors) {
     const FieldPath path("spec");
     validate_template_metadata(map_of(object, "spec"), path, errors);

@@ -36,7 +36,7 @@ std::optional<std::array<uint8_t, kV4Bytes>> parse_v4(std::string_view text) {
   return out;
 }
 
-std::string quoted(std::string_view s) { return "\"" + std::string(s) + "\""; }
+std::string in_quotes(std::string_view s) { return "\"" + std::string(s) + "\""; }
 
 /// The text of an address without re-mapping ::ffff:… to IPv4, as netip has it.
 std::string text_v6(const std::array<uint8_t, 16>& bytes) {
@@ -168,7 +168,7 @@ void validate_ip(std::string_view text, const FieldPath& path, FieldErrors& erro
   if (has_leading_zeros(text)) return add_invalid(errors, path, text, "must not have leading 0s");
   if (is_v4_in_v6(text)) return add_invalid(errors, path, text, "must not be an IPv4-mapped IPv6 address");
   if (ip->text() != text) {
-    add_invalid(errors, path, text, "must be in canonical form (" + quoted(ip->text()) + ")");
+    add_invalid(errors, path, text, "must be in canonical form (" + in_quotes(ip->text()) + ")");
   }
 }
 
@@ -191,7 +191,7 @@ void validate_cidr(std::string_view text, const FieldPath& path, FieldErrors& er
     return add_invalid(errors, path, text, "must not have bits set beyond the prefix length");
   }
   if (cidr->text() != text) {
-    add_invalid(errors, path, text, "must be in canonical form (" + quoted(cidr->text()) + ")");
+    add_invalid(errors, path, text, "must be in canonical form (" + in_quotes(cidr->text()) + ")");
   }
 }
 
@@ -214,12 +214,12 @@ void warn_ip(std::string_view text, const FieldPath& path, std::vector<std::stri
   const auto ip = Ip::parse(text);
   if (!ip) return;
   if (has_leading_zeros(text) || is_v4_in_v6(text)) {
-    warnings.push_back(path.text() + ": non-standard IP address " + quoted(text) +
+    warnings.push_back(path.text() + ": non-standard IP address " + in_quotes(text) +
                        " will be considered invalid in a future Kubernetes release: use " +
-                       quoted(ip->text()));
+                       in_quotes(ip->text()));
   } else if (!ip->v4() && ip->text() != text) {
-    warnings.push_back(path.text() + ": IPv6 address " + quoted(text) +
-                       " should be in RFC 5952 canonical format (" + quoted(ip->text()) + ")");
+    warnings.push_back(path.text() + ": IPv6 address " + in_quotes(text) +
+                       " should be in RFC 5952 canonical format (" + in_quotes(ip->text()) + ")");
   }
 }
 
@@ -229,20 +229,20 @@ void warn_cidr(std::string_view text, const FieldPath& path, std::vector<std::st
   const size_t before = warnings.size();
   if (!(cidr->network() == cidr->address)) {
     const std::string single = cidr->address.text() + (cidr->v4 ? "/32" : "/128");
-    warnings.push_back(path.text() + ": CIDR value " + quoted(text) +
-                       " is ambiguous in this context (should be " + quoted(cidr->text()) + " or " +
-                       quoted(single) + "?)");
+    warnings.push_back(path.text() + ": CIDR value " + in_quotes(text) +
+                       " is ambiguous in this context (should be " + in_quotes(cidr->text()) + " or " +
+                       in_quotes(single) + "?)");
   }
   const std::string_view ip = text.substr(0, text.find('/'));
   const std::string_view bits = text.substr(text.find('/') + 1);
   if (has_leading_zeros(ip) || is_v4_in_v6(ip) || (bits.size() > 1 && bits[0] == '0')) {
-    warnings.push_back(path.text() + ": non-standard CIDR value " + quoted(text) +
+    warnings.push_back(path.text() + ": non-standard CIDR value " + in_quotes(text) +
                        " will be considered invalid in a future Kubernetes release: use " +
-                       quoted(cidr->text()));
+                       in_quotes(cidr->text()));
   }
   if (warnings.size() == before && !cidr->v4 && cidr->text() != text) {
-    warnings.push_back(path.text() + ": IPv6 CIDR value " + quoted(text) +
-                       " should be in RFC 5952 canonical format (" + quoted(cidr->text()) + ")");
+    warnings.push_back(path.text() + ": IPv6 CIDR value " + in_quotes(text) +
+                       " should be in RFC 5952 canonical format (" + in_quotes(cidr->text()) + ")");
   }
 }
 

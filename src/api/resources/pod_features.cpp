@@ -52,8 +52,8 @@ void drop_projection(Json& spec, std::string_view source) {
 }  // namespace
 
 void drop_disabled_pod_fields(Json& spec, const Json* old_spec) {
-  static const Json kNone = Json::object();
-  const Json& old = old_spec ? *old_spec : kNone;
+  static const Json none = Json::object();
+  const Json& old = old_spec ? *old_spec : none;
   if (!uses_stop_signal(old)) drop_stop_signals(spec);
   for (const char* source : {"clusterTrustBundle", "podCertificate"}) {
     if (!uses_projection(old, source)) drop_projection(spec, source);
@@ -62,8 +62,8 @@ void drop_disabled_pod_fields(Json& spec, const Json* old_spec) {
 }
 
 void drop_disabled_pod_status_fields(Json& status, const Json* old_status) {
-  static const Json kNone = Json::object();
-  const Json& old = old_status ? *old_status : kNone;
+  static const Json none = Json::object();
+  const Json& old = old_status ? *old_status : none;
   // InPlacePodLevelResourcesVerticalScaling
   if (!has(old, "resources") && !has(old, "allocatedResources")) {
     drop(status, "resources");

@@ -304,7 +304,8 @@ class Compiler {
   template <typename T>
   static void raw(std::string& key, const T& value) {
     static_assert(std::is_trivially_copyable_v<T>);
-    key.append(reinterpret_cast<const char*>(&value), sizeof value);
+    key.append(reinterpret_cast<const char*>(&value),
+               sizeof(T));  // NOLINT(bugprone-sizeof-expression): its bytes
   }
   template <typename T>
   static void optional(std::string& key, const std::optional<T>& value) {

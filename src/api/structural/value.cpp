@@ -444,10 +444,11 @@ void report(Problem problem, std::string_view base_path, FieldErrors& errors) {
     supported += base::cat(supported.empty() ? ": supported values: " : ", ",
                            go_quote(one.is_string() ? one.get_ref<const std::string&>() : go_json(one)));
   }
-  errors.add({"FieldValueNotSupported",
-              base::cat("Unsupported value: ",
-                        problem.value.is_null() && shown == "" ? "null" : go_value(shown), supported),
-              path.text()});
+  errors.add(
+      {"FieldValueNotSupported",
+       base::cat("Unsupported value: ",
+                 problem.value.is_null() && base::is_empty_text(shown) ? "null" : go_value(shown), supported),
+       path.text()});
 }
 
 // --- Lists ------------------------------------------------------------------------------------------

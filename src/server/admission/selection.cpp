@@ -148,7 +148,7 @@ Status read_admission_config(const std::string& path, AdmissionSelection& select
     }
     std::string file(base::string_at(plugin, {"path"}));
     if (file.empty()) continue;
-    if (file[0] != '/') file = folder + file;
+    if (file[0] != '/') file.insert(0, folder);
     auto text = base::read_file(file);
     if (!text.ok()) return bad(text.error().message());
     auto tree = api::parse_yaml(*text);

@@ -132,20 +132,20 @@ std::string host_of(const http::DialOptions& dial) {
 }
 
 /// A page of the backend's, whose links lead back through the proxy.
-class Page {
+class HtmlPage {
  public:
   /// Null when the answer is none, or is in an encoding that nobody knows.
-  static std::unique_ptr<Page> of(const http::Request& request, const http::ClientExchange& exchange,
-                                  const ForwardTarget& target) {
+  static std::unique_ptr<HtmlPage> of(const http::Request& request, const http::ClientExchange& exchange,
+                                      const ForwardTarget& target) {
     if (target.prefix.empty() || !exchange.header("Location").empty()) return nullptr;
     std::string_view type = exchange.header("Content-Type");
     type = type.substr(0, type.find(';'));
     while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
     const std::string_view encoding = exchange.header("Content-Encoding");
     if (type != "text/html" || !(encoding.empty() || http::Recoder::knows(encoding))) return nullptr;
-    return std::make_unique<Page>(request, target, encoding);
+    return std::make_unique<HtmlPage>(request, target, encoding);
   }
-  Page(const http::Request& request, const ForwardTarget& target, std::string_view encoding)
+  HtmlPage(const http::Request& request, const ForwardTarget& target, std::string_view encoding)
       : links_([backend = host_of(target.dial), own = std::string(request.header("Host")), &target](
                    std::string_view url) { return proxied_location(url, backend, own, target.prefix); }) {
     if (encoding.empty()) return;
@@ -181,7 +181,7 @@ bool copy_answer(const http::Request& request, http::Stream& client, http::Clien
                  const ForwardTarget& target) {
   http::Headers headers;
   bool sized = false;
-  const std::unique_ptr<Page> page = Page::of(request, exchange, target);
+  const std::unique_ptr<HtmlPage> page = HtmlPage::of(request, exchange, target);
   for (const auto& [name, value] : exchange.headers()) {
     if (http::equal_fold(name, "Content-Length")) {
       if (page != nullptr) continue;

@@ -78,10 +78,9 @@ JwtIssuer read_issuer(const Json& jwt, const FieldPath& path, FieldErrors& error
   if (!out.ca_pem.empty() && !pki::parse_certificate(out.ca_pem).ok())
     errors.invalid(at.child("certificateAuthority"), "<omitted>",
                    "data does not contain any valid certificates");
-  const Json& rules = base::array_at(jwt, {"claimValidationRules"});
-  for (size_t i = 0; i < rules.size(); ++i) {
-    const std::string claim(base::string_at(rules[i], {"claim"}));
-    if (!claim.empty()) out.required_claims[claim] = base::string_at(rules[i], {"requiredValue"});
+  for (const Json& rule : base::array_at(jwt, {"claimValidationRules"})) {
+    const std::string claim(base::string_at(rule, {"claim"}));
+    if (!claim.empty()) out.required_claims[claim] = base::string_at(rule, {"requiredValue"});
   }
   const Json& mappings = base::object_at(jwt, {"claimMappings"});
   const FieldPath mapped = path.child("claimMappings");

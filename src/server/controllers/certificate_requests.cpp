@@ -46,7 +46,7 @@ std::string kubelet_problem(const pki::CertificateInfo& request, const Usages& u
                      usages == Usages{"digital signature", auth};
   // Both are said when both are wrong in Kubernetes' order, which differs.
   const bool named = request.common_name.rfind("system:node:", 0) == 0;
-  const std::string unnamed = "subject common name does not begin with system:node:";
+  std::string unnamed = "subject common name does not begin with system:node:";
   if (!serving && !named) return unnamed;
   if (!right) {
     return serving ? "usages did not match [digital signature key encipherment server auth]"

@@ -37,13 +37,13 @@ std::string job_name(std::string_view cron_job, WallTime scheduled) {
 
 /// RFC 1123 with a numeric zone, in UTC.
 std::string long_time(WallTime t) {
-  static const char* const kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static const char* const kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  static const char* const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  static const char* const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const base::CivilTime c = base::TimeZone::utc()->civil(t);
   char out[64];
-  std::snprintf(out, sizeof out, "%s, %02d %s %04lld %02d:%02d:%02d +0000", kDays[c.weekday], c.day,
-                kMonths[c.month - 1], static_cast<long long>(c.year), c.hour, c.minute, c.second);
+  std::snprintf(out, sizeof out, "%s, %02d %s %04lld %02d:%02d:%02d +0000", days[c.weekday], c.day,
+                months[c.month - 1], static_cast<long long>(c.year), c.hour, c.minute, c.second);
   return out;
 }
 

@@ -21,7 +21,7 @@ Json taint(const char* key, const char* effect) { return {{"key", key}, {"effect
 
 /// Taint keys this controller owns; others are the users'.
 bool is_ours(const Json& t) {
-  static const char* const kKeys[] = {
+  static const char* const keys[] = {
       "node.kubernetes.io/not-ready",       "node.kubernetes.io/unreachable",
       "node.kubernetes.io/memory-pressure", "node.kubernetes.io/disk-pressure",
       "node.kubernetes.io/pid-pressure",    "node.kubernetes.io/network-unavailable",
@@ -29,7 +29,7 @@ bool is_ours(const Json& t) {
   std::string_view key = base::string_at(t, {"key"});
   std::string_view effect = base::string_at(t, {"effect"});
   if (effect != "NoSchedule" && effect != "NoExecute") return false;
-  return std::any_of(std::begin(kKeys), std::end(kKeys), [&](const char* k) { return key == k; });
+  return std::any_of(std::begin(keys), std::end(keys), [&](const char* k) { return key == k; });
 }
 
 std::string_view condition(const Json& node, std::string_view type) {

@@ -70,7 +70,7 @@ std::string free_pod_name(const View& view, std::string_view ns, std::string_vie
 
 namespace {
 
-void let_go(const api::Object& pod, const api::Object& owner, const Claim& how, Plan& plan) {
+void let_go(const api::Object& pod, const api::Object& owner, const ClaimPolicy& how, Plan& plan) {
   Json meta = {{"uid", std::string(pod.uid())},
                {"ownerReferences", Json::array({{{"$patch", "delete"}, {"uid", std::string(owner.uid())}}})}};
   if (!how.finalizer.empty()) {
@@ -79,7 +79,8 @@ void let_go(const api::Object& pod, const api::Object& owner, const Claim& how, 
   plan.patch(kPods, pod.ns(), pod.name(), {{"metadata", std::move(meta)}});
 }
 
-PodView adopt(const api::ObjectPtr& pod, Json tree, const api::Object& owner, const Claim& how, Plan& plan) {
+PodView adopt(const api::ObjectPtr& pod, Json tree, const api::Object& owner, const ClaimPolicy& how,
+              Plan& plan) {
   const Json references = Json::array({api::controller_reference(owner)});
   Json meta = {{"uid", std::string(pod->uid())}, {"ownerReferences", references}};
   if (!how.finalizer.empty()) {
@@ -93,7 +94,7 @@ PodView adopt(const api::ObjectPtr& pod, Json tree, const api::Object& owner, co
 }  // namespace
 
 std::vector<PodView> claim_pods(const View& view, const client::ResourceRef& owners, const api::Object& owner,
-                                const api::LabelSelector& selector, Plan& plan, const Claim& how) {
+                                const api::LabelSelector& selector, Plan& plan, const ClaimPolicy& how) {
   std::vector<PodView> out;
   for (const auto& object : view.by_index(kPods, "controller", owner.uid())) {
     if (selector.matches(*object) && (!how.member || how.member(*object))) {

@@ -56,7 +56,7 @@ std::string free_pod_name(const View& view, std::string_view ns, std::string_vie
                           std::string_view seed, base::WallTime now, size_t index);
 
 /// How a kind takes possession of pods.
-struct Claim {
+struct ClaimPolicy {
   bool finished_too = false;   // adopts pods that have ended as well
   std::string_view finalizer;  // put on what it adopts, taken off what it lets go; "" for none
   /// Asked besides the selector, where the kind knows its pods by more than labels.
@@ -66,7 +66,7 @@ struct Claim {
 /// that bring reality there, as writes in `plan`. Finished and deleting pods are included. An adopted pod is
 /// returned as it will be. `owners`: where the owner is looked up again before it adopts.
 std::vector<PodView> claim_pods(const View& view, const client::ResourceRef& owners, const api::Object& owner,
-                                const api::LabelSelector& selector, Plan& plan, const Claim& how = {});
+                                const api::LabelSelector& selector, Plan& plan, const ClaimPolicy& how = {});
 /// Where the kind keeps what selects its pods; the spec as a tree.
 using SelectorOf = std::function<api::LabelSelector(const Json& spec)>;
 /// A metav1.LabelSelector in spec.selector; one that cannot be read selects nothing.

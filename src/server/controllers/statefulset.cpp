@@ -333,7 +333,7 @@ Plan plan_statefulset(const View& view, const Key& key, base::WallTime now) {
 
   const std::vector<Revision> revisions = claim_revisions(view, *object, *selector, plan);
   std::vector<Member> pods;
-  Claim how;
+  ClaimPolicy how;
   how.finished_too = true;
   how.member = [&](const api::Object& pod) { return split_member_name(pod.name()).first == object->name(); };
   for (PodView& p : claim_pods(view, kStatefulSets, *object, *selector, plan, how)) {

@@ -96,7 +96,7 @@ std::string trigger_for(const Filter& filter, const api::IndexedFields& fields) 
 namespace {
 
 /// A committed change: the new state, or the "namespace/name" of what is gone.
-struct Change {
+struct CacheChange {
   ObjectPtr object;
   std::string gone;
   int64_t revision;
@@ -116,9 +116,9 @@ struct WatchCache::Rep {
   std::vector<WatcherPtr> dirty;         // under mutex: watchers with pending deliveries
   bool filling = false, closed = false;  // under mutex
   int64_t filled = 0;                    // under mutex: what load() gave was of this revision
-  std::vector<Change> collected;         // under mutex, while filling
+  std::vector<CacheChange> collected;    // under mutex, while filling
 
-  void apply(const Change& change, const api::IndexedFields& fields);  // under mutex
+  void apply(const CacheChange& change, const api::IndexedFields& fields);  // under mutex
 
   void offer(const WatcherPtr& w, const CacheEvent& e, const api::IndexedFields& fields,
              ObjectPtr& gone_copy) {
@@ -144,7 +144,7 @@ struct WatchCache::Rep {
     for (const auto& w : general) call(w);
     if (triggered.empty()) return;
     std::string first, second;
-    auto visit = [&](std::string key) {
+    auto visit = [&](const std::string& key) {
       if (key == first || key == second) return;
       (first.empty() ? first : second) = key;
       auto it = triggered.find(key);
@@ -316,7 +316,7 @@ void WatchCache::end_filling(int64_t revision) {
   rep_->oldest = std::max(rep_->oldest, revision);
   rep_->filled = revision;
   // What comes while these are applied waits for the lock.
-  for (const Change& change : rep_->collected) {
+  for (const CacheChange& change : rep_->collected) {
     if (change.revision > revision) rep_->apply(change, resource_->selectable_fields);
   }
   rep_->collected = {};
@@ -357,7 +357,7 @@ void WatchCache::set_oldest(int64_t revision) {
 }
 
 void WatchCache::apply(const datastore::Event& event, base::MonoTime now) {
-  Change change{nullptr, {}, event.kv.mod_revision, now};
+  CacheChange change{nullptr, {}, event.kv.mod_revision, now};
   if (event.type == datastore::Event::Type::kPut) {
     auto object = read(event.kv);
     if (!object.ok()) {
@@ -377,7 +377,7 @@ void WatchCache::apply(const datastore::Event& event, base::MonoTime now) {
   }
 }
 
-void WatchCache::Rep::apply(const Change& change, const api::IndexedFields& fields) {
+void WatchCache::Rep::apply(const CacheChange& change, const api::IndexedFields& fields) {
   auto e = std::make_shared<CacheEvent>();
   e->at = change.at;
   e->revision = change.revision;

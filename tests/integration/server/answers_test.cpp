@@ -3,9 +3,6 @@
 // (tools/answers/record.py asks one).
 #include <re2/re2.h>
 
-#include <chrono>
-#include <thread>
-
 #include "api/yaml.h"
 #include "tests/integration/server/fixture.h"
 
@@ -119,10 +116,7 @@ TEST_CASE("as Kubernetes answers") {
   Control c(folder);
   c.start();
   // Pods are refused until their service account is there.
-  for (int i = 0; i < 500; ++i) {
-    if (c.get("/api/v1/namespaces/default/serviceaccounts/default").status == 200) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  REQUIRE(soon([&] { return c.get("/api/v1/namespaces/default/serviceaccounts/default").status == 200; }));
   const Json cases = read_tree("cases.yaml", true), answers = read_tree("answers.json", false);
   for (const Json& sample : cases) {
     const std::string name = sample["name"];

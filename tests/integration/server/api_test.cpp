@@ -3,10 +3,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <mutex>
 #include <sstream>
-#include <thread>
 
 #include "client/remote_client.h"
 #include "tests/integration/server/fixture.h"
@@ -38,16 +36,6 @@ std::vector<std::string> brief(const std::vector<Json>& events) {
 }
 
 std::string version_of(const Json& object) { return object["metadata"]["resourceVersion"]; }
-
-/// Waits for what the server does in the background.
-template <typename F>
-bool soon(const F& condition) {
-  for (int i = 0; i < 500; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
-}
 
 TEST_CASE("discovery") {
   const Control& c = shared();

@@ -1,9 +1,6 @@
 // --kube-apiserver-arg on a whole control plane.
 #include "server/api_server_args.h"
 
-#include <functional>
-#include <thread>
-
 #include "tests/integration/server/fixture.h"
 
 using namespace orch;
@@ -25,14 +22,6 @@ void set(Control& control, const std::vector<std::string>& args) {
   INFO(parsed.status().message());
   REQUIRE(parsed.ok());
   control.config().api = *parsed;
-}
-
-bool eventually(const std::function<bool()>& check) {
-  for (int i = 0; i < 100; ++i) {
-    if (check()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return false;
 }
 
 Credentials by_token(const std::string& token) { return {{}, token}; }
@@ -119,7 +108,7 @@ TEST_CASE("issuer, audiences, keys and lifetimes of service account tokens") {
   const Json body = {{"apiVersion", "authentication.k8s.io/v1"},
                      {"kind", "TokenRequest"},
                      {"spec", {{"expirationSeconds", 86400}}}};
-  const Answer made = control.post("/api/v1/namespaces/default/serviceaccounts/default/token", body);
+  const Answer made = control.default_token(body);
   REQUIRE(made.status == 201);
   CHECK_THAT(made.headers, contains("requested expiration of 86400 seconds shortened to 3600 seconds"));
   const std::string token(base::string_at(made.tree(), {"status", "token"}));
@@ -161,7 +150,7 @@ TEST_CASE("tokens of another cluster, by OpenID Connect") {
     const Json body = {{"apiVersion", "authentication.k8s.io/v1"},
                        {"kind", "TokenRequest"},
                        {"spec", {{"audiences", {audience}}}}};
-    const Answer made = issuer.post("/api/v1/namespaces/default/serviceaccounts/default/token", body);
+    const Answer made = issuer.default_token(body);
     REQUIRE(made.status == 201);
     return std::string(base::string_at(made.tree(), {"status", "token"}));
   };
@@ -206,7 +195,7 @@ TEST_CASE("an AuthenticationConfiguration with expressions, followed while the s
   const Json body = {{"apiVersion", "authentication.k8s.io/v1"},
                      {"kind", "TokenRequest"},
                      {"spec", {{"audiences", {"theirs"}}}}};
-  const Answer made = issuer.post("/api/v1/namespaces/default/serviceaccounts/default/token", body);
+  const Answer made = issuer.default_token(body);
   REQUIRE(made.status == 201);
   const auto token = by_token(std::string(base::string_at(made.tree(), {"status", "token"})));
   const auto self = [&] { return control.send_as(token, "POST", kSelfReviews, kSelfReview.dump()); };
@@ -215,10 +204,10 @@ TEST_CASE("an AuthenticationConfiguration with expressions, followed while the s
   CHECK(user_of(first) == "far-default");
   CHECK_THAT(first.body, contains("\"ns-default\""));
   files.put("authn", config("near-"));
-  CHECK(eventually([&] { return user_of(self()) == "near-default"; }));
+  CHECK(soon([&] { return user_of(self()) == "near-default"; }));
   files.put("authn", "nonsense");
   files.put("authn", config("bad-"));
-  CHECK(eventually([&] { return self().status == 401; }));
+  CHECK(soon([&] { return self().status == 401; }));
 }
 
 TEST_CASE("an AuthorizationConfiguration, followed while the server runs") {
@@ -235,7 +224,7 @@ TEST_CASE("an AuthorizationConfiguration, followed while the server runs") {
   CHECK(control.send_as({}, "GET", "/api/v1/secrets").status == 403);
   files.put("authz", config("Nonsense"));
   files.put("authz", config("AlwaysAllow"));
-  CHECK(eventually([&] { return control.send_as({}, "GET", "/api/v1/secrets").status == 200; }));
+  CHECK(soon([&] { return control.send_as({}, "GET", "/api/v1/secrets").status == 200; }));
   files.put("authz", config("Nonsense"));
   CHECK(control.send_as({}, "GET", "/api/v1/secrets").status == 200);
 }

@@ -56,8 +56,7 @@ TEST_CASE("requests are written down as the policy says") {
   CHECK(control.get("/version").status == 200);
   CHECK(control.send("DELETE", kMaps + "/one").status == 200);
   CHECK(control.send_as({{}, "some-token"}, "GET", "/api/v1/pods").status == 401);
-  const Answer token = control.post(
-      "/api/v1/namespaces/default/serviceaccounts/default/token",
+  const Answer token = control.default_token(
       {{"apiVersion", "authentication.k8s.io/v1"}, {"kind", "TokenRequest"}, {"spec", Json::object()}});
   REQUIRE(token.status == 201);
   CHECK(control

@@ -4,8 +4,10 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,16 @@
 #include "tests/catch.h"
 
 namespace orch::testing {
+
+/// Waits for what the server does in the background: whether `condition` came true within ten seconds.
+template <typename F>
+bool soon(const F& condition) {
+  for (int i = 0; i < 500; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return false;
+}
 
 class DataFolder {
  public:
@@ -108,6 +120,13 @@ class Control {
   Answer put(const std::string& path, const Json& body) const { return send("PUT", path, body.dump()); }
   Answer patch(const std::string& path, const std::string& type, const Json& body) const {
     return send("PATCH", path, body.dump(), {"application/" + type, {}});
+  }
+  /// Answer to a TokenRequest for the account "default" of the namespace "default", once its controller has
+  /// made it.
+  Answer default_token(const Json& request) const {
+    const std::string account = "/api/v1/namespaces/default/serviceaccounts/default";
+    REQUIRE(soon([&] { return get(account).status == 200; }));
+    return post(account + "/token", request);
   }
   /// Answers "ok" and the object store works.
   void check_alive() const {

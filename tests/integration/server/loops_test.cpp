@@ -7,16 +7,6 @@
 namespace orch::testing {
 namespace {
 
-/// Waits for what the server does in the background.
-template <typename F>
-bool soon(const F& condition) {
-  for (int i = 0; i < 500; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return false;
-}
-
 const std::string kCore = "/api/v1/namespaces/default";
 const std::string kPods = kCore + "/pods";
 

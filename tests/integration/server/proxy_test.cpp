@@ -102,7 +102,7 @@ TEST_CASE("the proxies of pods and services") {
               .tree()["target"] == "/x");
   }
   SECTION("the caller's token stays here") {
-    const Answer token = c.send("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "{}");
+    const Answer token = c.default_token(Json::object());
     REQUIRE(token.status == 201);
     c.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
            {{"metadata", {{"name", "proxy-test"}}},

@@ -341,7 +341,7 @@ TEST_CASE("subresources reach webhooks as the objects they are") {
   (void)c.send("DELETE", sets + "/hooked");
   const Json review = {
       {"kind", "TokenRequest"}, {"apiVersion", "authentication.k8s.io/v1"}, {"spec", Json::object()}};
-  CHECK(c.post("/api/v1/namespaces/default/serviceaccounts/default/token", review).status == 201);
+  CHECK(c.default_token(review).status == 201);
   CHECK(hooks.last("/token")["object"]["kind"] == "TokenRequest");
 }
 

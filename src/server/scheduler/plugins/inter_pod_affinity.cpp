@@ -154,7 +154,8 @@ class Scorer final : public NodeScorer {
  public:
   Scorer(const PodInfo& pod, const Cluster& cluster, const InterPodAffinityArgs& args) {
     const Seen seen{pod, cluster.objects.get(Kind::kNamespace, "", pod.ns)};
-    for (const auto& [key, group] : cluster.census.term_groups()) {
+    for (const auto& entry : cluster.census.term_groups()) {
+      const auto& group = entry.second;  // clang 14 cannot capture a structured binding
       auto add = [&](const PodTerm& t, int64_t weight) {
         if (weight != 0 && seen.matches(t)) add_pods(group.counts, t, weight);
       };

@@ -160,7 +160,7 @@ class Scorer final : public NodeScorer {
         if (!has_all_keys(*node, constraints)) left_out_.insert(node);
       }
     }
-    for (size_t i = 0; i < feasible.size(); ++i) order_.push_back(feasible[i]);
+    order_ = feasible;
     for (const SpreadConstraint& c : constraints) {
       Domains d;
       d.key = c.topology_key;

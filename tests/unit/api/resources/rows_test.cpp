@@ -10,7 +10,7 @@ using namespace orch::api;
 
 namespace {
 
-const Schema& schema() {
+const Schema& builtin() {
   static const std::unique_ptr<const Schema> made = Schema::builtin();
   return *made;
 }
@@ -24,7 +24,7 @@ std::vector<std::string> names(const IndexedFields& fields) {
 }  // namespace
 
 TEST_CASE("every resource of Kubernetes v1.35 is there") {
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   const std::set<std::string> expected = {"bindings",
                                           "componentstatuses",
                                           "configmaps",
@@ -104,7 +104,7 @@ TEST_CASE("every resource of Kubernetes v1.35 is there") {
 }
 
 TEST_CASE("rows are found") {
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   const ResourcePtr pods = table->find("", "v1", "pods");
   REQUIRE(pods != nullptr);
   CHECK(pods->kind == "Pod");
@@ -141,7 +141,7 @@ TEST_CASE("rows are found") {
 }
 
 TEST_CASE("versions of one resource share their storage") {
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   const ResourcePtr events = table->find("events.k8s.io", "v1", "events");
   REQUIRE(events != nullptr);
   CHECK_FALSE(events->storage_version);
@@ -158,7 +158,7 @@ TEST_CASE("versions of one resource share their storage") {
 }
 
 TEST_CASE("groups come in the order of discovery") {
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   const auto& groups = table->group_versions();
   REQUIRE(groups.size() > 20);
   CHECK(groups[0].group.empty());
@@ -185,7 +185,7 @@ TEST_CASE("field selectors know the fields of their kind") {
   CHECK(core[1].name == "involvedObject.namespace");
   CHECK(events[1].name == "regarding.namespace");
 
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   CHECK(table->find("", "v1", "pods")->unknown_field_message("spec.x") ==
         "field label not supported: spec.x");
   CHECK(table->find("", "v1", "configmaps")->unknown_field_message("x") ==
@@ -195,7 +195,7 @@ TEST_CASE("field selectors know the fields of their kind") {
 }
 
 TEST_CASE("rows come and go") {
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   const auto before = table->all();
   const uint64_t generation = table->generation();
   auto row = std::make_shared<Resource>();
@@ -225,13 +225,13 @@ TEST_CASE("a broken table of rows is refused with its line") {
       {"C\tName\tstring\t-\t0\n",
        "table of resources, line 1: a column has four fields and belongs to a resource"},
   }));
-  const auto rows = parse_rows(text, schema());
+  const auto rows = parse_rows(text, builtin());
   REQUIRE_FALSE(rows.ok());
   CHECK(rows.error().message() == message);
 }
 
 TEST_CASE("events convert between their two groups") {
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   const auto conversion = table->find("events.k8s.io", "v1", "events")->conversion;
   const Json served =
       Json::parse(R"({"regarding":{"kind":"Pod"},"note":"n","reportingController":"c","reason":"r",
@@ -246,7 +246,7 @@ TEST_CASE("events convert between their two groups") {
 }
 
 TEST_CASE("autoscalers convert between versions without loss") {
-  const auto table = ResourceTable::builtin(schema());
+  const auto table = ResourceTable::builtin(builtin());
   const auto conversion = table->find("autoscaling", "v1", "horizontalpodautoscalers")->conversion;
   Json simple = Json::parse(
       R"({"metadata":{"name":"h"},"spec":{"maxReplicas":3,"targetCPUUtilizationPercentage":50}})");

@@ -9,16 +9,12 @@
 #include "api/schema/schema.h"
 #include "base/json.h"
 #include "tests/catch.h"
+#include "tests/json.h"
 
 namespace orch::api {
 namespace {
 
-Json json(std::string_view text) {
-  auto parsed = base::parse_json(text);
-  INFO(text);
-  REQUIRE(parsed.ok());
-  return std::move(*parsed);
-}
+using testing::json;
 
 const Schema& builtin() {
   static const std::unique_ptr<const Schema> schema = Schema::builtin();

@@ -13,14 +13,9 @@
 #include "base/json.h"
 #include "server/auth/auth.h"
 #include "server/auth/lookup.h"
+#include "tests/json.h"
 
 namespace orch::testing {
-
-inline Json json(std::string_view text) {
-  auto parsed = base::parse_json(text);
-  if (!parsed.ok()) throw std::invalid_argument(parsed.error().message());
-  return std::move(*parsed);
-}
 
 inline api::ObjectPtr object(const Json& tree) {
   auto made = api::Object::from_tree(tree);

@@ -15,6 +15,7 @@
 #include "server/controllers/controller.h"
 #include "server/controllers/pods.h"
 #include "tests/catch.h"
+#include "tests/json.h"
 
 namespace orch::testing {
 
@@ -23,13 +24,6 @@ using server::Plan;
 inline const base::WallTime kNow = base::WallTime(std::chrono::seconds(1767225600));  // 2026-01-01T00:00:00Z
 /// The time that many seconds before kNow.
 inline std::string ago(int64_t seconds) { return base::format_time(kNow - std::chrono::seconds(seconds)); }
-
-inline Json json(std::string_view text) {
-  auto parsed = base::parse_json(text);
-  INFO(text);
-  REQUIRE(parsed.ok());
-  return std::move(*parsed);
-}
 
 class MapView final : public server::View {
  public:

@@ -66,7 +66,7 @@ class ValueView final : public View {
   std::map<std::string, std::vector<api::ObjectPtr>> objects_;
 };
 
-const base::WallTime kNow(std::chrono::seconds(1767225600));  // 2026-01-01T00:00:00Z
+const base::WallTime kStart(std::chrono::seconds(1767225600));  // 2026-01-01T00:00:00Z
 
 }  // namespace
 
@@ -75,15 +75,15 @@ TEST_CASE("aggregated cluster roles are brought up to date") {
   ValueView view(c);
   view.put("clusterroles", R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole",
     "metadata":{"name":"part","labels":{"to":"view"}},"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["a"]}]})");
-  CHECK(c.plan(view, {"", "all"}, kNow).writes.empty());
+  CHECK(c.plan(view, {"", "all"}, kStart).writes.empty());
   view.put("clusterroles", R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole",
     "metadata":{"name":"view"},"rules":null,"aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"to":"view"}}]}})");
-  const Plan plan = c.plan(view, {"", "all"}, kNow);
+  const Plan plan = c.plan(view, {"", "all"}, kStart);
   REQUIRE(plan.writes.size() == 1);
   CHECK(plan.writes[0].name == "view");
   CHECK((*plan.writes[0].body)["rules"].size() == 1);
   view.put("clusterroles", object(*plan.writes[0].body));
-  CHECK(c.plan(view, {"", "all"}, kNow).writes.empty());
+  CHECK(c.plan(view, {"", "all"}, kStart).writes.empty());
 }
 
 TEST_CASE("token secrets are filled in and go with their account") {
@@ -98,21 +98,21 @@ TEST_CASE("token secrets are filled in and go with their account") {
     "metadata":{"name":"s","namespace":"ns","annotations":{"kubernetes.io/service-account.name":"bot"}}})");
   view.put("secrets",
            R"({"apiVersion":"v1","kind":"Secret","type":"Opaque","metadata":{"name":"o","namespace":"ns"}})");
-  const Plan plan = c.plan(view, {"ns", "s"}, kNow);
+  const Plan plan = c.plan(view, {"ns", "s"}, kStart);
   REQUIRE(plan.writes.size() == 1);
   const Json& secret = *plan.writes[0].body;
   CHECK(secret["data"]["token"] == pki::base64_encode("token of bot in s"));
   CHECK(secret["data"]["ca.crt"] == pki::base64_encode("CA"));
   CHECK(secret["data"]["namespace"] == pki::base64_encode("ns"));
   CHECK(secret["metadata"]["annotations"]["kubernetes.io/service-account.uid"] == "uid-1");
-  CHECK(c.plan(view, {"ns", "o"}, kNow).writes.empty());
+  CHECK(c.plan(view, {"ns", "o"}, kStart).writes.empty());
 
   view.put("secrets", object(secret));
-  CHECK(c.plan(view, {"ns", "s"}, kNow).writes.empty());
+  CHECK(c.plan(view, {"ns", "s"}, kStart).writes.empty());
   const auto account = view.get({"", "v1", "serviceaccounts"}, "ns", "bot");
   CHECK(c.sources[1].keys(account, nullptr, view) == Keys{{"ns", "s"}});
   view.erase("serviceaccounts", "ns", "bot");
-  const Plan gone = c.plan(view, {"ns", "s"}, kNow);
+  const Plan gone = c.plan(view, {"ns", "s"}, kStart);
   REQUIRE(gone.writes.size() == 1);
   CHECK(gone.writes[0].verb == Write::Verb::kDelete);
 }
@@ -124,13 +124,13 @@ TEST_CASE("bootstrap tokens go when they expire") {
                          "metadata":{"name":"bootstrap-token-abcdef","namespace":"kube-system"},"data":{}})");
   const Key key{"kube-system", "bootstrap-token-abcdef"};
   view.put("secrets", object(secret));
-  CHECK(c.plan(view, key, kNow).writes.empty());
+  CHECK(c.plan(view, key, kStart).writes.empty());
   secret["data"]["expiration"] = pki::base64_encode("2026-01-01T00:10:00Z");
   view.put("secrets", object(secret));
-  const Plan later = c.plan(view, key, kNow);
+  const Plan later = c.plan(view, key, kStart);
   CHECK(later.writes.empty());
   CHECK(later.requeue == std::chrono::minutes(10));
-  CHECK(c.plan(view, key, kNow + std::chrono::minutes(10)).writes.size() == 1);
+  CHECK(c.plan(view, key, kStart + std::chrono::minutes(10)).writes.size() == 1);
 }
 
 TEST_CASE("claims, volumes and classes are kept while in use") {
@@ -148,10 +148,10 @@ TEST_CASE("claims, volumes and classes are kept while in use") {
                          {"volumes", json(R"([{"name":"v","persistentVolumeClaim":{"claimName":"d"}}])")}}}});
   };
   view.put("pods", pod("n1"));
-  CHECK(claims.plan(view, {"ns", "d"}, kNow).writes.empty());
+  CHECK(claims.plan(view, {"ns", "d"}, kStart).writes.empty());
   CHECK(claims.sources[1].keys(pod("n1"), nullptr, view) == Keys{{"ns", "d"}});
   view.put("pods", pod(""));
-  const Plan unscheduled = claims.plan(view, {"ns", "d"}, kNow);
+  const Plan unscheduled = claims.plan(view, {"ns", "d"}, kStart);
   REQUIRE(unscheduled.writes.size() == 1);
   CHECK_FALSE(unscheduled.writes[0].body->at("metadata").contains("finalizers"));
 
@@ -166,7 +166,7 @@ TEST_CASE("claims, volumes and classes are kept while in use") {
                               {"deletionTimestamp", "2026-01-01T00:00:00Z"},
                               {"finalizers", Json::array({"kubernetes.io/pv-protection"})}}},
                             {"status", {{"phase", phase}}}}));
-    CHECK(volumes.plan(cluster, {"", "pv"}, kNow).writes.size() == writes);
+    CHECK(volumes.plan(cluster, {"", "pv"}, kStart).writes.size() == writes);
   }
 
   const Controller classes = make_attributes_class_protection_controller();
@@ -175,9 +175,9 @@ TEST_CASE("claims, volumes and classes are kept while in use") {
     "metadata":{"name":"gold","deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["kubernetes.io/vac-protection"]}})");
   storage.put("persistentvolumeclaims", R"({"apiVersion":"v1","kind":"PersistentVolumeClaim",
     "metadata":{"name":"d","namespace":"ns"},"spec":{"volumeAttributesClassName":"gold"}})");
-  CHECK(classes.plan(storage, {"", "gold"}, kNow).writes.empty());
+  CHECK(classes.plan(storage, {"", "gold"}, kStart).writes.empty());
   storage.erase("persistentvolumeclaims", "ns", "d");
-  CHECK(classes.plan(storage, {"", "gold"}, kNow).writes.size() == 1);
+  CHECK(classes.plan(storage, {"", "gold"}, kStart).writes.size() == 1);
 }
 
 namespace {
@@ -239,7 +239,7 @@ TEST_CASE("quotas are counted when new, and again once they are left alone") {
     "spec":{"hard":{"pods":"5","count/deployments.apps":"9"}}})");
   view.put("resourcequotas", object(quota));
   view.put("pods", R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"ns"},"spec":{}})");
-  const Plan first = *c.observe_and_plan(client, view, key, kNow);
+  const Plan first = *c.observe_and_plan(client, view, key, kStart);
   REQUIRE(first.writes.size() == 1);
   CHECK(first.writes[0].subresource == "status");
   CHECK(
@@ -250,13 +250,13 @@ TEST_CASE("quotas are counted when new, and again once they are left alone") {
   quota["status"] = json(
       R"({"hard":{"pods":"5","count/deployments.apps":"9"},"used":{"pods":"4","count/deployments.apps":"2"}})");
   view.put("resourcequotas", object(quota));
-  const Plan waiting = *c.observe_and_plan(client, view, key, kNow);
+  const Plan waiting = *c.observe_and_plan(client, view, key, kStart);
   CHECK(waiting.writes.empty());
   CHECK(waiting.requeue == std::chrono::seconds(1));
   quota["metadata"]["resourceVersion"] = "8";
   view.put("resourcequotas", object(quota));
-  CHECK(c.observe_and_plan(client, view, key, kNow + std::chrono::seconds(1))->writes.empty());
-  const Plan counted = *c.observe_and_plan(client, view, key, kNow + std::chrono::seconds(2));
+  CHECK(c.observe_and_plan(client, view, key, kStart + std::chrono::seconds(1))->writes.empty());
+  const Plan counted = *c.observe_and_plan(client, view, key, kStart + std::chrono::seconds(2));
   REQUIRE(counted.writes.size() == 1);
   CHECK(counted.writes[0].body->at("status")["used"]["pods"] == "1");
   CHECK(counted.requeue == std::chrono::seconds(30));
@@ -275,20 +275,20 @@ TEST_CASE("ranges of services are made ready, and go when no address is left in 
                      name, R"(","name":")", name, "\"", more, R"(},"spec":{"cidrs":[")", cidr, R"("]}})");
   };
   // The server's own is made, and made again.
-  Plan plan = c.plan(view, {"", "kubernetes"}, kNow);
+  Plan plan = c.plan(view, {"", "kubernetes"}, kStart);
   REQUIRE(plan.writes.size() == 1);
   CHECK(plan.writes[0].body->at("spec") == json(R"({"cidrs":["10.43.0.0/16"]})"));
-  CHECK(c.plan(view, {"", "other"}, kNow).writes.empty());
+  CHECK(c.plan(view, {"", "other"}, kStart).writes.empty());
   view.put("servicecidrs", object(json(named("kubernetes", "10.43.0.0/16"))));
-  plan = c.plan(view, {"", "kubernetes"}, kNow);
+  plan = c.plan(view, {"", "kubernetes"}, kStart);
   REQUIRE(plan.writes.size() == 1);
   view.put("servicecidrs", object(*plan.writes[0].body));
-  plan = c.plan(view, {"", "kubernetes"}, kNow);
+  plan = c.plan(view, {"", "kubernetes"}, kStart);
   REQUIRE(plan.writes.size() == 1);
   CHECK(plan.writes[0].subresource == "status");
   CHECK(plan.writes[0].body->at("status")["conditions"][0]["message"] == "Kubernetes Service CIDR is ready");
   view.put("servicecidrs", object(*plan.writes[0].body));
-  CHECK(c.plan(view, {"", "kubernetes"}, kNow).writes.empty());
+  CHECK(c.plan(view, {"", "kubernetes"}, kStart).writes.empty());
 
   // One that goes.
   constexpr const char* kDeleted =
@@ -297,18 +297,18 @@ TEST_CASE("ranges of services are made ready, and go when no address is left in 
   view.put("ipaddresses",
            R"({"apiVersion":"networking.k8s.io/v1","kind":"IPAddress","metadata":{"name":"10.99.0.7",
     "labels":{"ipaddress.kubernetes.io/managed-by":"ipallocator.k8s.io"}}})");
-  plan = c.plan(view, {"", "extra"}, kNow);
+  plan = c.plan(view, {"", "extra"}, kStart);
   REQUIRE(plan.writes.size() == 1);
   CHECK(plan.writes[0].body->at("status")["conditions"][0]["reason"] == "Terminating");
   view.put("servicecidrs", object(json(named("wider", "10.99.0.0/16"))));
-  plan = c.plan(view, {"", "extra"}, kNow + std::chrono::seconds(4));
+  plan = c.plan(view, {"", "extra"}, kStart + std::chrono::seconds(4));
   CHECK(plan.writes.empty());
   CHECK(plan.requeue == std::chrono::seconds(6));
   view.erase("servicecidrs", "", "wider");
   const auto address = view.get({"networking.k8s.io", "v1", "ipaddresses"}, "", "10.99.0.7");
   CHECK(c.sources[1].keys(address, nullptr, view) == Keys{{"", "extra"}});
   view.erase("ipaddresses", "", "10.99.0.7");
-  plan = c.plan(view, {"", "extra"}, kNow + std::chrono::seconds(10));
+  plan = c.plan(view, {"", "extra"}, kStart + std::chrono::seconds(10));
   REQUIRE(plan.writes.size() == 1);
   CHECK(base::array_at(*plan.writes[0].body, {"metadata", "finalizers"}).empty());
 }
@@ -321,7 +321,7 @@ TEST_CASE("services have address objects") {
     "spec":{"type":"ClusterIP","clusterIPs":["10.43.0.9"]}})");
   const auto service = view.get({"", "v1", "services"}, "ns", "s");
   CHECK(c.sources[1].keys(nullptr, service, view) == Keys{key});
-  Plan plan = c.plan(view, key, kNow);
+  Plan plan = c.plan(view, key, kStart);
   REQUIRE(plan.writes.size() == 1);
   CHECK(plan.writes[0].body->at("metadata") ==
         json(R"({"name":"10.43.0.9","labels":{"ipaddress.kubernetes.io/ip-family":"IPv4",
@@ -329,13 +329,13 @@ TEST_CASE("services have address objects") {
   CHECK(plan.writes[0].body->at("spec") ==
         json(R"({"parentRef":{"resource":"services","namespace":"ns","name":"s"}})"));
   view.put("ipaddresses", object(*plan.writes[0].body));
-  CHECK(c.plan(view, key, kNow).writes.empty());
+  CHECK(c.plan(view, key, kStart).writes.empty());
   view.erase("services", "ns", "s");
-  plan = c.plan(view, key, kNow);
+  plan = c.plan(view, key, kStart);
   REQUIRE(plan.writes.size() == 1);
   CHECK(plan.writes[0].verb == Write::Verb::kDelete);
   // Others' are nobody's here.
   view.put("ipaddresses",
            R"({"apiVersion":"networking.k8s.io/v1","kind":"IPAddress","metadata":{"name":"10.43.0.9"}})");
-  CHECK(c.plan(view, key, kNow).writes.empty());
+  CHECK(c.plan(view, key, kStart).writes.empty());
 }

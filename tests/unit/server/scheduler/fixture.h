@@ -12,19 +12,13 @@
 #include "base/status.h"
 #include "server/scheduler/framework.h"
 #include "tests/catch.h"
+#include "tests/json.h"
 
 namespace orch::testing {
 
 using server::scheduler::NodeInfo;
 using server::scheduler::PodInfo;
 using server::scheduler::PodPtr;
-
-inline Json json(std::string_view text) {
-  auto parsed = base::parse_json(text);
-  INFO(text);
-  REQUIRE(parsed.ok());
-  return std::move(*parsed);
-}
 
 inline api::ObjectPtr object(const char* kind, const std::string& name, Json tree) {
   tree["kind"] = kind;

@@ -54,7 +54,7 @@ class Api final : public tests::FakeApi {
   }
 };
 
-struct Cluster {
+struct Control {
   Api api;
   std::unique_ptr<base::Timers> timers = base::make_timers();
   base::SystemClock clock;
@@ -63,7 +63,7 @@ struct Cluster {
       std::make_unique<client::InformerFactory>(api, *timers);
   std::unique_ptr<Scheduler> scheduler;
 
-  Cluster() {
+  Control() {
     SchedulerOptions options;
     options.profiles.push_back(default_profile());
     scheduler = std::make_unique<Scheduler>(api, *informers, clock, metrics, std::move(options));
@@ -71,7 +71,7 @@ struct Cluster {
     REQUIRE(informers->wait_synced(std::chrono::seconds(10)));
     scheduler->start();
   }
-  ~Cluster() {
+  ~Control() {
     informers->stop();
     scheduler.reset();
   }
@@ -119,7 +119,7 @@ struct Cluster {
 };
 
 TEST_CASE("a pod waits for its first node") {
-  Cluster c;
+  Control c;
   c.pod("p", "1");
   c.expect("p", "no nodes available to schedule pods");
   c.node("a");
@@ -131,7 +131,7 @@ TEST_CASE("a pod that wants to be alone waits until the other one goes") {
       R"({"metadata":{"labels":{"app":"x"}},"spec":{"affinity":{"podAntiAffinity":{
           "requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname",
           "labelSelector":{"matchLabels":{"app":"x"}}}]}}}})");
-  Cluster c;
+  Control c;
   c.node("a");
   c.pod("p", "1", alone);
   c.expect("p", "a");
@@ -145,7 +145,7 @@ TEST_CASE("a pod that wants to be alone waits until the other one goes") {
 }
 
 TEST_CASE("a more important pod takes the place of another") {
-  Cluster c;
+  Control c;
   c.node("a");
   c.pod("low", "3");
   c.expect("low", "a");
@@ -155,7 +155,7 @@ TEST_CASE("a more important pod takes the place of another") {
 }
 
 TEST_CASE("pods of other schedulers and with gates are left alone") {
-  Cluster c;
+  Control c;
   c.node("a");
   c.pod("other", "1", {{"spec", {{"schedulerName", "other"}}}});
   c.pod("gated", "1", json(R"({"spec":{"schedulingGates":[{"name":"g"}]}})"));
@@ -168,7 +168,7 @@ TEST_CASE("pods of other schedulers and with gates are left alone") {
 }
 
 TEST_CASE("a claim that waits for its pod gets a volume before the pod is bound") {
-  Cluster c;
+  Control c;
   c.node("a");
   c.node("b");
   c.api.put(kClasses,
