@@ -28,7 +28,7 @@ bool control(int epoll, int operation, int fd, uint32_t events, Pollable* target
 
 }  // namespace
 
-Poller::Poller(std::string name)
+Poller::Poller(const std::string& name)
     : epoll_(epoll_create1(EPOLL_CLOEXEC)), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   now_ = mono_milliseconds();
   control(epoll_, EPOLL_CTL_ADD, event_, EPOLLIN, nullptr);

@@ -32,7 +32,7 @@ class Pollable : public std::enable_shared_from_this<Pollable> {
 
 class Poller {
  public:
-  explicit Poller(std::string name);
+  explicit Poller(const std::string& name);
   /// Stops the thread; what was posted before runs first.
   ~Poller();
   Poller(const Poller&) = delete;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/status.h"
 
 namespace orch::http {
 namespace {
@@ -86,7 +87,7 @@ std::string describe_port_owner(uint16_t port) {
     auto name = base::read_file("/proc/" + pid + "/comm");
     std::string comm = name.ok() ? *name : "?";
     while (!comm.empty() && comm.back() == '\n') comm.pop_back();
-    return "process " + pid + " (" + comm + ")";
+    return base::cat("process ", pid, " (", comm, ")");
   }
   return "another process";
 }

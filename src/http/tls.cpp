@@ -229,7 +229,7 @@ Result<TlsContext> make_server_context(const TlsConfig& config) {
       ORCH_RETURN_IF_ERROR(trust(context, config.front_proxy_ca_pem, true));
       auto roots = std::make_unique<ClientRoots>(
           ClientRoots{all_der(config.client_ca_pem), all_der(config.front_proxy_ca_pem)});
-      if (SSL_CTX_set_ex_data(context, roots_index(), roots.get()) == 1) roots.release();
+      if (SSL_CTX_set_ex_data(context, roots_index(), roots.get()) == 1) (void)roots.release();
     }
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
     SSL_CTX_set_cert_verify_callback(context, verify_client, nullptr);

@@ -350,7 +350,7 @@ class ServerImpl final : public Server {
     o.impersonate = [this](const http::Request& request, const UserInfo& user) -> Result<UserInfo> {
       auto as = impersonate(request, user, access_.authorizer());
       if (!as.ok()) return as.error();
-      return *as ? std::move(**as) : user;
+      return std::move(*as).value_or(user);
     };
     o.review = [this](std::string_view kind, const Json& body, const UserInfo& user) {
       return access_.review(kind, body, user, auth_);

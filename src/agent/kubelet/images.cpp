@@ -129,7 +129,7 @@ ImageOutcome ImageManager::ensure(const Pod& pod, const ContainerRef& container,
 }
 
 void ImageManager::pull(const std::string& key, const std::string& full_name, const std::string& as_named,
-                        EventObject about, std::vector<ImageAuth> auths) {
+                        const EventObject& about, const std::vector<ImageAuth>& auths) {
   const base::MonoTime began = clock_.mono();
   base::Result<std::string> pulled = base::Status(base::Code::kUnknown, {});
   if (auths.empty()) pulled = runtime_.pull_image(full_name, nullptr);

@@ -62,7 +62,7 @@ class ImageManager {
     bool reported = true;
   };
   void pull(const std::string& key, const std::string& full_name, const std::string& as_named,
-            EventObject about, std::vector<ImageAuth> auths);
+            const EventObject& about, const std::vector<ImageAuth>& auths);
 
   Runtime& runtime_;
   EventRecorder& events_;

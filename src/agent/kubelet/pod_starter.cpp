@@ -56,14 +56,14 @@ PayloadInput PodStarter::payload_input(ObjectSource& objects, const std::vector<
 Status PodStarter::prepare(const Pod& pod) {
   const EventObject about = event_object(pod);
   if (!state_.prepared) {
-    const Status dirs = base::make_dirs(node_.volumes.pod_dir(pod.uid()), 0750);
+    Status dirs = base::make_dirs(node_.volumes.pod_dir(pod.uid()), 0750);
     if (!dirs.ok()) {
       node_.events.warning(about, "Failed", "error making pod data directories: " + dirs.message());
       return dirs;
     }
     // Also the folder that sandboxes log into, which the runtime expects to be there.
     ORCH_RETURN_IF_ERROR(base::make_dirs(pod_log_dir(pod, node_.config), 0755));
-    const Status cgroup = node_.cgroups.make_pod(pod, qos_class(pod));
+    Status cgroup = node_.cgroups.make_pod(pod, qos_class(pod));
     if (!cgroup.ok()) {
       node_.events.warning(about, "FailedCreatePodContainer",
                            "unable to ensure pod container exists: " + cgroup.message());

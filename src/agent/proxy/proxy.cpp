@@ -209,7 +209,7 @@ Status Proxy::write(Family& family) {
     base::log_warning("proxy", "a change was refused; writing the table anew", {{"error", done.message()}});
     family.written = false;
   }
-  const Status done = run_nft(config_.nft, family.table.full());
+  Status done = run_nft(config_.nft, family.table.full());
   family.written = done.ok();
   return done;
 }

@@ -263,7 +263,11 @@ Result<Applied> apply_fields(const FieldContext& context, const Json* current, s
     drop_empty(merged->entries);
   }
   Applied out;
-  out.object = merged->object ? std::move(*merged->object) : live;
+  if (merged->object) {
+    out.object = std::move(*merged->object);
+  } else {
+    out.object = live;
+  }
   if (manager == kKubectl) update_last_applied(out.object, patch);
   out.managed_fields = managed_fields_json(std::move(merged->entries));
   return out;

@@ -73,9 +73,9 @@ void validate_owners(const Json& metadata, const FieldPath& path, FieldErrors& e
     } else {
       add_cause(
           errors, "FieldValueInvalid", path,
-          "Invalid value: " + owners_text(owners) +
-              ": Only one reference can have Controller set to true. Found \"true\" in references for " +
-              controller + " and " + name);
+          base::cat("Invalid value: ", owners_text(owners),
+                    ": Only one reference can have Controller set to true. Found \"true\" in references for ",
+                    controller, " and ", name));
     }
   }
 }

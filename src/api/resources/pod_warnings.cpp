@@ -80,14 +80,14 @@ void warn_pod_affinity(const Json& spec, const FieldPath& path, Warnings& warnin
 // --- Annotations ---------------------------------------------------------------------------------------
 
 void warn_annotations(const Json& annotations, const FieldPath& path, Warnings& warnings) {
-  static const std::pair<const char*, const char*> kDeprecated[] = {
+  static const std::pair<const char*, const char*> deprecated[] = {
       {"scheduler.alpha.kubernetes.io/critical-pod",
        "non-functional in v1.16+; use the \"priorityClassName\" field instead"},
       {"security.alpha.kubernetes.io/sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"},
       {"security.alpha.kubernetes.io/unsafe-sysctls",
        "non-functional in v1.11+; use the \"sysctls\" field instead"},
   };
-  for (const auto& [key, message] : kDeprecated) {
+  for (const auto& [key, message] : deprecated) {
     if (has(annotations, key)) warnings.push_back(path.key(key).text() + ": " + message);
   }
 }
@@ -264,7 +264,7 @@ Warnings warnings_for(const Json& pod, bool is_template, const FieldPath& path) 
 }  // namespace
 
 std::string_view deprecated_node_label(std::string_view key) {
-  static const std::map<std::string_view, std::string_view> kLabels = {
+  static const std::map<std::string_view, std::string_view> labels = {
       {"beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"},
       {"beta.kubernetes.io/os", "deprecated since v1.14; use \"kubernetes.io/os\" instead"},
       {"failure-domain.beta.kubernetes.io/region",
@@ -278,8 +278,8 @@ std::string_view deprecated_node_label(std::string_view key) {
        "deprecated since v1.22; use Taints and Tolerations instead"},
       {"node-role.kubernetes.io/master", "use \"node-role.kubernetes.io/control-plane\" instead"},
   };
-  const auto it = kLabels.find(key);
-  return it == kLabels.end() ? std::string_view() : it->second;
+  const auto it = labels.find(key);
+  return it == labels.end() ? std::string_view() : it->second;
 }
 
 void warn_node_term(const Json& term, bool check_values, const FieldPath& path, Warnings& warnings) {

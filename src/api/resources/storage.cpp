@@ -164,9 +164,9 @@ void validate_driver(const Json& object, FieldErrors& errors) {
   const FieldPath path("spec");
   const Json& spec = map_of(object, "spec");
   const std::string_view policy = text_of(spec, "fsGroupPolicy");
-  static const std::vector<std::string> kPolicies = {"File", "None", "ReadWriteOnceWithFSType"};
-  if (has(spec, "fsGroupPolicy") && std::find(kPolicies.begin(), kPolicies.end(), policy) == kPolicies.end())
-    errors.not_supported(path.child("fsGroupPolicy"), policy, kPolicies);
+  static const std::vector<std::string> policies = {"File", "None", "ReadWriteOnceWithFSType"};
+  if (has(spec, "fsGroupPolicy") && std::find(policies.begin(), policies.end(), policy) == policies.end())
+    errors.not_supported(path.child("fsGroupPolicy"), policy, policies);
   validate_token_requests(spec, path.child("tokenRequests"), errors);
   for (const Json& mode : list_of(spec, "volumeLifecycleModes")) {
     if (text(mode) != "Persistent" && text(mode) != "Ephemeral")

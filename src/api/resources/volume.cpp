@@ -446,14 +446,14 @@ void validate_claim_status(const Json& claim, const Json&, FieldErrors& errors) 
   };
   for (const auto& [name, value] : map_of(status, "capacity").items())
     basic(value, path.child("capacity").key(name));
-  static const std::vector<std::string> kStatuses = {"ControllerResizeInProgress",
-                                                     "ControllerResizeInfeasible", "NodeResizeInProgress",
-                                                     "NodeResizeInfeasible", "NodeResizePending"};
+  static const std::vector<std::string> known = {"ControllerResizeInProgress", "ControllerResizeInfeasible",
+                                                 "NodeResizeInProgress", "NodeResizeInfeasible",
+                                                 "NodeResizePending"};
   const FieldPath statuses = path.child("allocatedResourceStatuses");
   for (const auto& [name, value] : map_of(status, "allocatedResourceStatuses").items()) {
     validate_claim_resource(name, statuses, errors);
-    if (std::find(kStatuses.begin(), kStatuses.end(), text(value)) == kStatuses.end())
-      errors.not_supported(statuses, name, kStatuses);
+    if (std::find(known.begin(), known.end(), text(value)) == known.end())
+      errors.not_supported(statuses, name, known);
   }
   const FieldPath allocated = path.child("allocatedResources");
   for (const auto& [name, value] : map_of(status, "allocatedResources").items()) {

@@ -84,7 +84,7 @@ bool validate_simple_source(std::string_view kind, const Json& source, bool pers
     std::string_view kind;
     std::vector<const char*> members;
   };
-  static const Rule kRules[] = {
+  static const Rule rules[] = {
       {"glusterfs", {"endpoints", "path"}},
       {"persistentVolumeClaim", {"claimName"}},
       {"rbd", {"monitors", "image"}},
@@ -96,7 +96,7 @@ bool validate_simple_source(std::string_view kind, const Json& source, bool pers
       {"portworxVolume", {"volumeID"}},
       {"scaleIO", {"gateway", "system", "volumeName"}},
   };
-  for (const Rule& rule : kRules) {
+  for (const Rule& rule : rules) {
     if (rule.kind != kind) continue;
     require(source, rule.members, path, errors);
     if (kind == "cinder") require_secret_ref(source, persistent, path, errors);
@@ -121,11 +121,11 @@ void validate_host_path(const Json& source, const FieldPath& path, FieldErrors& 
   const std::string_view value = text_of(source, "path");
   if (value.empty()) return errors.required(path.child("path"));
   validate_no_backsteps(value, path.child("path"), errors);
-  static const std::vector<std::string> kTypes = {
+  static const std::vector<std::string> types = {
       "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"};
   const std::string_view type = text_of(source, "type");
-  if (std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end()) {
-    errors.not_supported(path.child("type"), type, kTypes);
+  if (std::find(types.begin(), types.end(), type) == types.end()) {
+    errors.not_supported(path.child("type"), type, types);
   }
 }
 

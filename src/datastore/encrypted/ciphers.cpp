@@ -177,7 +177,7 @@ Result<std::string> open_aes_gcm(std::string_view key, std::string_view sealed, 
                     EVP_CIPHER_CTX_ctrl(c.get(), EVP_CTRL_AEAD_SET_TAG, kTag, tag.data()) == 1 &&
                     EVP_DecryptFinal_ex(c.get(), out(plain, static_cast<size_t>(n)), &rest) == 1;
   if (!done) return failed("cipher: message authentication failed");
-  plain.resize(static_cast<size_t>(n + rest));
+  plain.resize(static_cast<size_t>(n) + static_cast<size_t>(rest));
   return plain;
 }
 
@@ -209,7 +209,7 @@ Result<std::string> open_aes_cbc(std::string_view key, std::string_view sealed) 
                     EVP_DecryptUpdate(c.get(), out(plain), &n, in(body), length(body)) == 1 &&
                     EVP_DecryptFinal_ex(c.get(), out(plain, static_cast<size_t>(n)), &rest) == 1;
   if (!done) return failed("invalid padding on input");
-  plain.resize(static_cast<size_t>(n + rest));
+  plain.resize(static_cast<size_t>(n) + static_cast<size_t>(rest));
   return plain;
 }
 

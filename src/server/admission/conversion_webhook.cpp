@@ -111,7 +111,7 @@ class ConversionWebhook final : public api::Converter {
     if (wanted.empty()) return {};
     if (version_.empty()) return unknown("no supported conversion review versions");
     const base::MonoTime began = parts_.clock.mono();
-    const Status done = ask(api_version, sent, wanted);
+    Status done = ask(api_version, sent, wanted);
     count(done, parts_.clock.mono() - began);
     return done;
   }

@@ -100,7 +100,7 @@ WebhookAuthorizer::WebhookAuthorizer(Post post, std::string version, base::Durat
       cache_(clock) {}
 
 Verdict WebhookAuthorizer::authorize(const Attributes& a) {
-  const Verdict failed{behavior_.deny_on_failure ? Decision::kDeny : Decision::kNoOpinion, {}};
+  Verdict failed{behavior_.deny_on_failure ? Decision::kDeny : Decision::kNoOpinion, {}};
   if (behavior_.conditions != nullptr) {
     auto matches = behavior_.conditions->match(a);
     if (!matches.ok()) {

@@ -180,8 +180,8 @@ void began(Level& level, Ticket& ticket, base::MonoTime now) {
 
 }  // namespace
 
-void FlowControl::Rep::tell(std::vector<Decided> decided) {
-  for (Decided& one : decided) {
+void FlowControl::Rep::tell(const std::vector<Decided>& decided) {
+  for (const Decided& one : decided) {
     if (one.ticket->state() == FlowTicket::State::kRunning)
       began(one.ticket->level_, *one.ticket, one.ticket->started_);
     if (one.ready) one.ready();

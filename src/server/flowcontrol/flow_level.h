@@ -77,7 +77,7 @@ struct FlowControl::Rep : std::enable_shared_from_this<FlowControl::Rep> {
   void tick();
   /// Begins whoever can; with the level's mutex held.
   void dispatch(Level& level, base::MonoTime now, std::vector<Decided>& decided) const;
-  static void tell(std::vector<Decided> decided);
+  static void tell(const std::vector<Decided>& decided);
   /// It waited too long, or everything ends.
   void give_up(const std::shared_ptr<Ticket>& ticket, bool timed_out) const;
   void release(Ticket& ticket) const;

@@ -30,8 +30,8 @@ struct ExtenderConfig {
 
 /// Sends a request body to the verb of an extender and gives its answer's body; an error is worded for
 /// people.
-using ExtenderPost = std::function<base::Result<std::string>(const ExtenderConfig& config,
-                                                             const std::string& verb, std::string body)>;
+using ExtenderPost = std::function<base::Result<std::string>(
+    const ExtenderConfig& config, const std::string& verb, const std::string& body)>;
 /// By libcurl. Blocks for the extender's timeout at most; thread-safe.
 ExtenderPost post_over_http();
 

@@ -92,7 +92,7 @@ base::Result<std::string> post(const ExtenderConfig& config, const std::string& 
 }  // namespace
 
 ExtenderPost post_over_http() {
-  return [](const ExtenderConfig& config, const std::string& verb, std::string body) {
+  return [](const ExtenderConfig& config, const std::string& verb, const std::string& body) {
     return post(config, verb, body);
   };
 }

@@ -147,7 +147,7 @@ PodPtr Scheduler::Rep::take_off(const std::string& uid, const std::string& node)
   if (it == nodes.end()) return nullptr;
   auto held = it->second.pods.find(uid);
   if (held == it->second.pods.end()) return nullptr;
-  const PodPtr pod = held->second;
+  PodPtr pod = held->second;
   if (it->second.object != nullptr) census.remove_pod(*pod, it->second);
   it->second.remove_pod(uid);
   node_of.erase(uid);

@@ -68,6 +68,8 @@ class BalancedAllocation final : public Plugin {
 
 }  // namespace
 
-PluginPtr make_balanced_allocation(BalancedArgs args) { return std::make_unique<BalancedAllocation>(args); }
+PluginPtr make_balanced_allocation(const BalancedArgs& args) {
+  return std::make_unique<BalancedAllocation>(args);
+}
 
 }  // namespace orch::server::scheduler

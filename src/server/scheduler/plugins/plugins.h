@@ -49,7 +49,7 @@ PluginPtr make_taint_toleration();
 PluginPtr make_node_affinity(NodeAffinityArgs args = {});
 PluginPtr make_node_ports();
 PluginPtr make_resources_fit(FitArgs args = {});
-PluginPtr make_balanced_allocation(BalancedArgs args = {});
+PluginPtr make_balanced_allocation(const BalancedArgs& args = {});
 PluginPtr make_image_locality();
 PluginPtr make_inter_pod_affinity(InterPodAffinityArgs args = {});
 PluginPtr make_topology_spread(SpreadArgs args = SpreadArgs::system_defaults());
