@@ -9,13 +9,6 @@ namespace {
 
 constexpr std::chrono::seconds kConnectTimeout{30};
 
-http::Response plain_error(int status, std::string_view text) {
-  http::Response r = http::Response::text(base::cat(text, "\n"), status);
-  r.content_type = "text/plain; charset=utf-8";
-  r.headers.emplace_back("X-Content-Type-Options", "nosniff");
-  return r;
-}
-
 }  // namespace
 
 std::optional<http::Response> ApiServer::aggregated(const Call& call) {

@@ -187,9 +187,14 @@ http::Response ApiServer::answer_allowed(Call& call) {
   Attributes attributes = call.info.attributes(call.user);
   Verdict verdict = o_.authorizer->authorize(attributes);
   const bool allowed = verdict.decision == Decision::kAllow;
+  const bool failed = !allowed && !verdict.error.empty();
   if (call.audit != nullptr) {
-    call.audit->annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
-    call.audit->annotate("authorization.k8s.io/reason", verdict.reason);
+    if (!failed) call.audit->annotate("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
+    call.audit->annotate("authorization.k8s.io/reason", failed ? "internal error" : verdict.reason);
+  }
+  if (failed) {
+    const std::string said = base::cat(api::go_quote(call.request.target), ": ", verdict.error);
+    return plain_error(500, base::cat("Internal Server Error: ", without_markup(said)));
   }
   if (!allowed) {
     return http::Response::from_status(forbidden_status(attributes, verdict.reason));

@@ -323,6 +323,13 @@ http::Response no_such_resource() {
       Status(Code::kNotFound, "the server could not find the requested resource", {}));
 }
 
+http::Response plain_error(int status, std::string_view text) {
+  http::Response r = http::Response::text(base::cat(text, "\n"), status);
+  r.content_type = "text/plain; charset=utf-8";
+  r.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  return r;
+}
+
 http::Response no_such_page() { return http::Response::text("404 page not found\n", 404); }
 
 }  // namespace orch::server

@@ -101,6 +101,8 @@ http::Response method_not_allowed();
 /// The answer to a path that leads to no resource, and to one that leads nowhere at all.
 http::Response no_such_resource();
 http::Response no_such_page();
+/// An error outside the API's own form, as Go's http.Error writes it.
+http::Response plain_error(int status, std::string_view text);
 /// autoscaling/v1 Scale, as admission is to see the scale subresource.
 ObjectPart scale_part();
 /// The same of a custom resource; `paths` must outlive it.

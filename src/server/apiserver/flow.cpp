@@ -93,9 +93,7 @@ void ApiServer::park(Call call) {
 }
 
 http::Response ApiServer::too_many(Call& call) const {
-  auto response = http::Response::text("Too many requests, please try again later.\n", 429);
-  response.content_type = "text/plain; charset=utf-8";
-  response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  auto response = plain_error(429, "Too many requests, please try again later.");
   const int64_t seconds = call.place == nullptr ? 1 : call.place->retry_after();
   response.headers.emplace_back("Retry-After", std::to_string(seconds));
   return response;

@@ -71,6 +71,9 @@ enum class Decision : uint8_t { kAllow, kDeny, kNoOpinion };
 struct Verdict {
   Decision decision = Decision::kNoOpinion;
   std::string reason;
+  /// What kept an authorizer from deciding, "" if nothing did. A request that nobody allowed is then not
+  /// refused (403) but failed (500).
+  std::string error = {};
 };
 
 /// Thread-safe; only those that ask a webhook wait.

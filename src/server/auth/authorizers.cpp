@@ -1,5 +1,9 @@
 #include "server/auth/authorizers.h"
 
+#include <vector>
+
+#include "base/status.h"
+
 namespace orch::server {
 
 Verdict MastersAuthorizer::authorize(const Attributes& a) {
@@ -24,13 +28,17 @@ Verdict ConstantAuthorizer::authorize(const Attributes& /*attributes*/) {
 
 Verdict UnionAuthorizer::authorize(const Attributes& attributes) {
   Verdict none;
+  std::vector<std::string> errors;
   for (Authorizer* authorizer : authorizers_) {
     Verdict verdict = authorizer->authorize(attributes);
     if (verdict.decision != Decision::kNoOpinion) return verdict;
+    if (!verdict.error.empty()) errors.push_back(std::move(verdict.error));
     if (verdict.reason.empty()) continue;
     if (!none.reason.empty()) none.reason += '\n';
     none.reason += verdict.reason;
   }
+  for (const std::string& error : errors) none.error += base::cat(none.error.empty() ? "" : ", ", error);
+  if (errors.size() > 1) none.error = base::cat("[", none.error, "]");
   return none;
 }
 

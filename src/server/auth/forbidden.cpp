@@ -4,9 +4,6 @@
 #include "server/auth/rbac_rule.h"
 
 namespace orch::server {
-namespace {
-
-/// So that a browser never takes the message for HTML.
 std::string without_markup(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -26,6 +23,8 @@ std::string without_markup(std::string_view text) {
   }
   return out;
 }
+
+namespace {
 
 std::string refusal(const Attributes& a) {
   const std::string user = api::go_quote(a.user != nullptr ? std::string_view(a.user->name) : "");

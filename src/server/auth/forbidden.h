@@ -1,4 +1,4 @@
-// The 403 answers of authorization and admission, worded as Kubernetes words them.
+// The 403 and 500 answers of authorization and admission, worded as Kubernetes words them.
 #pragma once
 
 #include <string>
@@ -17,5 +17,8 @@ base::Status forbidden(std::string_view group, std::string_view resource, std::s
 /// The refusal of a whole request: `pods is forbidden: User "x" cannot list resource "pods" in API group ""
 /// in the namespace "default"`, followed by `: <reason>` if there is one.
 base::Status forbidden_status(const Attributes& attributes, std::string_view reason = {});
+
+/// A message without what a browser might take for HTML.
+std::string without_markup(std::string_view text);
 
 }  // namespace orch::server

@@ -136,6 +136,7 @@ Json answered(const Json& review, const UserInfo& user, Authorizer& authorizer) 
   Json status = {{"allowed", verdict.decision == Decision::kAllow}};
   if (verdict.decision == Decision::kDeny) status["denied"] = true;
   if (!verdict.reason.empty()) status["reason"] = verdict.reason;
+  if (!verdict.error.empty()) status["evaluationError"] = verdict.error;
   out["status"] = std::move(status);
   return out;
 }

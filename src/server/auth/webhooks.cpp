@@ -106,6 +106,7 @@ Verdict WebhookAuthorizer::authorize(const Attributes& a) {
     if (!matches.ok()) {
       base::log_error("auth", "a match condition of the authorization webhook failed",
                       {{"reason", matches.error().message()}});
+      failed.error = matches.error().message();
       return failed;
     }
     if (!*matches) return {};
@@ -119,12 +120,15 @@ Verdict WebhookAuthorizer::authorize(const Attributes& a) {
   auto answer = ask(post_, review);
   if (!answer.ok()) {
     base::log_error("auth", "the authorization webhook failed", {{"reason", answer.error().message()}});
+    failed.error = answer.error().message();
     return failed;
   }
   const Json& status = base::object_at(*answer, {"status"});
   Verdict verdict{Decision::kNoOpinion, std::string(base::string_at(status, {"reason"}))};
   const bool allowed = base::bool_at(status, {"allowed"}), denied = base::bool_at(status, {"denied"});
-  if (denied) verdict.decision = Decision::kDeny;  // both is a mistake, and then nothing is allowed
+  if (denied) verdict.decision = Decision::kDeny;
+  if (denied && allowed)
+    verdict.error = "webhook subject access review returned both allow and deny response";
   if (allowed && !denied) verdict.decision = Decision::kAllow;
   if (key.size() < kMaxRemembered)
     cache_.put(key, verdict, verdict.decision == Decision::kAllow ? allowed_ttl_ : refused_ttl_);

@@ -229,6 +229,46 @@ TEST_CASE("an AuthorizationConfiguration, followed while the server runs") {
   CHECK(control.send_as({}, "GET", "/api/v1/secrets").status == 200);
 }
 
+TEST_CASE("a request that the authorization webhook could not be asked about fails") {
+  Files files;
+  const std::string hook = files.put("hook", R"(apiVersion: v1
+kind: Config
+clusters: [{name: hook, cluster: {server: "https://127.0.0.1:1/"}}]
+users: [{name: us, user: {}}]
+contexts: [{name: hook, context: {cluster: hook, user: us}}]
+current-context: hook
+)");
+  DataFolder data;
+  Control control(data);
+  set(control, {"authorization-config=" + files.put("authz", R"(apiVersion: apiserver.config.k8s.io/v1
+kind: AuthorizationConfiguration
+authorizers:
+- type: Webhook
+  name: away
+  webhook:
+    timeout: 1s
+    subjectAccessReviewVersion: v1
+    matchConditionSubjectAccessReviewVersion: v1
+    failurePolicy: NoOpinion
+    connectionInfo: {type: KubeConfigFile, kubeConfigFile: )" + hook +
+                                                                 "}\n- {type: RBAC, name: rbac}\n"),
+                "anonymous-auth=true"});
+  control.start();
+  CHECK(control.send_as({}, "GET", "/version").status == 200);
+  const Answer failed = control.send_as({}, "GET", "/api/v1/secrets?a=<b>&c");
+  CHECK(failed.status == 500);
+  CHECK(failed.content_type == "text/plain; charset=utf-8");
+  CHECK_THAT(failed.body, contains("Internal Server Error: \"/api/v1/secrets?a=&lt;b&gt;&amp;c\": "));
+  const Json review = {
+      {"apiVersion", "authorization.k8s.io/v1"},
+      {"kind", "SubjectAccessReview"},
+      {"spec", {{"user", "bob"}, {"nonResourceAttributes", {{"path", "/x"}, {"verb", "get"}}}}}};
+  const Json status =
+      control.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", review).tree()["status"];
+  CHECK(status["allowed"] == false);
+  CHECK_FALSE(status["evaluationError"].get<std::string>().empty());
+}
+
 TEST_CASE("admission plugins and their configuration") {
   Files files;
   DataFolder data;

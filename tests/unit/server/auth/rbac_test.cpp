@@ -179,6 +179,15 @@ TEST_CASE("nobody grants what they do not hold") {
 TEST_CASE("the small authorizers") {
   MastersAuthorizer masters;
   HealthAuthorizer health;
+  struct Broken final : Authorizer {
+    explicit Broken(std::string error) : why(std::move(error)) {}
+    Verdict authorize(const Attributes& /*attributes*/) override { return {Decision::kNoOpinion, {}, why}; }
+    std::string why;
+  } first("one"), second("two");
+  UnionAuthorizer half({&first}), broken({&first, &second});
+  CHECK(half.authorize({}).error == "one");
+  CHECK(broken.authorize({}).error == "[one, two]");
+
   UnionAuthorizer both({&masters, &health});
   const UserInfo anonymous = user("system:anonymous", {"system:unauthenticated"});
   const UserInfo root = user("root", {"system:masters"});

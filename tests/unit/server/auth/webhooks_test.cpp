@@ -88,10 +88,13 @@ TEST_CASE("a webhook allows, denies, or has no opinion") {
   clock.advance(std::chrono::seconds(200));
   CHECK(decision() == Decision::kAllow);
   clock.advance(std::chrono::seconds(200));
+  CHECK(a.authorize(ask).error == "webhook subject access review returned both allow and deny response");
+  clock.advance(std::chrono::seconds(31));
   CHECK(decision() == Decision::kDeny);
   hook.away = true;
   ask.resource_request = false;
   ask.path = "/x";
   CHECK(decision() == Decision::kNoOpinion);
+  CHECK_FALSE(a.authorize(ask).error.empty());
   CHECK(hook.asked.back()["spec"]["nonResourceAttributes"] == json(R"({"verb":"get","path":"/x"})"));
 }
