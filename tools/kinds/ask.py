@@ -185,7 +185,10 @@ def compare_trees(a, b, path, found):
 
 
 def read_answers(name):
+    """Of a recording, or of the one that is committed."""
     with gzip.open(name, "rt", encoding="utf-8") as file:
+        if name.endswith(".jsonl.gz"):
+            return {r["name"]: r["answer"] for r in map(json.loads, file)}
         return {k: plain(v) for k, v in json.load(file).items()}
 
 
@@ -207,8 +210,6 @@ def write(args):
 # Why something differs: what the first that matches the difference's line says.
 REASONS = [
     (r"^(device-class|resource-claim|resource-claim-template|resource-slice) ", "Orch validates resource.k8s.io in part: no expressions, no resource slices, no status"),
-    (r"^(admission-policy|admission-policy-binding) ", "Orch does not validate admission policies yet"),
-    (r"^(flow-schema|priority-level) ", "Orch does not validate flow control yet"),
     (r"^(access-review|access-review-local|access-review-self|token-review) .*managedFields", "Orch answers reviews, which are not stored, without managedFields"),
     (r"^resource-quota", "Orch's quota admission counts at once; kube-apiserver waits for the quota controller, which the recording has not"),
     (r"managedFields", "who owns a field that the server itself set or left empty"),

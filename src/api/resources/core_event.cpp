@@ -1,5 +1,6 @@
 // Event, of core/v1 and events.k8s.io/v1. Both are stored as core/v1; the newer group has stricter rules.
 #include "api/resources/common_validation.h"
+#include "api/resources/conversion.h"
 #include "api/resources/kinds.h"
 #include "api/resources/printers.h"
 #include "api/resources/tree.h"
@@ -99,6 +100,12 @@ Strategy events_v1_strategy() {
   Strategy s = event_strategy();
   s.validate = validate_strict;
   s.validate_update = validate_strict_update;
+  // Columns are made of what is served.
+  const auto stored = conversion_for("events.k8s.io", "v1", "Event");
+  s.cells = [stored](Json event, base::WallTime now) {
+    stored->to_storage(event);
+    return event_cells(event, now);
+  };
   return s;
 }
 

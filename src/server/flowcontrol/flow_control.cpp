@@ -134,7 +134,7 @@ void FlowControl::Rep::release(Ticket& ticket) const {
       if (ticket.queued_) level.queues.release(ticket);
       dispatch(level, now, decided);
     }
-    tell(std::move(decided));
+    tell(decided);
   }
   level.measure(now);
 }
@@ -215,7 +215,7 @@ void FlowControl::Rep::give_up(const std::shared_ptr<Ticket>& ticket, bool timed
   series.waiting->add(-1);
   series.seats_waiting->add(-ticket->work.widest());
   series.waited_refused->observe(std::chrono::duration<double>(now - ticket->came_).count());
-  tell(std::move(decided));
+  tell(decided);
   level.measure(now);
 }
 
@@ -300,7 +300,7 @@ FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait
       }
     }
   }
-  Rep::tell(std::move(decided));
+  Rep::tell(decided);
   if (refused) {
     ++level.rejected;
     (by_length ? at->series->full : at->series->too_many)->add();
@@ -363,7 +363,7 @@ void FlowControl::Rep::configure(std::vector<LevelConfig> configs, std::vector<F
   by_precedence = std::move(ordered);
   std::vector<Decided> decided = share_out(now, false);
   lock.unlock();
-  tell(std::move(decided));
+  tell(decided);
 }
 
 std::vector<Decided> FlowControl::Rep::share_out(base::MonoTime now, bool tick) {
@@ -429,7 +429,7 @@ void FlowControl::Rep::tick() {
       it = level.quiescing && level.in_use == 0 && level.waiting == 0 ? all.erase(it) : std::next(it);
     }
   }
-  tell(std::move(decided));
+  tell(decided);
   if (!armed || stopped) return;
   timer = options.timers->after(kSeatPeriod, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->tick();

@@ -362,6 +362,11 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
   return {};
 }
 
+const api::Strategy& demands_of(const Resource& r, const WriteContext& context) {
+  const Resource* asked = context.asked;
+  return asked != nullptr && asked->group != r.group && asked->strategy ? *asked->strategy : *r.strategy;
+}
+
 /// What mutating admission does not see yet.
 void Registry::fill_system_metadata(const Resource& r, Json& object) const {
   Json& meta = object["metadata"];
@@ -423,7 +428,7 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
 
   api::FieldErrors errors;
   api::validate_object_meta(object, r, errors);
-  if (strategy.validate) strategy.validate(object, errors);
+  if (const auto& demands = demands_of(r, context).validate) demands(object, errors);
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   collect_warnings(strategy, object, nullptr, context);
   ORCH_RETURN_IF_ERROR(validate(request, context));
@@ -437,17 +442,18 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
     return text.error();
   }
   const std::string& stored = *text;
+  const Resource& named = context.asked != nullptr ? *context.asked : r;
   if (context.dry_run) {
     if (h != nullptr) h->settle(nullptr, &object);
     const WatchCachePtr c = cache(r);
-    if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(r, name);
+    if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(named, name);
     return api::Object::from_stored(stored, 0, r.selectable_fields);
   }
   datastore::WriteResult written =
       store_.write_sync({datastore::Write::Type::kPut, r.key(ns, name), stored, 0});
   if (written.outcome != datastore::Outcome::kOk) {
     if (h != nullptr) h->settle(nullptr, &object);
-    if (written.outcome == datastore::Outcome::kConflict) return already_exists(r, name);
+    if (written.outcome == datastore::Outcome::kConflict) return already_exists(named, name);
     return write_failure(written);
   }
   if (h != nullptr) h->settle(&object, nullptr);

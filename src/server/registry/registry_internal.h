@@ -16,6 +16,8 @@ struct Registry::Attempt {
   bool lost_race = false;
 };
 
+/// What validates: the same objects have stricter rules in another group (events.k8s.io).
+const api::Strategy& demands_of(const api::Resource& r, const WriteContext& context);
 /// Schema defaults, then the strategy's.
 void apply_defaults(const api::Schema& schema, const api::Resource& r, Json& object);
 /// Brings the tree to the shape Go's encoder would give it.

@@ -173,10 +173,11 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   } else if (has_own) {
     if (own->second.validate) own->second.validate(next, old, errors);
   } else if (!context.skip_validation) {
-    if (strategy.validate_update) {
-      strategy.validate_update(next, old, errors);
-    } else if (strategy.validate) {
-      strategy.validate(next, errors);
+    const api::Strategy& demands = demands_of(r, context);
+    if (demands.validate_update) {
+      demands.validate_update(next, old, errors);
+    } else if (demands.validate) {
+      demands.validate(next, errors);
     }
   }
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));

@@ -26,6 +26,9 @@ Credentials user(const Control& c, const std::string& name) {
 }
 
 void let_read(const Control& c) {
+  // What the role allows is gathered by a controller.
+  const std::string role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/view";
+  REQUIRE(soon([&] { return c.get(role).tree()["rules"].is_array(); }));
   REQUIRE(c.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
                  {{"metadata", {{"name", "readers"}}},
                   {"roleRef",
@@ -79,14 +82,6 @@ class Connected {
   curl_slist* headers_ = nullptr;
 };
 
-bool eventually(const std::function<bool()>& check) {
-  for (int i = 0; i < 200; ++i) {
-    if (check()) return true;
-    std::this_thread::sleep_for(50ms);
-  }
-  return false;
-}
-
 }  // namespace
 
 TEST_CASE("flow control: objects, headers, conditions and dumps") {
@@ -112,7 +107,7 @@ TEST_CASE("flow control: objects, headers, conditions and dumps") {
 
   // What is mandatory comes back; suggestions go by what people want.
   CHECK(c.send("DELETE", kFlow + "flowschemas/catch-all").status == 200);
-  CHECK(eventually([&] { return c.get(kFlow + "flowschemas/catch-all").status == 200; }));
+  CHECK(soon([&] { return c.get(kFlow + "flowschemas/catch-all").status == 200; }));
   Json spoilt = c.get(kFlow + "prioritylevelconfigurations/catch-all").tree();
   spoilt["spec"]["limited"]["nominalConcurrencyShares"] = 7;
   const Answer refused = c.put(kFlow + "prioritylevelconfigurations/catch-all", spoilt);
@@ -134,14 +129,14 @@ TEST_CASE("flow control: objects, headers, conditions and dumps") {
     const Json* conditions = base::find_path(tree, {"status", "conditions"});
     return conditions == nullptr ? std::string() : (*conditions)[0]["status"].get<std::string>();
   };
-  CHECK(eventually([&] { return dangling() == "True"; }));
+  CHECK(soon([&] { return dangling() == "True"; }));
   CHECK(c.post(kFlow + "prioritylevelconfigurations",
                {{"metadata", {{"name", "later"}}},
                 {"spec",
                  {{"type", "Limited"},
                   {"limited", {{"limitResponse", {{"type", "Queue"}, {"queuing", Json::object()}}}}}}}})
             .status == 201);
-  CHECK(eventually([&] { return dangling() == "False"; }));
+  CHECK(soon([&] { return dangling() == "False"; }));
 
   const std::string dump = "/debug/api_priority_and_fairness/dump_";
   CHECK_THAT(c.get(dump + "priority_levels").body, contains("PriorityLevelName,"));
@@ -286,7 +281,7 @@ TEST_CASE("flow control: who comes by himself waits for a few of a noisy client'
       while (!stop) done += create(own) == 201 ? 1 : 0;
     });
   }
-  CHECK(eventually([&] { return done > 20; }));
+  CHECK(soon([&] { return done > 20; }));
   const std::string busy = c.get("/debug/api_priority_and_fairness/dump_priority_levels").body;
   // In the order they came, each of the calm one's requests would wait for the sixty before it. Counted, not
   // timed: how slow the machine is does not matter.

@@ -61,6 +61,12 @@ class RegistryFixture {
     REQUIRE(r != nullptr);
     return *r;
   }
+  /// A row of any served version.
+  const api::Resource& served(std::string_view group, std::string_view version, std::string_view plural) {
+    auto r = table().find(group, version, plural);
+    REQUIRE(r != nullptr);
+    return *r;
+  }
   server::WatchCache& cache(std::string_view name) { return *registry_->cache(row(name)); }
 
   base::Result<api::ObjectPtr> try_create(std::string_view resource, Json object, std::string ns = "ns") {

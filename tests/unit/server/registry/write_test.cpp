@@ -97,6 +97,30 @@ TEST_CASE("generateName gives each its own name") {
   CHECK(f.create("configmaps", object)["metadata"]["name"] == "given");
 }
 
+TEST_CASE("the rules of the group that was asked for hold") {
+  RegistryFixture f;
+  const Json event = {{"kind", "Event"},
+                      {"apiVersion", "v1"},
+                      {"metadata", {{"name", "e"}, {"namespace", "ns"}}},
+                      {"involvedObject", {{"kind", "Pod"}, {"name", "p"}, {"namespace", "ns"}}},
+                      {"type", "Odd"}};
+  auto context = f.context();
+  context.dry_run = true;
+  CHECK(f.registry().create(f.row("events"), "ns", event, context).ok());
+  context.asked = &f.served("events.k8s.io", "v1", "events");
+  const auto refused = f.registry().create(f.row("events"), "ns", event, context);
+  REQUIRE_FALSE(refused.ok());
+  CHECK_THAT(refused.error().message(), contains("type: Invalid value: \"\": has invalid value: Odd"));
+  f.create("events", event);
+  Json normal = event;
+  normal["type"] = "Normal";
+  normal["eventTime"] = "2026-01-01T00:00:00.000000Z";
+  normal["action"] = normal["reason"] = normal["reportingInstance"] = normal["reportingComponent"] = "x";
+  const auto again = f.registry().create(f.row("events"), "ns", normal, context);
+  REQUIRE_FALSE(again.ok());
+  CHECK(again.error().message() == "events.events.k8s.io \"e\" already exists");
+}
+
 TEST_CASE("get of what is not there") {
   RegistryFixture f;
   auto got = f.registry().get(f.row("deployments.apps"), "ns", "x");
