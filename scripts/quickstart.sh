@@ -55,7 +55,8 @@ wait_for() {
   local until=$((SECONDS + $1))
   shift
   until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $until ] && running >/dev/null || return 1
+    # Not `running`: a server that was just started may not show its name yet.
+    [ $SECONDS -lt $until ] && kill -0 "$(cat "$pid_file" 2>/dev/null)" 2>/dev/null || return 1
     sleep 0.3
   done
 }

@@ -3,10 +3,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstdio>
 #include <memory>
+#include <mutex>
+#include <thread>
 
 #include "agent/agent.h"
 #include "base/clock.h"
@@ -36,14 +40,48 @@ struct Base {
   std::unique_ptr<base::Timers> timers = base::make_timers();
 };
 
-/// Termination signals are waited for, so they are blocked in every thread from the start.
-void block_signals(sigset_t& set) {
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-}
+/// SIGINT and SIGTERM. While the start is under way, which can wait for a container runtime, they end the
+/// process at once: it leaves nothing that a power cut would not leave. After it they are waited for. Made
+/// first: they are blocked in every thread.
+class Ending {
+ public:
+  Ending() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    // It lasts as long as the process.
+    std::thread([set, state = state_] {
+      int signal = 0;
+      sigwait(&set, &signal);
+      const std::lock_guard lock(state->mutex);
+      if (!state->started) {
+        base::log_info("orch", "ended while it was starting", {{"signal", std::to_string(signal)}});
+        ::_exit(128 + signal);
+      }
+      state->signal = signal;
+      state->came.notify_all();
+    }).detach();
+  }
+  /// The start is over; the signal that came then.
+  int wait() const {
+    std::unique_lock lock(state_->mutex);
+    state_->started = true;
+    state_->came.wait(lock, [&] { return state_->signal != 0; });
+    return state_->signal;
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable came;
+    bool started = false;
+    int signal = 0;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
 
 void raise_file_limit() {
   rlimit limit{};
@@ -86,7 +124,7 @@ agent::AgentConfig agent_config(const Options& o) {
   return a;
 }
 
-int run_server(const Options& o, const sigset_t& signals) {
+int run_server(const Options& o, const Ending& ending) {
   Base base;
   auto server = server::Server::start(o.server, base.clock, *base.timers, base.metrics);
   if (!server.ok()) return fail(server.error());
@@ -125,8 +163,7 @@ int run_server(const Options& o, const sigset_t& signals) {
   };
   auto renewal =
       std::make_unique<Renewal>(base.clock.now() + kRenewalCheck, renew_all, base.clock, *base.timers);
-  int signal = 0;
-  sigwait(&signals, &signal);
+  const int signal = ending.wait();
   renewal.reset();
   base::log_info("server", "stopping", {{"signal", std::to_string(signal)}});
   node.reset();
@@ -134,7 +171,7 @@ int run_server(const Options& o, const sigset_t& signals) {
   return 0;
 }
 
-int run_agent(const Options& o, const sigset_t& signals) {
+int run_agent(const Options& o, const Ending& ending) {
   Base base;
   const auto lock = lock_node(o.data_dir);
   if (!lock.ok()) return fail(lock.error());
@@ -173,8 +210,7 @@ int run_agent(const Options& o, const sigset_t& signals) {
     return renewal_due(*joined);
   };
   const Renewal renewal(*due, renew_node, base.clock, *base.timers);
-  int signal = 0;
-  sigwait(&signals, &signal);
+  const int signal = ending.wait();
   base::log_info("agent", "stopping", {{"signal", std::to_string(signal)}});
   return 0;
 }
@@ -184,12 +220,11 @@ int run_agent(const Options& o, const sigset_t& signals) {
 int run(int argc, char** argv) {
   Parsed parsed = parse(argc, argv);
   if (!parsed.command) return parsed.exit_code;
-  sigset_t signals;
-  block_signals(signals);
+  const Ending ending;
   raise_file_limit();
   if (parsed.options.debug) base::set_log_level(base::LogLevel::kDebug);
-  return *parsed.command == Command::kServer ? run_server(parsed.options, signals)
-                                             : run_agent(parsed.options, signals);
+  return *parsed.command == Command::kServer ? run_server(parsed.options, ending)
+                                             : run_agent(parsed.options, ending);
 }
 
 }  // namespace orch::cli

@@ -39,6 +39,7 @@ command() {
   command=(env PATH="$path" "$ORCH" server --data-dir "$data" --https-listen-port "$port"
     --write-kubeconfig "$KUBECONFIG" "$@")
 }
+gone() { ! kill -0 "$1" || [[ $(cat "/proc/$1/stat") == *") Z "* ]]; }
 conditions() { api GET /api/v1/nodes/fault; }
 
 path=$(without containerd)
@@ -47,6 +48,18 @@ launch --disable-agent
 if eventually 60 ready; then ok "with --disable-agent it needs none"; else not_ok "with --disable-agent it needs none" "$(tail -n 5 "$log")"; fi
 down
 refuses "a runtime that is not there" "/run/none.sock" "${node[@]}" --container-runtime-endpoint unix:///run/none.sock
+
+# A runtime that takes connections and says nothing: the start waits for it, but not the one who ends the server.
+python3 -c 'import socket, time
+s = socket.socket(socket.AF_UNIX); s.bind("/run/silent.sock"); s.listen(); time.sleep(600)' &
+silent=$!
+eventually 10 [ -S /run/silent.sock ]
+launch "${node[@]}" --container-runtime-endpoint unix:///run/silent.sock
+eventually 30 ready
+kill "$server"
+if eventually 3 gone "$server"; then ok "it ends while it starts"; else not_ok "it ends while it starts" "$(tail -n 5 "$log")"; fi
+kill "$silent"
+wait "$silent" 2>/dev/null
 
 python3 -m http.server --bind 127.0.0.1 $((port + 1)) >/dev/null 2>&1 &
 other=$!

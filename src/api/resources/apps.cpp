@@ -125,18 +125,6 @@ void validate_replica_set_status(const Json& object, const Json&, FieldErrors& e
 
 // --- DaemonSet ---------------------------------------------------------------------------------------
 
-void default_daemon_set(Json& object) {
-  Json& spec = child(object, "spec");
-  default_pod_template(child(spec, "template"));
-  default_pointer(spec, "revisionHistoryLimit", 10);
-  Json& strategy = child(spec, "updateStrategy");
-  default_text(strategy, "type", "RollingUpdate");
-  if (text_of(strategy, "type") != "RollingUpdate") return;
-  Json& rolling = child(strategy, "rollingUpdate");
-  default_pointer(rolling, "maxUnavailable", 1);
-  default_pointer(rolling, "maxSurge", 0);
-}
-
 /// How often the template changed: an annotation since apps/v1 has no field for it.
 int64_t template_generation(const Json& object) {
   int64_t value = 0;
@@ -149,6 +137,20 @@ int64_t template_generation(const Json& object) {
 
 void set_template_generation(Json& object, int64_t value) {
   put(child(child(object, "metadata"), "annotations"), kTemplateGeneration, std::to_string(value));
+}
+
+void default_daemon_set(Json& object) {
+  // Who writes the object owns it: clients see a field of the specification so.
+  if (!has(annotations_of(object), kTemplateGeneration)) set_template_generation(object, 0);
+  Json& spec = child(object, "spec");
+  default_pod_template(child(spec, "template"));
+  default_pointer(spec, "revisionHistoryLimit", 10);
+  Json& strategy = child(spec, "updateStrategy");
+  default_text(strategy, "type", "RollingUpdate");
+  if (text_of(strategy, "type") != "RollingUpdate") return;
+  Json& rolling = child(strategy, "rollingUpdate");
+  default_pointer(rolling, "maxUnavailable", 1);
+  default_pointer(rolling, "maxSurge", 0);
 }
 
 void prepare_daemon_set_create(Json& object, const StrategyContext& context) {

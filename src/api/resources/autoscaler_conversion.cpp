@@ -215,6 +215,8 @@ void from_storage(Json& object) {
   spec.erase("behavior");
   if (!object.contains("status")) return;
   Json& status = child(object, "status");
+  // v1 never leaves it out.
+  if (!has(status, "currentReplicas")) status["currentReplicas"] = 0;
   Json current = Json::array();
   for (const Json& metric : list_of(status, "currentMetrics")) {
     current.push_back(metric_to_v1(metric, true));
@@ -258,6 +260,7 @@ void to_storage(Json& object) {
     current = Json::array({cpu_metric("current", status["currentCPUUtilizationPercentage"])});
   }
   status.erase("currentCPUUtilizationPercentage");
+  if (number_of(status, "currentReplicas") == 0) status.erase("currentReplicas");
   if (current.is_array()) status["currentMetrics"] = std::move(current);
   if (conditions.is_array()) status["conditions"] = std::move(conditions);
 }

@@ -54,8 +54,8 @@ void generate_selector(Json& job) {
   const std::string name(name_of(job));
   const std::string uid(text_of(map_of(job, "metadata"), "uid"));
   Json& labels = child(child(child(spec, "template"), "metadata"), "labels");
-  // Labels taken from the template go on being the template's.
-  const bool shown = !labels_of(job).empty() && labels_of(job) == labels;
+  // A job without labels has its template's, also in the eyes of whoever reads what is stored.
+  const bool shown = labels_of(job).empty() || labels_of(job) == labels;
   for (const char* key : {"job-name", "batch.kubernetes.io/job-name"}) {
     if (!labels.contains(key)) labels[key] = name;
   }

@@ -18,10 +18,11 @@ constexpr int kMaxSubresource = 256;
 /// Built-in kinds know which finalizers without a domain there are; those of apiextensions.k8s.io and
 /// apiregistration.k8s.io, and custom resources of any group, name theirs as they like.
 bool checks_standard_finalizers(const Resource& resource) {
-  if (resource.custom || resource.group == "apiextensions.k8s.io" ||
-      resource.group == "apiregistration.k8s.io") {
-    return false;
+  for (const char* group : {"apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io",
+                            "coordination.k8s.io", "policy", "node.k8s.io"}) {
+    if (resource.group == group) return false;
   }
+  if (resource.custom || (resource.group.empty() && resource.kind == "Event")) return false;
   return resource.group.find('.') == std::string::npos || resource.group.ends_with(".k8s.io");
 }
 

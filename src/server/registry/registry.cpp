@@ -341,9 +341,6 @@ uint64_t random_entropy() {
 Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns, Json& object) const {
   Json& meta = object["metadata"];
   if (!meta.is_object()) meta = Json::object();
-  if (!base::string_at(meta, {"resourceVersion"}).empty()) {
-    return Status(Code::kUnknown, "resourceVersion should not be set on objects to be created");
-  }
   std::string_view own = base::string_at(meta, {"namespace"});
   if (r.namespaced) {
     if (!own.empty() && own != ns) {
@@ -355,10 +352,11 @@ Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns
     meta.erase("namespace");
   }
   for (const char* key : {"resourceVersion", "selfLink", "managedFields", "deletionTimestamp",
-                          "deletionGracePeriodSeconds", "generation"}) {
+                          "deletionGracePeriodSeconds", "uid", "creationTimestamp"}) {
     meta.erase(key);
   }
-  for (const char* key : {"uid", "creationTimestamp"}) meta.erase(key);
+  // Of kinds that count none it is the client's to say.
+  if (r.strategy->has_generation) meta.erase("generation");
   return {};
 }
 
@@ -402,6 +400,7 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
         details_of(r, base::string_at(object, {"metadata", "name"})));
   }
   const Json sent = take_managed_fields(object);
+  const bool versioned = !base::string_at(object, {"metadata", "resourceVersion"}).empty();
   ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
   std::string name(base::string_at(object, {"metadata", "name"}));
   apply_defaults(schema_, r, object);
@@ -432,6 +431,9 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   collect_warnings(strategy, object, nullptr, context);
   ORCH_RETURN_IF_ERROR(validate(request, context));
+  // It is the store that minds.
+  if (versioned && !context.dry_run)
+    return Status(Code::kUnknown, "resourceVersion should not be set on objects to be created");
 
   const Hook* h = hook(r);
   if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(object, nullptr, context.dry_run));

@@ -30,6 +30,7 @@ TEST_CASE("create refuses what clients may not send") {
     REQUIRE_FALSE(made.ok());
     CHECK(made.error().code() == Code::kUnknown);
     CHECK(made.error().message() == "resourceVersion should not be set on objects to be created");
+    CHECK(f.registry().create(f.row("configmaps"), "ns", object, f.dry()).ok());
   }
   SECTION("another namespace") {
     object["metadata"]["namespace"] = "other";
@@ -74,9 +75,15 @@ TEST_CASE("what the system sets cannot be sent with a create") {
   Json made = f.create("configmaps", object);
   CHECK(made["metadata"]["uid"] != "mine");
   CHECK(made["metadata"]["creationTimestamp"] == "2026-01-01T00:00:00Z");
-  for (const char* key : {"deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"}) {
+  for (const char* key : {"deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"}) {
     CHECK_FALSE(made["metadata"].contains(key));
   }
+  // Nobody counts the generations of a config map.
+  CHECK(made["metadata"]["generation"] == 77);
+  object["metadata"]["generation"] = -1;
+  auto refused = f.try_create("configmaps", object);
+  REQUIRE_FALSE(refused.ok());
+  CHECK_THAT(refused.error().message(), contains("metadata.generation: Invalid value: -1"));
   Json d = deployment("d");
   d["status"] = {{"replicas", 9}};
   made = f.create("deployments.apps", d);
