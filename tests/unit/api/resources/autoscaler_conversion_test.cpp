@@ -34,7 +34,8 @@ TEST_CASE("what autoscaling/v1 cannot say travels in annotations, as Kubernetes 
   Json v1 = stored;
   autoscaler_conversion().from_storage(v1);
   CHECK(v1["spec"] == parse(R"({"maxReplicas":5,"targetCPUUtilizationPercentage":60})"));
-  CHECK(v1["status"] == parse(R"({"currentReplicas":0,"desiredReplicas":2,"currentCPUUtilizationPercentage":40})"));
+  CHECK(v1["status"] ==
+        parse(R"({"currentReplicas":0,"desiredReplicas":2,"currentCPUUtilizationPercentage":40})"));
   CHECK(annotation_of(v1, "metrics") == parse(R"([
     {"type":"Resource","resource":{"name":"memory","targetAverageValue":"1Gi"}},
     {"type":"ContainerResource","containerResource":{"name":"cpu","container":"c","targetAverageUtilization":50}},
