@@ -53,15 +53,22 @@ void Connection::work() {
 
 /// The connection stays busy, but no thread is.
 void Connection::wait_for(Reply reply) {
-  auto held = std::make_shared<Reply>(std::move(reply));
-  const auto deferred = held->deferred;
-  deferred->wait([self = self(), held] {
-    self->engine_.workers.post([self, held] {
-      self->engine_.metrics.in_flight->add(1);
-      self->engine_.codec.complete(*held);
-      self->engine_.metrics.in_flight->add(-1);
-      if (self->engine_.stopping) held->keep_alive = false;
-      self->answer(std::move(*held));
+  struct Waiting {
+    std::shared_ptr<Connection> connection;
+    Reply reply;
+  };
+  auto waiting = std::make_shared<Waiting>(Waiting{self(), std::move(reply)});
+  const auto deferred = waiting->reply.deferred;
+  deferred->wait([waiting] {
+    // Who keeps this function for longer than the server lasts keeps nothing of it.
+    auto connection = std::move(waiting->connection);
+    Engine& engine = connection->engine_;
+    engine.workers.post([connection = std::move(connection), waiting] {
+      connection->engine_.metrics.in_flight->add(1);
+      connection->engine_.codec.complete(waiting->reply);
+      connection->engine_.metrics.in_flight->add(-1);
+      if (connection->engine_.stopping) waiting->reply.keep_alive = false;
+      connection->answer(std::move(waiting->reply));
     });
   });
 }
