@@ -487,7 +487,8 @@ class ServerImpl final : public Server {
       };
       o.namespaced = [this] {
         std::vector<client::ResourceRef> kinds;
-        for (const auto& r : *table_->all()) {
+        const auto rows = table_->all();  // a table that changes drops them
+        for (const auto& r : *rows) {
           if (r->stored && r->storage_version && r->namespaced && r->has_verb("delete"))
             kinds.push_back({r->group, r->version, r->plural});
         }
@@ -499,7 +500,8 @@ class ServerImpl final : public Server {
       };
       o.kinds = [this](std::string_view group, std::string_view kind) {
         std::vector<client::ResourceRef> found;
-        for (const auto& r : *table_->all()) {
+        const auto rows = table_->all();  // a table that changes drops them
+        for (const auto& r : *rows) {
           if (r->group == group && r->kind == kind) found.push_back({r->group, r->version, r->plural});
         }
         return found;

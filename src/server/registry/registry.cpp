@@ -177,7 +177,8 @@ Status Registry::open(const std::vector<api::ResourcePtr>& versions) {
     }
     if (known.size() != rows.size()) {
       known.clear();
-      for (const auto& row : *table_.all()) {
+      const auto served = table_.all();  // a table that changes drops them
+      for (const auto& row : *served) {
         if (row->plural == plural && row->group == group) known.push_back(row);
       }
     }
