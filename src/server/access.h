@@ -1,13 +1,13 @@
 // Who may ask for what: the authorizers and the policy they read, put together from arguments.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/file_watch.h"
+#include "base/latest.h"
 #include "client/informer.h"
 #include "server/api_server_args.h"
 #include "server/auth/authorizers.h"
@@ -42,14 +42,14 @@ class Access {
   /// Whoever decides, made when the server starts, after those that refer to it.
   class Late final : public Authorizer {
    public:
-    void set(std::shared_ptr<Authorizer> inner) { inner_.store(std::move(inner)); }
+    void set(std::shared_ptr<Authorizer> inner) { inner_.set(std::move(inner)); }
     Verdict authorize(const Attributes& a) override {
-      const auto inner = inner_.load();
+      const auto inner = inner_.get();
       return inner ? inner->authorize(a) : Verdict{};
     }
 
    private:
-    std::atomic<std::shared_ptr<Authorizer>> inner_;
+    base::Latest<Authorizer> inner_;
   };
 
   const ApiServerArgs& args_;

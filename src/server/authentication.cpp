@@ -1,10 +1,10 @@
 #include "server/authentication.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "base/file.h"
 #include "base/file_watch.h"
+#include "base/latest.h"
 #include "base/log.h"
 #include "client/kubeconfig.h"
 #include "client/remote_client.h"
@@ -159,10 +159,10 @@ Result<Post> webhook(std::string_view argument, const std::string& config_file,
 class JwtIssuers final : public TokenAuthenticator {
  public:
   using List = std::vector<std::unique_ptr<OidcAuthenticator>>;
-  void set(std::shared_ptr<List> list) { list_.store(std::move(list)); }
+  void set(std::shared_ptr<List> list) { list_.set(std::move(list)); }
   Result<std::optional<TokenUser>> authenticate_token(std::string_view token,
                                                       const std::vector<std::string>& audiences) override {
-    const auto list = list_.load();
+    const auto list = list_.get();
     for (const auto& issuer : *list) {
       auto user = issuer->authenticate_token(token, audiences);
       if (!user.ok() || *user) return user;
@@ -171,7 +171,7 @@ class JwtIssuers final : public TokenAuthenticator {
   }
 
  private:
-  std::atomic<std::shared_ptr<List>> list_{std::make_shared<List>()};
+  base::Latest<List> list_{std::make_shared<List>()};
 };
 
 /// Reads the issuers' file again when it changes.

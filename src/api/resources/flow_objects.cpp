@@ -1,5 +1,6 @@
 #include "api/resources/flow_objects.h"
 
+#include <memory>
 #include <string>
 
 #include "base/json.h"
@@ -145,22 +146,23 @@ Json schema_of(const SchemaRow& row) {
 
 }  // namespace
 
+// Never destroyed: a controller may look at them while the process ends.
 const FlowObjects& builtin_priority_levels() {
-  static const FlowObjects objects = [] {
-    FlowObjects out;
+  static const FlowObjects& objects = *[] {
+    auto out = std::make_unique<FlowObjects>();
     for (const LevelRow& row : kLevels)
-      (row.mandatory ? out.mandatory : out.suggested).push_back(level_of(row));
-    return out;
+      (row.mandatory ? out->mandatory : out->suggested).push_back(level_of(row));
+    return out.release();
   }();
   return objects;
 }
 
 const FlowObjects& builtin_flow_schemas() {
-  static const FlowObjects objects = [] {
-    FlowObjects out;
+  static const FlowObjects& objects = *[] {
+    auto out = std::make_unique<FlowObjects>();
     for (const SchemaRow& row : kSchemas)
-      (row.mandatory ? out.mandatory : out.suggested).push_back(schema_of(row));
-    return out;
+      (row.mandatory ? out->mandatory : out->suggested).push_back(schema_of(row));
+    return out.release();
   }();
   return objects;
 }
