@@ -9,7 +9,6 @@
 #include <unordered_map>
 
 #include "base/log.h"
-#include "base/threads.h"
 
 namespace orch::client {
 
@@ -36,9 +35,11 @@ constexpr std::chrono::seconds kLastRetry{30};
 
 class InformerImpl final : public Informer {
  public:
-  InformerImpl(Client& client, base::Timers& timers, ResourceRef resource, ListOptions options)
-      : shared_(std::make_shared<Shared>(client, timers, std::move(resource), std::move(options))) {
-    shared_->pool = &pool_;
+  InformerImpl(Client& client, base::Timers& timers, ResourceRef resource, ListOptions options,
+               base::TaskMaker& tasks)
+      : shared_(std::make_shared<Shared>(client, timers, std::move(resource), std::move(options))),
+        pool_(tasks.make("informer", 1)) {
+    shared_->pool = pool_.get();
   }
   ~InformerImpl() override { shared_->stop(); }
 
@@ -286,7 +287,7 @@ class InformerImpl final : public Informer {
 
     Client& client;
     base::Timers& timers;
-    base::ThreadPool* pool = nullptr;  // valid until stopped
+    base::Tasks* pool = nullptr;  // valid until stopped
     const ResourceRef resource;
     const ListOptions options;
     std::vector<ChangeHandler> handlers;  // before start
@@ -306,19 +307,20 @@ class InformerImpl final : public Informer {
 
   std::shared_ptr<Shared> shared_;
   bool started_ = false;
-  base::ThreadPool pool_{"informer", 1};  // destroyed first, after stop(): joins a list under way
+  std::unique_ptr<base::Tasks> pool_;  // destroyed first, after stop(): joins a list under way
 };
 
 }  // namespace
 
 std::unique_ptr<Informer> make_informer(Client& client, base::Timers& timers, ResourceRef resource,
-                                        ListOptions options) {
-  return std::make_unique<InformerImpl>(client, timers, std::move(resource), std::move(options));
+                                        ListOptions options, base::TaskMaker& tasks) {
+  return std::make_unique<InformerImpl>(client, timers, std::move(resource), std::move(options), tasks);
 }
 
 struct InformerFactory::Rep {
   Client& client;
   base::Timers& timers;
+  base::TaskMaker& tasks;
   std::mutex mutex;
   struct Entry {
     ResourceRef resource;
@@ -328,8 +330,8 @@ struct InformerFactory::Rep {
   std::vector<Entry> entries;  // under mutex
 };
 
-InformerFactory::InformerFactory(Client& client, base::Timers& timers)
-    : rep_(new Rep{client, timers, {}, {}}) {}
+InformerFactory::InformerFactory(Client& client, base::Timers& timers, base::TaskMaker& tasks)
+    : rep_(new Rep{client, timers, tasks, {}, {}}) {}
 // All before any: a handler of one may be looking into another.
 InformerFactory::~InformerFactory() { stop(); }
 
@@ -342,7 +344,8 @@ Informer& InformerFactory::get(const ResourceRef& resource, const ListOptions& o
       return *e.informer;
     }
   }
-  rep_->entries.push_back({resource, options, make_informer(rep_->client, rep_->timers, resource, options)});
+  rep_->entries.push_back(
+      {resource, options, make_informer(rep_->client, rep_->timers, resource, options, rep_->tasks)});
   return *rep_->entries.back().informer;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/object.h"
+#include "base/tasks.h"
 #include "base/timer.h"
 #include "client/client.h"
 
@@ -44,12 +45,13 @@ class Informer {
 };
 
 std::unique_ptr<Informer> make_informer(Client& client, base::Timers& timers, ResourceRef resource,
-                                        ListOptions options = {});
+                                        ListOptions options = {},
+                                        base::TaskMaker& tasks = base::pools_of_threads());
 
 /// Informers shared by everything in one process: one per (resource, options).
 class InformerFactory {
  public:
-  InformerFactory(Client& client, base::Timers& timers);
+  InformerFactory(Client& client, base::Timers& timers, base::TaskMaker& tasks = base::pools_of_threads());
   /// Stops.
   ~InformerFactory();
   /// The same object for the same arguments. Handlers and indexes are added before start().

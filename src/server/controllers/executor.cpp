@@ -76,7 +76,7 @@ class Side {
 
 class Application {
  public:
-  Application(client::Client& client, const Plan& plan, base::ThreadPool* helpers)
+  Application(client::Client& client, const Plan& plan, base::Tasks* helpers)
       : client_(client), plan_(plan), helpers_(helpers) {
     out_.succeeded.resize(plan.writes.size());
   }
@@ -135,13 +135,13 @@ class Application {
 
   client::Client& client_;
   const Plan& plan_;
-  base::ThreadPool* helpers_;
+  base::Tasks* helpers_;
   Applied out_;
 };
 
 }  // namespace
 
-Applied apply_plan(client::Client& client, const Plan& plan, base::ThreadPool* helpers) {
+Applied apply_plan(client::Client& client, const Plan& plan, base::Tasks* helpers) {
   return Application(client, plan, helpers).run();
 }
 

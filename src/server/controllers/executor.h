@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "base/threads.h"
+#include "base/tasks.h"
 #include "client/client.h"
 #include "server/controllers/controller.h"
 
@@ -25,6 +25,6 @@ struct Applied {
 /// `helpers`, which must not be a pool this thread belongs to; without helpers one after the other. Ends at
 /// the first failure. Missing objects on delete, and existing ones on create with a name of their own, are
 /// fine.
-Applied apply_plan(client::Client& client, const Plan& plan, base::ThreadPool* helpers = nullptr);
+Applied apply_plan(client::Client& client, const Plan& plan, base::Tasks* helpers = nullptr);
 
 }  // namespace orch::server

@@ -8,7 +8,6 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "base/threads.h"
 #include "client/event_recorder.h"
 
 namespace orch::server {
@@ -87,8 +86,13 @@ bool mentions(const api::Object& o, std::string_view text) {
 }  // namespace
 
 struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
-  Rep(client::Client& client, api::ResourceTable& table, base::Timers& timers, const base::Clock& clock)
-      : client(client), table(table), timers(timers), recorder(client, clock), pool("gc", kThreads) {}
+  Rep(client::Client& client, api::ResourceTable& table, base::Timers& timers, const base::Clock& clock,
+      base::TaskMaker& tasks)
+      : client(client),
+        table(table),
+        timers(timers),
+        recorder(client, clock),
+        pool(tasks.make("gc", kThreads)) {}
 
   // --- What is known; under mutex ---
   std::mutex mutex;
@@ -105,7 +109,7 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
   client::EventRecorder recorder;
   std::mutex watches_mutex;
   std::map<std::string, std::unique_ptr<client::Watch>> watches;  // under watches_mutex, by group and plural
-  base::ThreadPool pool;
+  std::unique_ptr<base::Tasks> pool;
 
   Ref ref_of(const client::ResourceRef& resource, const api::Object& o) {
     return {resource, std::string(o.ns()), std::string(o.name()), std::string(o.uid())};
@@ -168,7 +172,7 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
 
   void enqueue(const Ref& ref) {  // under mutex
     if (stopping || !queued.insert(ref.uid).second) return;
-    pool.post([this, ref] { run(ref); });
+    pool->post([this, ref] { run(ref); });
   }
 
   void run(const Ref& ref) {
@@ -405,8 +409,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
 };
 
 GarbageCollector::GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers,
-                                   const base::Clock& clock)
-    : rep_(std::make_shared<Rep>(client, table, timers, clock)) {}
+                                   const base::Clock& clock, base::TaskMaker& tasks)
+    : rep_(std::make_shared<Rep>(client, table, timers, clock, tasks)) {}
 
 GarbageCollector::~GarbageCollector() {
   {
@@ -417,7 +421,7 @@ GarbageCollector::~GarbageCollector() {
     std::lock_guard lock(rep_->watches_mutex);
     rep_->watches.clear();
   }
-  rep_->pool.drain();
+  rep_->pool->drain();
 }
 
 Status GarbageCollector::start() {

@@ -11,6 +11,7 @@
 #include "api/resources/resource.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/tasks.h"
 #include "base/timer.h"
 #include "client/client.h"
 
@@ -38,7 +39,7 @@ class GarbageCollector {
  public:
   /// All must outlive this.
   GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers,
-                   const base::Clock& clock);
+                   const base::Clock& clock, base::TaskMaker& tasks = base::pools_of_threads());
   ~GarbageCollector();
   /// Lists and follows every kind; what is already orphaned is found now.
   base::Status start();

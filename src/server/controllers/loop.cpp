@@ -65,14 +65,14 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   };
 
   Rep(client::Client& client, client::InformerFactory& informers, base::Timers& timers,
-      const base::Clock& clock, size_t max_threads)
+      const base::Clock& clock, size_t max_threads, base::TaskMaker& tasks)
       : client(client),
         view(informers),
         timers(timers),
         clock(clock),
         recorder(client, clock),
-        helpers("writes", kHelpers),
-        pool("controller", max_threads) {}
+        helpers(tasks.make("writes", kHelpers)),
+        pool(tasks.make("controller", max_threads)) {}
 
   void add(size_t q, const Key& key) {
     std::lock_guard lock(mutex);
@@ -101,7 +101,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
       return;
     }
     ++queue.posted;
-    pool.post([this, q, key] { run(q, key); });
+    pool->post([this, q, key] { run(q, key); });
   }
 
   void done_locked(size_t q) {
@@ -184,7 +184,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
 
   /// Writes, then events; of a failure, what the plan has to say about it.
   Status apply(const std::string& name, const Plan& plan) {
-    const Applied applied = apply_plan(client, plan, &helpers);
+    const Applied applied = apply_plan(client, plan, helpers.get());
     for (const auto& n : plan.notes) {
       if (applied.reached(n.after)) recorder.record(name, *n.about, n.type, n.reason, n.message);
     }
@@ -207,14 +207,15 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   mutable std::mutex mutex;
   bool started = false, stopping = false;  // under mutex
   base::Timers::Id clock_watch = 0;        // set once
-  base::ThreadPool helpers;                // carry out batches for the threads of pool
-  base::ThreadPool pool;                   // last: ends first
+  std::unique_ptr<base::Tasks> helpers;    // carry out batches for the threads of pool
+  std::unique_ptr<base::Tasks> pool;       // last: ends first
 };
 
 ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& informers,
                                base::Timers& timers, const base::Clock& clock, base::Metrics& metrics,
-                               std::vector<Controller> controllers, size_t max_threads)
-    : rep_(std::make_shared<Rep>(client, informers, timers, clock, max_threads)) {
+                               std::vector<Controller> controllers, size_t max_threads,
+                               base::TaskMaker& tasks)
+    : rep_(std::make_shared<Rep>(client, informers, timers, clock, max_threads, tasks)) {
   for (auto& c : controllers) {
     const size_t q = rep_->queues.size();
     auto queue = std::make_unique<Rep::Queue>();
@@ -256,7 +257,7 @@ ControllerLoop::~ControllerLoop() {
   }
   pending.push_back(rep_->clock_watch);
   for (auto id : pending) rep_->timers.cancel(id);
-  rep_->pool.drain();
+  rep_->pool->drain();
 }
 
 void ControllerLoop::start() {

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
-#include "base/threads.h"
+#include "base/tasks.h"
 #include "base/timer.h"
 #include "client/client.h"
 #include "client/informer.h"
@@ -21,7 +21,7 @@ class ControllerLoop {
   /// handlers) and before start().
   ControllerLoop(client::Client& client, client::InformerFactory& informers, base::Timers& timers,
                  const base::Clock& clock, base::Metrics& metrics, std::vector<Controller> controllers,
-                 size_t max_threads = 8);
+                 size_t max_threads = 8, base::TaskMaker& tasks = base::pools_of_threads());
   /// Stops; plans under way end first.
   ~ControllerLoop();
   /// From now on queued keys run; those queued while the informers filled up run too.

@@ -41,6 +41,13 @@ base::StatusDetails details_of(const Resource& resource, std::string_view name) 
   return details;
 }
 
+uint64_t random_entropy() {
+  const std::string bytes = pki::random_bytes(sizeof(uint64_t));
+  uint64_t n = 0;
+  std::memcpy(&n, bytes.data(), sizeof n);
+  return n;
+}
+
 /// "/registry/<group>/<plural>/" of a key: what finds its cache.
 std::string_view prefix_of(std::string_view key) {
   size_t a = key.find('/', kRoot.size());
@@ -86,7 +93,8 @@ Registry::Registry(datastore::Store& store, const api::Schema& schema, api::Reso
       table_(table),
       admission_(admission),
       clock_(clock),
-      rep_(std::make_unique<Rep>()) {
+      rep_(std::make_unique<Rep>()),
+      ids_{pki::make_uuid, random_entropy} {
   rep_->tracking = std::make_unique<FieldTracking>(schema_, table_, clock_);
   rep_->versions = std::make_unique<RowVersions>(schema_);
 }
@@ -328,17 +336,6 @@ Status write_failure(const datastore::WriteResult& result) {
   return Status(Code::kInternal, base::cat("storage: ", result.message));
 }
 
-namespace {
-
-uint64_t random_entropy() {
-  const std::string bytes = pki::random_bytes(sizeof(uint64_t));
-  uint64_t n = 0;
-  std::memcpy(&n, bytes.data(), sizeof n);
-  return n;
-}
-
-}  // namespace
-
 Status Registry::fill_metadata_for_create(const Resource& r, std::string_view ns, Json& object) const {
   Json& meta = object["metadata"];
   if (!meta.is_object()) meta = Json::object();
@@ -371,8 +368,8 @@ void Registry::fill_system_metadata(const Resource& r, Json& object) const {
   Json& meta = object["metadata"];
   std::string_view name = base::string_at(meta, {"name"});
   std::string_view generate = base::string_at(meta, {"generateName"});
-  if (name.empty() && !generate.empty()) meta["name"] = api::generate_name(generate, random_entropy());
-  meta["uid"] = pki::make_uuid();
+  if (name.empty() && !generate.empty()) meta["name"] = api::generate_name(generate, ids_.name());
+  meta["uid"] = ids_.uid();
   meta["creationTimestamp"] = base::format_time(clock_.now());
   if (r.strategy->has_generation) meta["generation"] = 1;
 }

@@ -132,6 +132,14 @@ class Registry {
   /// before start(); must be quick.
   void set_stale(std::function<bool(std::string_view key)> stale) { stale_ = std::move(stale); }
 
+  /// Where uids and what makes generated names come from, in place of the system's random numbers: of a
+  /// simulation, which is to take the same course again. Set before start().
+  struct Ids {
+    std::function<std::string()> uid;
+    std::function<uint64_t()> name;
+  };
+  void set_ids(Ids ids) { ids_ = std::move(ids); }
+
   /// The revision up to which all caches have been given the store's events.
   int64_t revision() const;
   /// The revision up to which all watches of all caches have been given theirs too: what a bookmark may say.
@@ -181,6 +189,7 @@ class Registry {
   const base::Clock& clock_;
   std::unique_ptr<Rep> rep_;
   std::function<bool(std::string_view key)> stale_;
+  Ids ids_;
 };
 
 }  // namespace orch::server

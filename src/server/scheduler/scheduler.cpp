@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "server/scheduler/scheduler_rep.h"
 
 namespace orch::server::scheduler {
@@ -31,7 +32,7 @@ std::vector<Budget> read_budgets(const std::vector<api::ObjectPtr>& objects) {
 }  // namespace
 
 Scheduler::Rep::Rep(client::Client& client, client::InformerFactory& informers, const base::Clock& clock,
-                    base::Metrics& metrics, SchedulerOptions options)
+                    base::Metrics& metrics, SchedulerOptions options, base::TaskMaker& tasks)
     : client(client),
       clock(clock),
       options(std::move(options)),
@@ -46,7 +47,7 @@ Scheduler::Rep::Rep(client::Client& client, client::InformerFactory& informers, 
           metrics.histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision.")),
       objects(informers),
       queue(this->options.first_backoff, this->options.last_backoff),
-      writers("sched-write", kWriters) {}
+      writers(tasks.make("sched-write", kWriters)) {}
 
 void Scheduler::Rep::push(Change change) {
   std::lock_guard lock(mutex);
@@ -118,7 +119,7 @@ void Scheduler::Rep::place(const PodPtr& pod) {
   if (nominated_on.count(pod->uid) != 0) nominate(pod, "");
   queue.placed(pod->uid);
   if (plan.empty()) {
-    writers.post([this, pod, name] { bind(pod, name); });
+    writers->post([this, pod, name] { bind(pod, name); });
   } else {
     reserve(pod, name, std::move(plan));
   }
@@ -128,7 +129,7 @@ void Scheduler::Rep::not_decided(const PodPtr& pod, const std::string& message) 
   errors.add();
   nominate(pod, "");
   queue.unplaced(pod, clock.mono());
-  writers.post([this, pod, message] { report(pod, "SchedulerError", message, ""); });
+  writers->post([this, pod, message] { report(pod, "SchedulerError", message, ""); });
 }
 
 /// The pod fits nowhere: looks for less important pods to remove for it, and reports.
@@ -137,7 +138,7 @@ void Scheduler::Rep::refused(const PodPtr& pod, const Profile& profile, Outcome 
   auto give_up = [&](const std::string& after_filters, const std::optional<std::string>& nomination) {
     if (nomination) nominate(pod, "");
     queue.failed(pod, waiting, clock.mono());
-    writers.post([this, pod, message = outcome.message + after_filters, nomination] {
+    writers->post([this, pod, message = outcome.message + after_filters, nomination] {
       report(pod, "Unschedulable", message, nomination);
     });
   };
@@ -191,19 +192,35 @@ void Scheduler::Rep::promise(const PodPtr& pod, const Profile& profile, Outcome 
   // With victims gone it may fit, whoever refused it before.
   Waiting waiting = waiting_of(profile, outcome.rejectors);
   waiting.helped_by |= kPodGone;
-  writers.post([this, promised = PodPtr(promised), displaced, waiting, message = std::move(outcome.message),
-                found = std::move(found)] { evict_for(promised, found, displaced, message, waiting); });
+  writers->post([this, promised = PodPtr(promised), displaced, waiting, message = std::move(outcome.message),
+                 found = std::move(found)] { evict_for(promised, found, displaced, message, waiting); });
+}
+
+std::optional<base::MonoTime> Scheduler::Rep::next_due() {
+  auto next = queue.advance(clock.mono());
+  for (const auto& [uid, wait] : volume_waits) {
+    if (wait.written && (!next || wait.deadline < *next)) next = wait.deadline;
+  }
+  return next;
+}
+
+void Scheduler::Rep::step() {
+  std::deque<Change> changes;
+  {
+    std::lock_guard lock(mutex);
+    changes.swap(inbox);
+  }
+  for (const auto& change : changes) take(change);
+  if (!volume_waits.empty()) check_all_volumes();
+  queue.advance(clock.mono());
+  if (PodPtr pod = queue.pop()) place(pod);
 }
 
 void Scheduler::Rep::run() {
   while (true) {
-    std::deque<Change> changes;
     {
       std::unique_lock lock(mutex);
-      auto next = queue.advance(clock.mono());
-      for (const auto& [uid, wait] : volume_waits) {
-        if (wait.written && (!next || wait.deadline < *next)) next = wait.deadline;
-      }
+      const auto next = next_due();
       auto ready = [&] { return stopping || !inbox.empty(); };
       if (!queue.has_active()) {
         if (next) {
@@ -214,18 +231,14 @@ void Scheduler::Rep::run() {
         }
       }
       if (stopping) return;
-      changes.swap(inbox);
     }
-    for (const auto& change : changes) take(change);
-    if (!volume_waits.empty()) check_all_volumes();
-    queue.advance(clock.mono());
-    if (PodPtr pod = queue.pop()) place(pod);
+    step();
   }
 }
 
 Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, const base::Clock& clock,
-                     base::Metrics& metrics, SchedulerOptions options)
-    : rep_(std::make_shared<Rep>(client, informers, clock, metrics, std::move(options))) {
+                     base::Metrics& metrics, SchedulerOptions options, base::TaskMaker& tasks)
+    : rep_(std::make_shared<Rep>(client, informers, clock, metrics, std::move(options), tasks)) {
   auto follow = [&](client::Informer& informer, Change::What what, Kind kind = Kind::kNamespace) {
     informer.on_change([weak = std::weak_ptr<Rep>(rep_), what, kind](const api::ObjectPtr& before,
                                                                      const api::ObjectPtr& after) {
@@ -255,7 +268,13 @@ Scheduler::~Scheduler() {
   }
   rep_->wake.notify_one();
   if (rep_->thread.joinable()) rep_->thread.join();
-  rep_->writers.drain();
+  rep_->writers->drain();
+}
+
+bool Scheduler::step() {
+  rep_->step();
+  std::lock_guard lock(rep_->mutex);
+  return !rep_->inbox.empty() || rep_->queue.has_active();
 }
 
 void Scheduler::start() {

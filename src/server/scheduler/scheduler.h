@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/tasks.h"
 #include "client/client.h"
 #include "client/informer.h"
 #include "server/scheduler/framework.h"
@@ -25,11 +26,15 @@ class Scheduler {
  public:
   /// Registers with informers; start them after.
   Scheduler(client::Client& client, client::InformerFactory& informers, const base::Clock& clock,
-            base::Metrics& metrics, SchedulerOptions options);
+            base::Metrics& metrics, SchedulerOptions options,
+            base::TaskMaker& tasks = base::pools_of_threads());
   /// Ends the thread; bindings under way are finished.
   ~Scheduler();
   /// To be called once the informers are synced.
   void start();
+  /// In place of start(), for who drives the scheduler on a thread of its own: takes in what has happened and
+  /// decides about one pod. True when there is more to do at once.
+  bool step();
 
  private:
   struct Rep;

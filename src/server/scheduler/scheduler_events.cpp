@@ -329,7 +329,7 @@ void Scheduler::Rep::take_unbound(const Change& change) {
   }
   if (!change.error.empty()) {
     errors.add();
-    writers.post(
+    writers->post(
         [this, pod = change.pod, error = change.error] { report(pod, "SchedulerError", error, ""); });
   }
   queue.unplaced(change.pod, clock.mono());

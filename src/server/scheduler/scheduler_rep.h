@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/threads.h"
+#include "base/tasks.h"
 #include "client/event_recorder.h"
 #include "server/scheduler/informer_objects.h"
 #include "server/scheduler/preemption.h"
@@ -42,10 +42,14 @@ struct Change {
 
 struct Scheduler::Rep {
   Rep(client::Client& client, client::InformerFactory& informers, const base::Clock& clock,
-      base::Metrics& metrics, SchedulerOptions options);
+      base::Metrics& metrics, SchedulerOptions options, base::TaskMaker& tasks);
 
   void push(Change change);
   void run();
+  /// Takes in what has come and decides about one pod.
+  void step();
+  /// When step() is due although nothing comes; under mutex.
+  std::optional<base::MonoTime> next_due();
 
   // --- The thread: what happened (scheduler_events.cpp)
   void take(const Change& change);
@@ -131,7 +135,7 @@ struct Scheduler::Rep {
   std::deque<Change> inbox;  // under mutex
   bool stopping = false;     // under mutex
   std::thread thread;
-  base::ThreadPool writers;  // last: ends first
+  std::unique_ptr<base::Tasks> writers;  // last: ends first
 };
 
 }  // namespace orch::server::scheduler

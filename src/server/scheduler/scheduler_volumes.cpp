@@ -10,7 +10,7 @@ void Scheduler::Rep::reserve(const PodPtr& pod, const std::string& node, VolumeP
   }
   for (const auto& claim : plan.provisions) storage.assume_claim(pod->ns, claim, node);
   volume_waits[pod->uid] = {pod, node, plan, clock.mono() + options.bind_timeout};
-  writers.post([this, pod, node, plan = std::move(plan)] { write_volumes(pod, node, plan); });
+  writers->post([this, pod, node, plan = std::move(plan)] { write_volumes(pod, node, plan); });
 }
 
 /// What was assumed is written by now, or never will be.
@@ -63,7 +63,7 @@ void Scheduler::Rep::check_volumes(const std::string& uid) {
   const std::string node = wait.node;
   volume_waits.erase(it);
   if (error.empty()) {
-    writers.post([this, pod, node] { bind(pod, node); });
+    writers->post([this, pod, node] { bind(pod, node); });
     return;
   }
   Change undo;

@@ -131,8 +131,8 @@ TEST_CASE("helpers carry out a batch side by side") {
   Plan plan;
   make(plan, "b", 8);
   plan.batch(0);
-  base::ThreadPool helpers("test", 16);
-  const Applied applied = apply_plan(api, plan, &helpers);
+  const auto helpers = base::pools_of_threads().make("test", 16);
+  const Applied applied = apply_plan(api, plan, helpers.get());
   CHECK(applied.status.message() == "");
   CHECK(applied.done == 8);
 }

@@ -1,4 +1,5 @@
 // Create and update: metadata, conflicts, generation, status, dry run.
+#include "api/names.h"
 #include "pki/pki.h"
 #include "tests/unit/server/registry/fixture.h"
 
@@ -391,6 +392,16 @@ TEST_CASE("certificate requests are decided through approval, and certified thro
   main = f.update(kind, main);
   CHECK(main["spec"]["signerName"] == "example.com/signer");
   CHECK(main["status"]["conditions"].size() == 2);
+}
+
+TEST_CASE("uids and generated names come from where they are said to") {
+  RegistryFixture f;
+  f.registry().set_ids({[] { return std::string("the-uid"); }, [] { return uint64_t{7}; }});
+  Json map = config_map("");
+  map["metadata"] = {{"generateName", "a-"}};
+  const Json first = f.create("configmaps", map);
+  CHECK(first["metadata"]["uid"] == "the-uid");
+  CHECK(first["metadata"]["name"] == api::generate_name("a-", 7));
 }
 
 }  // namespace
