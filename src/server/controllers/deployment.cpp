@@ -1,6 +1,7 @@
 #include "server/controllers/deployment.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "api/hash.h"
 #include "api/int_or_string.h"
@@ -277,8 +278,10 @@ void write_status(Rollout& r, base::WallTime now, Plan& plan) {
 
 void roll(const View& view, Rollout& r, Plan& plan) {
   if (r.recreate) {
-    for (auto& s : r.old_sets) s.wanted = 0;
-    if (old_pods_run(view, r)) return;
+    bool scaled_down = false;
+    for (auto& s : r.old_sets) scaled_down = std::exchange(s.wanted, 0) != 0 || scaled_down;
+    // One that is told only now may be making pods.
+    if (scaled_down || old_pods_run(view, r)) return;
     if (ensure_new_set(view, r, plan)) roll_new_set(r);
     return;
   }

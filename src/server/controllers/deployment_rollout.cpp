@@ -85,7 +85,9 @@ void roll_old_sets(Rollout& r) {
   const int64_t most = r.total_wanted() - min_available - std::max<int64_t>(new_unavailable, 0);
   if (most <= 0) return;
   drop_unhealthy(r, most);
-  int64_t surplus = r.total_available() - min_available;
+  // A set that was told to shrink and has not yet done so will lose what it has beyond that.
+  const int64_t staying = sum(r, [](const OwnedSet& s) { return std::min(s.available, s.wanted); });
+  int64_t surplus = staying - min_available;
   for (auto& s : r.old_sets) {
     if (surplus <= 0) break;
     // Replicas counted as available that this plan has taken away already are not there to give.

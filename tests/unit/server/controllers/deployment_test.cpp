@@ -143,6 +143,32 @@ TEST_CASE("recreate waits for the last old pod") {
   CHECK((*made[0].body)["spec"]["replicas"] == 2);
 }
 
+TEST_CASE("recreate tells old sets first, for they may be making pods") {
+  MapView view;
+  Json d = deployment_of(2, "new");
+  d["spec"]["strategy"] = {{"type", "Recreate"}};
+  view.put(kDeployments, d);
+  view.put(kReplicaSets, set_of("d-old", "old", 2, 0, 1, 1000));
+  const Plan p = plan(view);
+  CHECK(scales(p) == "d-old=0");
+  CHECK(writes(p, Verb::kCreate, "replicasets").empty());
+  view.apply(p);
+  CHECK(writes(plan(view), Verb::kCreate, "replicasets").size() == 1);
+}
+
+TEST_CASE("pods that an old set is yet to remove are not counted as available") {
+  MapView view;
+  Json d = deployment_of(5, "new");
+  d["spec"]["strategy"] = {{"type", "RollingUpdate"},
+                           {"rollingUpdate", {{"maxSurge", 2}, {"maxUnavailable", 2}}}};
+  view.put(kDeployments, d);
+  // The old set wants 3 and tells of the 4 it had before; the new one has 2 of 4.
+  view.put(kReplicaSets, set_of("old", "old", 3, 4, 1, 1000, 5, 7));
+  view.put(kReplicaSets, set_of("new", "new", 4, 2, 2, 10, 5, 7));
+  // 3 + 2 are available, 3 have to stay.
+  CHECK(scales(plan(view)) == "old=1");
+}
+
 TEST_CASE("a paused deployment does not roll, but scales") {
   MapView view;
   Json d = deployment_of(4, "new");
