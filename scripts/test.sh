@@ -1,15 +1,16 @@
 #!/bin/bash
 # Installs what the tests need, builds and runs them. The last line is "N passed, N failed".
 #
-#   scripts/test.sh [--preset debug|asan|tsan] [unit] [integration] [e2e] [fault] [lint] [all]
+#   scripts/test.sh [--preset debug|asan|tsan] [unit] [simulation] [integration] [e2e] [fault] [lint] [all]
 #   scripts/test.sh conformance [FLAGS]     see scripts/conformance.sh --help; never part of the others
 #
 #   unit         tests/unit: every unit_* executable; each Catch2 test case counts
+#   simulation   tests/simulation: the control plane in worlds with faults, SIM_SEEDS (500) of them
 #   integration  tests/integration: the whole server in one process
 #   e2e          tests/e2e/*.sh against build/release/orch with real kubectl, helm and containerd
 #   fault        tests/fault/*.sh: crashes, full disks, power cuts
 #   lint         scripts/lint.sh: format, clang-tidy, file length, layers
-#   all          these five, the default; with --preset asan or tsan: unit and integration
+#   all          these six, the default; with --preset asan or tsan: unit, simulation and integration
 #
 # E2e and fault scripts get ORCH, KUBECTL, HELM and IMAGES (a folder of OCI archives) in their
 # environment and print one line "ok NAME" or "not ok NAME" per case.
@@ -30,7 +31,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --preset=*) preset=${1#*=} ;;
-    unit | integration | e2e | fault | lint | all) groups+=("$1") ;;
+    unit | simulation | integration | e2e | fault | lint | all) groups+=("$1") ;;
     -h | --help)
       sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0"
       exit 0
@@ -50,9 +51,9 @@ case $preset in
     ;;
 esac
 if [ ${#groups[@]} = 0 ] || [[ " ${groups[*]} " == *" all "* ]]; then
-  groups=(unit integration)
+  groups=(unit simulation integration)
   # Slow groups after quick ones, so that the common mistake is seen soon.
-  [ "$preset" != debug ] || groups=(lint unit integration e2e fault)
+  [ "$preset" != debug ] || groups=(lint unit simulation integration e2e fault)
 fi
 wants() { [[ " ${groups[*]} " == *" $1 "* ]]; }
 
@@ -177,6 +178,23 @@ if wants unit; then
     run_catch $(sed -n "s,^unit_,build/$preset/&,p" "build/$preset/unit_tests.txt")
   else
     fail "building the unit tests"
+  fi
+fi
+
+if wants simulation; then
+  if build "$preset" simulation; then
+    for run in "--self-test" "--seeds ${SIM_SEEDS:-500}"; do
+      say "simulation $run ($preset)"
+      # shellcheck disable=SC2086
+      timeout "${TEST_TIMEOUT:-900}" "build/$preset/simulation" $run 2>&1 | tee "$logs/simulation.log"
+      status=${PIPESTATUS[0]}
+      passed=$((passed + $(grep -c '^ok ' "$logs/simulation.log")))
+      bad=$(grep -c '^not ok ' "$logs/simulation.log")
+      failed=$((failed + bad))
+      [ "$status" = 0 ] || [ "$bad" != 0 ] || fail "simulation $run ended with status $status"
+    done
+  else
+    fail "building the simulation"
   fi
 fi
 

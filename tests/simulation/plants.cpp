@@ -1,0 +1,132 @@
+#include "tests/simulation/plants.h"
+
+#include "api/meta.h"
+#include "server/controllers/pods.h"
+#include "tests/simulation/world.h"
+
+namespace orch::simulation {
+
+using server::View;
+
+namespace {
+
+/// Shows objects of one kind otherwise than they are.
+class Tinted final : public View {
+ public:
+  using Edit = std::function<void(Json& tree)>;
+  Tinted(const View& view, client::ResourceRef resource, Edit edit)
+      : view_(view), resource_(std::move(resource)), edit_(std::move(edit)) {}
+  api::ObjectPtr get(const client::ResourceRef& r, std::string_view ns,
+                     std::string_view name) const override {
+    return shown(r, view_.get(r, ns, name));
+  }
+  std::vector<api::ObjectPtr> list(const client::ResourceRef& r, std::string_view ns) const override {
+    return shown(r, view_.list(r, ns));
+  }
+  std::vector<api::ObjectPtr> by_index(const client::ResourceRef& r, const std::string& index,
+                                       std::string_view value) const override {
+    return shown(r, view_.by_index(r, index, value));
+  }
+
+ private:
+  api::ObjectPtr shown(const client::ResourceRef& r, api::ObjectPtr object) const {
+    if (!(r == resource_) || object == nullptr) return object;
+    Json tree = object->tree();
+    edit_(tree);
+    return *api::Object::from_tree(tree, api::selectable_fields_of(r.group, std::string(object->kind())));
+  }
+  std::vector<api::ObjectPtr> shown(const client::ResourceRef& r, std::vector<api::ObjectPtr> list) const {
+    for (auto& object : list) object = shown(r, object);
+    return list;
+  }
+  const View& view_;
+  const client::ResourceRef resource_;
+  const Edit edit_;
+};
+
+void tint(server::Controller& controller, const client::ResourceRef& resource, const Tinted::Edit& edit) {
+  controller.plan = [plan = controller.plan, resource, edit](const View& view, const server::Key& key,
+                                                             base::WallTime now) {
+    return plan(Tinted(view, resource, edit), key, now);
+  };
+}
+
+}  // namespace
+
+const std::vector<PlantName>& plants() {
+  static const std::vector<PlantName> all = {{"forget-own-writes", Plant::kForgetOwnWrites},
+                                             {"create-twice", Plant::kCreateTwice},
+                                             {"count-twice", Plant::kCountTwice},
+                                             {"ignore-max-unavailable", Plant::kIgnoreUnavailable},
+                                             {"ignore-max-surge", Plant::kIgnoreSurge},
+                                             {"ignore-budget", Plant::kIgnoreBudget},
+                                             {"keep-finalizer", Plant::kKeepFinalizer},
+                                             {"ignore-conflict", Plant::kIgnoreConflict},
+                                             {"lose-wakeup", Plant::kLoseWakeup},
+                                             {"bind-anywhere", Plant::kBindAnywhere},
+                                             {"skip-ordinal", Plant::kSkipOrdinal},
+                                             {"ignore-owners", Plant::kIgnoreOwners}};
+  return all;
+}
+
+void plant_in_controllers(World& world, std::vector<server::Controller>& controllers) {
+  for (auto& c : controllers) {
+    if (world.plant == Plant::kIgnoreUnavailable && c.name == "deployment-controller") {
+      tint(c, server::kDeployments, [](Json& d) {
+        if (d["spec"]["strategy"].contains("rollingUpdate"))
+          d["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] = d["spec"]["replicas"];
+      });
+    }
+    if (world.plant == Plant::kIgnoreSurge && c.name == "deployment-controller") {
+      tint(c, server::kDeployments, [](Json& d) {
+        if (d["spec"]["strategy"].contains("rollingUpdate"))
+          d["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = 10;
+      });
+    }
+    if (world.plant == Plant::kSkipOrdinal && c.name == "statefulset-controller") {
+      tint(c, server::kPods, [&world](Json& p) {
+        api::set_condition(p, {"Ready", "True", "", ""}, world.clock.now());
+        p["status"]["phase"] = "Running";
+      });
+    }
+    if (world.plant == Plant::kLoseWakeup) {
+      for (auto& source : c.sources) {
+        if (!source.keys) continue;
+        source.keys = [&world, keys = source.keys](const api::ObjectPtr& before, const api::ObjectPtr& after,
+                                                   const View& view) {
+          return world.random.chance(0.05) ? server::Keys() : keys(before, after, view);
+        };
+      }
+    }
+  }
+}
+
+void plant_after_loss(World& world, client::Client& api, const client::ResourceRef& r,
+                      const std::string& what) {
+  if (world.plant == Plant::kCreateTwice && r == server::kPods && what.compare(0, 6, "create") == 0) {
+    Json again = world.last_created;
+    std::string name(base::string_at(again, {"metadata", "name"}));
+    again["metadata"]["name"] = name + "x";
+    (void)api.create(r, base::string_at(again, {"metadata", "namespace"}), again);
+  }
+  if (world.plant == Plant::kCountTwice && r == server::kJobs && what.find("/status") != std::string::npos) {
+    const std::string name = what.substr(what.rfind('/', what.rfind('/') - 1) + 1);
+    const auto job = api.get(r, "default", name.substr(0, name.find('/')));
+    if (!job.ok()) return;
+    Json tree = (*job)->tree();
+    if (base::int_at(tree, {"status", "failed"}) == 0) return;
+    tree["status"]["failed"] = base::int_at(tree, {"status", "failed"}) + 1;
+    (void)api.update(r, "default", tree, "status");
+  }
+}
+
+std::string first_node(client::Client& api) {
+  const auto nodes = api.list(server::kNodes, {});
+  return nodes.ok() && !nodes->items.empty() ? std::string(nodes->items[0]->name()) : std::string();
+}
+
+bool takes_finalizer_off(const Json& patch) {
+  return patch.contains("metadata") && patch["metadata"].contains("$deleteFromPrimitiveList/finalizers");
+}
+
+}  // namespace orch::simulation

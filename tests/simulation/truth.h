@@ -1,0 +1,126 @@
+// Truth: what is in the API, followed write by write, and what must always hold of it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/object.h"
+#include "base/json.h"
+#include "datastore/store.h"
+
+namespace orch::simulation {
+
+class World;
+
+/// A number that controllers read at some time since the world was last calm: any value it had is excused.
+struct Span {
+  int64_t now = 0, most = 0, least = 0;
+  bool known = false;
+  void set(int64_t n) {
+    most = known ? std::max(most, n) : n;
+    least = known ? std::min(least, n) : n;
+    now = n;
+    known = true;
+  }
+  void calm() { most = least = now; }
+  bool moved() const { return most != least; }
+};
+
+struct Pod {
+  Json tree;
+  std::string uid, name, app, owner, owner_kind, phase, node, index;
+  int64_t milli_cpu = 0;
+  bool ready = false, deleting = false;
+  bool finished() const { return phase == "Succeeded" || phase == "Failed"; }
+  bool active() const { return !deleting && !finished(); }
+  bool healthy() const { return active() && ready; }
+};
+
+class Truth {
+ public:
+  explicit Truth(World& world);
+  ~Truth();
+  /// Everybody has seen everything and has done what follows: from now on only what is now excuses anybody.
+  void calm();
+  /// An eviction of the pod is asked for; null: it is over.
+  void evicting(const api::ObjectPtr& pod) { evicted_ = pod; }
+  /// A kubelet starts containers of the pod.
+  void started(const api::ObjectPtr& pod);
+  /// The cluster is at rest: everything is as it is wanted.
+  void check_rest();
+  const std::string& last_write() const { return last_write_; }
+
+ private:
+  struct Deployment {
+    Span limit, floor;
+    bool recreate = false;
+  };
+  struct Job {
+    std::set<std::string> succeeded, failed, going;  // uids of pods that ever were
+    std::set<std::string> failed_alone;              // failed without being deleted
+    std::set<int64_t> indexes;                       // of pods that succeeded
+    bool indexes_changed = false;
+    int64_t counted_succeeded = 0, counted_failed = 0;
+  };
+  using Kind = std::map<std::string, Json>;  // by name
+
+  void on_event(const datastore::Event& event);
+  void on_put(const std::string& plural, const std::string& name, Json tree);
+  void on_gone(const std::string& plural, const std::string& name);
+
+  // --- truth_pods.cpp
+  static Pod read_pod(const Json& tree);
+  void put_pod(const Json& tree);
+  void pod_gone(const std::string& name);
+  void pod_changed(const Pod* before, const Pod* after);
+  void check_created(const Pod& pod);
+  void check_set_pod(const Pod& pod);
+  void check_ordinal(const Pod& pod);
+  void check_daemon_pod(const Pod& pod);
+  void check_bound(const Pod& before, const Pod& pod);
+  void check_going(const Pod& before);
+  void check_budget(const Pod& pod);
+  int64_t count(const std::function<bool(const Pod&)>& which) const;
+
+  // --- truth_workloads.cpp
+  void put_deployment(const Json& tree);
+  void put_set(const Json* before, const Json& tree);
+  void put_budget(const Json* before, const Json& tree);
+  void put_job(const Json* before, const Json& tree);
+  void note_job_pod(const Pod& pod, bool gone);
+  const Json* deployment_of(const Json& set) const;
+  const Json* by_uid(const std::string& plural, std::string_view uid) const;
+  int64_t desired_healthy(const Json& budget) const;
+
+  // --- truth_rest.cpp
+  void rest(const std::string& what, bool holds, const std::string& how);
+  void rest_of_sets();
+  void rest_of_stateful_sets();
+  void rest_of_daemon_sets();
+  void rest_of_jobs();
+  void rest_of_budgets();
+  void rest_of_all();
+  void rest_of_scaled(const std::string& plural, const Json& tree);
+  void rest_of_deployment(const Json& tree);
+
+  World& world_;
+  std::unique_ptr<datastore::Subscription> subscription_;
+  std::map<std::string, Kind> all_;  // by plural
+  std::map<std::string, Pod> pods_;  // by name
+  std::map<std::string, Deployment> deployments_;
+  std::map<std::string, Span> sets_;  // replicas, by uid
+  std::map<std::string, Job> jobs_;
+  std::set<std::string> disturbed_;  // apps whose pods somebody but their controller harmed, since calm
+  std::set<std::string> moved_;      // apps whose pods or numbers changed but by evictions, since calm
+  api::ObjectPtr evicted_;
+  std::string last_write_;
+};
+
+}  // namespace orch::simulation

@@ -1,0 +1,55 @@
+// Users: make workloads, change them while they are rolled out, evict, delete.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "client/client.h"
+
+namespace orch::simulation {
+
+class World;
+
+class Users {
+ public:
+  explicit Users(World& world);
+  ~Users();
+  void begin();
+  /// Somebody does something.
+  void step();
+  /// Nothing is left that cannot come to an end: images work, Jobs go on, rollouts too.
+  void settle_down();
+
+ private:
+  struct Workload {
+    client::ResourceRef resource;
+    std::string name;
+  };
+  Json pod_template(const std::string& app, bool ends);
+  void make(size_t kind);
+  void make_deployment(const std::string& name);
+  void make_replica_set(const std::string& name);
+  void make_job(const std::string& name);
+  void make_stateful_set(const std::string& name);
+  void make_daemon_set(const std::string& name);
+  void make_cron_job(const std::string& name);
+  void make_budget(const std::string& app);
+  void create(const client::ResourceRef& resource, const std::string& name, Json spec);
+  /// Changes the spec as it is now; false when it is gone.
+  bool change(const Workload& workload, const std::function<void(Json& spec)>& edit);
+  void change_some();
+  void change_spec(const Workload& workload);
+  void remove_some();
+  void evict_some();
+  void delete_a_pod();
+  void cordon_some();
+
+  World& world_;
+  std::unique_ptr<client::Client> api_;
+  std::vector<Workload> workloads_;
+  int made_ = 0, image_ = 1;
+};
+
+}  // namespace orch::simulation
