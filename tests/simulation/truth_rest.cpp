@@ -110,8 +110,6 @@ void Truth::rest_of_stateful_sets() {
 void Truth::rest_of_daemon_sets() {
   for (const auto& [name, tree] : all_["daemonsets"]) {
     const std::string uid = uid_of(tree);
-    const std::string_view hash = string_at(tree, {"metadata", "generation"});
-    (void)hash;
     if (hopeless(tree)) continue;
     for (const auto& [node, object] : all_["nodes"]) {
       const int64_t there =
