@@ -36,7 +36,7 @@ const Type& device_type() {
   static const Type type =
       object_type("kubernetes.DRADevice", {{"driver", limited(string_type(), kDomain)},
                                            {"attributes", by_domain(limited(any_type(), kValue))},
-                                           {"capacity", by_domain(opaque_type("kubernetes.Quantity"))}});
+                                           {"capacity", by_domain(parse_type("kubernetes.Quantity"))}});
   return type;
 }
 

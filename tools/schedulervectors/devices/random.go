@@ -73,9 +73,9 @@ var broken = []string{
 
 func (d dice) selectors(most int) []resourceapi.DeviceSelector {
 	var out []resourceapi.DeviceSelector
-	for i := d.Intn(most + 1); i > 0; i-- {
+	for i := d.Intn(most + 2); i > 1; i-- {
 		e := d.of(fine...)
-		if d.one(60) {
+		if d.one(80) {
 			e = d.of(broken...)
 		}
 		out = append(out, resourceapi.DeviceSelector{CEL: &resourceapi.CELDeviceSelector{Expression: e}})
@@ -131,7 +131,7 @@ func (d dice) pool(driver, name string, first int) []*resourceapi.ResourceSlice 
 	var out []*resourceapi.ResourceSlice
 	n, device := 1+d.Intn(2), 0
 	count := n
-	if d.one(12) {
+	if d.one(20) {
 		count++ // one is still to come
 	}
 	where := d.Intn(5)
@@ -157,12 +157,12 @@ func (d dice) pool(driver, name string, first int) []*resourceapi.ResourceSlice 
 		if d.one(30) {
 			s.Spec.SharedCounters = []resourceapi.CounterSet{{Name: "s", Counters: map[string]resourceapi.Counter{"c": {Value: resource.MustParse("2")}}}}
 		}
-		if d.one(15) {
+		if d.one(25) {
 			s.Spec.Pool.Generation = int64(1 + d.Intn(3))
 		}
-		for range d.Intn(4) {
+		for range 1 + d.Intn(4) {
 			s.Spec.Devices = append(s.Spec.Devices, d.device(fmt.Sprintf("d%d", device)))
-			if !d.one(30) {
+			if !d.one(100) {
 				device++ // else the next one has the same name
 			}
 		}
@@ -177,27 +177,30 @@ func (d dice) opaque() resourceapi.DeviceConfiguration {
 }
 
 func (d dice) mode() (resourceapi.DeviceAllocationMode, int64) {
-	if d.one(5) {
+	if d.one(8) {
 		return resourceapi.DeviceAllocationModeAll, 0
 	}
-	n := int64(1 + d.Intn(3))
-	if d.one(60) {
+	n := int64(1)
+	if d.one(3) {
+		n += int64(1 + d.Intn(2))
+	}
+	if d.one(100) {
 		n = int64(10 + d.Intn(25))
 	}
 	return resourceapi.DeviceAllocationModeExactCount, n
 }
 
 func (d dice) class() string {
-	if d.one(80) {
+	if d.one(200) {
 		return "absent"
 	}
-	return d.of("c0", "c1", "c2", "c0")
+	return d.of("c0", "c1", "c2", "c0", "c0")
 }
 
 func (d dice) claim(name string) *resourceapi.ResourceClaim {
 	out := &resourceapi.ResourceClaim{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns", UID: types.UID("uid-" + name)}}
 	var names []string
-	for i := range 1 + d.Intn(3) {
+	for i := range 1 + d.Intn(2+d.Intn(2)) {
 		r := resourceapi.DeviceRequest{Name: fmt.Sprintf("r%d", i)}
 		names = append(names, r.Name)
 		if d.one(3) {
@@ -216,7 +219,7 @@ func (d dice) claim(name string) *resourceapi.ResourceClaim {
 		}
 		out.Spec.Devices.Requests = append(out.Spec.Devices.Requests, r)
 	}
-	for d.one(3) {
+	for d.one(4) {
 		c := resourceapi.DeviceConstraint{}
 		attribute := resourceapi.FullyQualifiedName(d.of(driverA+"/numa", driverA+"/model", driverB+"/numa", "other.example.com/site", driverA+"/version", driverA+"/fast"))
 		c.MatchAttribute = &attribute
