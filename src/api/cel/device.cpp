@@ -33,10 +33,12 @@ Type by_domain(const Type& value) {
 }
 
 const Type& device_type() {
-  static const Type type =
-      object_type("kubernetes.DRADevice", {{"driver", limited(string_type(), kDomain)},
-                                           {"attributes", by_domain(limited(any_type(), kValue))},
-                                           {"capacity", by_domain(parse_type("kubernetes.Quantity"))}});
+  static const Type type = object_type("kubernetes.DRADevice",
+                                       {{"driver", limited(string_type(), kDomain)},
+                                        // Stored selectors may name it though its gate is off; it is false.
+                                        {"allowMultipleAllocations", limited(bool_type(), 1)},
+                                        {"attributes", by_domain(limited(any_type(), kValue))},
+                                        {"capacity", by_domain(parse_type("kubernetes.Quantity"))}});
   return type;
 }
 
@@ -103,6 +105,7 @@ base::Result<Value> device_value(std::string_view driver, const Json& device) {
     put(capacity, driver, name, quantity_value(text));
   }
   return Value::map({{"driver", Value::of(driver)},
+                     {"allowMultipleAllocations", Value::of(false)},
                      {"attributes", with_default(std::move(attributes))},
                      {"capacity", with_default(std::move(capacity))}});
 }
@@ -133,8 +136,8 @@ base::Result<bool> DeviceSelector::matches(const Value& device) const {
   const std::string type = value_type_name(result.value);
   return base::Status(
       base::Code::kInternal,
-      base::cat("CEL result of type ", type, " could not be converted to bool: type conversion error from ",
-                type, " to 'bool'"));
+      base::cat("CEL result of type ", type,
+                " could not be converted to bool: unsupported native conversion from ", type, " to 'bool'"));
 }
 
 }  // namespace orch::api::cel
