@@ -104,6 +104,7 @@ class Ast {
   Source source;
   Expr* root = nullptr;
   std::vector<Issue> issues;
+  bool bindings = false;  // the macro cel.bind is known
 
  private:
   std::deque<Expr> nodes_;

@@ -280,6 +280,8 @@ class Environment {
     std::vector<Type> types = {};
     /// JSONPatch{} and Object{} may be made (MutatingAdmissionPolicy).
     bool mutation = false;
+    /// cel.bind(name, value, expression) may be used (selectors of devices).
+    bool bindings = false;
   };
 
   explicit Environment(Options options);

@@ -52,6 +52,7 @@ Type Environment::Rep::find_field(std::string_view type, std::string_view field)
 Environment::Environment(Options options) {
   auto rep = std::make_shared<Rep>();
   rep->mutation = options.mutation;
+  rep->bindings = options.bindings;
   const Type param_a = type_param("A");
   for (const Type& type :
        {bool_type(), bytes_type(), double_type(), duration_type(), int_type(), list_type(dyn_type()),
@@ -72,6 +73,7 @@ Environment::~Environment() = default;
 Compilation Environment::compile(std::string_view expression) const {
   Compilation out;
   auto ast = std::make_shared<Ast>(expression);
+  ast->bindings = rep_->bindings;
   parse(*ast);
   Checked checked;
   if (ast->issues.empty()) checked = check(*ast, *rep_);

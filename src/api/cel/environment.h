@@ -17,7 +17,7 @@ struct Environment::Rep {
   std::map<std::string, Type, std::less<>> idents;
   /// Object types by name.
   std::map<std::string, Type, std::less<>> objects;
-  bool mutation = false;
+  bool mutation = false, bindings = false;
 
   /// The type of a name, or null: a variable, a type, a message that can be made.
   Type find_ident(std::string_view name) const;

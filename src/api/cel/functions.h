@@ -64,6 +64,10 @@ std::span<const Binding> format_bindings();
 std::span<const Binding> authorizer_bindings();
 std::span<const Binding> regex_bindings();
 
+/// What quantity() and semver() make of a text; an error value if it is none.
+Value quantity_value(const std::string& text);
+Value semver_value(const std::string& text);
+
 /// Does the value fit the declared type, as far as its first element shows?
 bool fits(const TypeNode& type, const Value& value);
 /// "no such overload: name(string, int)"

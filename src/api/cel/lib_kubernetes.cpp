@@ -494,4 +494,13 @@ std::span<const Binding> quantity_bindings() { return kQuantities; }
 std::span<const Binding> semver_bindings() { return kSemvers; }
 std::span<const Binding> format_bindings() { return kFormatBindings; }
 
+Value quantity_value(const std::string& text) {
+  const Value argument = Value::of(text);
+  return to_quantity(&argument, 1);
+}
+Value semver_value(const std::string& text) {
+  const Value argument = Value::of(text);
+  return to_semver(&argument, 1);
+}
+
 }  // namespace orch::api::cel

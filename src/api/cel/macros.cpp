@@ -208,6 +208,13 @@ Expr* sort_by(Expander& x, Expr* target, const std::vector<Expr*>& args) {
   return x.bind(kInput, target, sorted);
 }
 
+/// cel.bind(name, value, result)
+Expr* bind_name(Expander& x, const std::vector<Expr*>& args) {
+  if (args[0]->kind != ExprKind::kIdent)
+    return x.error(args[0], "cel.bind() variable names must be simple identifiers");
+  return x.bind(args[0]->name, args[1], args[2]);
+}
+
 Expr* has(Expander& x, const std::vector<Expr*>& args) {
   if (args[0]->kind != ExprKind::kSelect) return x.error(args[0], "invalid argument to has() macro");
   Expr* e = x.make(ExprKind::kSelect);
@@ -237,6 +244,9 @@ Expr* expand_macro(Ast& ast, int64_t id, const std::string& function, Expr* targ
   if (function == "optMap" || function == "optFlatMap") {
     return n == 2 ? opt_map(x, function, target, args) : nullptr;
   }
+  if (function == "bind" && ast.bindings && n == 3 && target->kind == ExprKind::kIdent &&
+      target->name == "cel")
+    return bind_name(x, args);
   if (function == "sortBy") return n == 2 ? sort_by(x, target, args) : nullptr;
   return nullptr;
 }

@@ -354,7 +354,8 @@ std::optional<Value> map_find(const Value& map, const Value& key) {
   }
   const MapRep* rep = ValueAccess::map(map);
   const auto found = rep->index.find(map_key(key));
-  if (found == rep->index.end() || key.kind() == Kind::kNull) return std::nullopt;
+  if (found == rep->index.end() || key.kind() == Kind::kNull)
+    return rep->otherwise ? std::optional<Value>(*rep->otherwise) : std::nullopt;
   return rep->items[found->second].second;
 }
 
@@ -409,6 +410,8 @@ std::optional<int64_t> list_index(const Value& index, std::string& error) {
 
 Value contains(const Value& container, const Value& element) {
   if (container.kind() == Kind::kMap) {
+    if (const MapRep* rep = ValueAccess::map(container); rep != nullptr && rep->otherwise)
+      return Value::of(rep->index.contains(map_key(element)));
     std::optional<Value> found = map_find(container, element);
     if (found && found->is_error() && ValueAccess::schema(container) != nullptr) return std::move(*found);
     return Value::of(found.has_value());

@@ -30,6 +30,8 @@ struct ListRep final : Value::Rep {
 struct MapRep final : Value::Rep {
   std::vector<std::pair<Value, Value>> items;
   std::unordered_map<std::string, size_t> index;  // by map_key()
+  /// What every key leads to that is not there; for `in` and size() it is not there all the same.
+  std::shared_ptr<const Value> otherwise;
 };
 struct TreeRep final : Value::Rep {  // keeps the tree a view looks at
   explicit TreeRep(Json t);

@@ -14,6 +14,7 @@
 #include "server/controllers/node.h"
 #include "server/controllers/persistent_volumes.h"
 #include "server/controllers/replicaset.h"
+#include "server/controllers/resource_claims.h"
 #include "server/controllers/resource_quota.h"
 #include "server/controllers/service_cidr.h"
 #include "server/controllers/statefulset.h"
@@ -79,6 +80,8 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.add("service-cidr-controller", make_service_cidr_controller(options.service_cidr));
   out.add("service-cidr-controller", make_ip_address_controller());
   out.add("clusterrole-aggregation-controller", make_cluster_role_aggregation_controller());
+  out.add("resourceclaim-controller", make_pod_claims_controller());
+  out.add("resourceclaim-controller", make_claim_users_controller());
   out.add("resourcequota-controller", make_resource_quota_controller(options.namespaced));
   if (options.sign_secret_token) {
     out.add("serviceaccount-token-controller",

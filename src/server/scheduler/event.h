@@ -28,10 +28,14 @@ enum EventKind : uint32_t {
   kCsiDriverChanged = 1U << 17,
   kCsiCapacityChanged = 1U << 18,
   kAttachmentGone = 1U << 19,
-  kOther = 1U << 31,  // whatever else an extender waits for
+  kResourceClaimChanged = 1U << 20,
+  kSliceChanged = 1U << 21,
+  kDeviceClassChanged = 1U << 22,
+  kOwnClaims = 1U << 23,  // claims were made for the waiting pod
+  kOther = 1U << 31,      // whatever else an extender waits for
   kEverything = ~0U,
 };
-inline constexpr uint32_t kOwnChange = kOwnLabels | kOwnShrank | kOwnTolerations | kOwnSpec;
+inline constexpr uint32_t kOwnChange = kOwnLabels | kOwnShrank | kOwnTolerations | kOwnSpec | kOwnClaims;
 
 /// Kinds that happened at once to one object, as it was and as it is; null where there was or is none.
 /// Valid while it is handled.

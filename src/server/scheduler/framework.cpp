@@ -133,6 +133,13 @@ Verdict Filters::check(const NodeInfo& node, const Nominated& nominated, Reasons
   return run(node, reasons);
 }
 
+const std::vector<ResourceClaimPtr>* Filters::unavailable_claims() const {
+  for (const Active& a : active_) {
+    if (const auto* claims = a.filter->unavailable_claims()) return claims;
+  }
+  return nullptr;
+}
+
 void Filters::add_pod(const PodInfo& other, const NodeInfo& node) {
   for (const Active& a : active_) a.filter->add_pod(other, node);
 }

@@ -15,7 +15,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/status.h"
 #include "server/scheduler/census.h"
+#include "server/scheduler/devices.h"
 #include "server/scheduler/event.h"
 #include "server/scheduler/objects.h"
 #include "server/scheduler/owners.h"
@@ -33,6 +35,7 @@ struct Cluster {
   const Objects& objects;
   const Storage& storage;
   const Owners& owners;
+  const Devices& devices;
 };
 
 /// What a filter says of one node.
@@ -55,6 +58,9 @@ class NodeFilter {
   virtual void remove_pod(const PodInfo& other, const NodeInfo& node) { (void)other, (void)node; }
   /// Null: does not depend on pods but those of the node it is asked about.
   virtual std::unique_ptr<NodeFilter> clone() const { return nullptr; }
+  /// Of the pod's claims of devices those that are allocated and were not to be had on some node so far.
+  /// Null: it is not about claims.
+  virtual const std::vector<ResourceClaimPtr>* unavailable_claims() const { return nullptr; }
 };
 
 /// One plugin's liking of nodes for one pod.
@@ -90,6 +96,9 @@ struct VolumePlan {
   bool empty() const { return matches.empty() && provisions.empty(); }
 };
 
+/// The pod's claims of devices, as they are to be before it is bound (DynamicResources).
+using ClaimPlan = std::vector<ClaimAllocation>;
+
 /// Immutable, so thread-safe; its filters and scorers belong to one decision.
 class Plugin {
  public:
@@ -107,6 +116,11 @@ class Plugin {
     (void)pod, (void)cluster, (void)feasible;
     return nullptr;
   }
+  /// Why the pod is not to be tried at all yet; "" when it may be (PreEnqueue).
+  virtual std::string not_ready(const PodInfo& pod, const Cluster& cluster) const {
+    (void)pod, (void)cluster;
+    return {};
+  }
   /// Events after which a pod this plugin refused may be worth another try; EventKind bits.
   virtual uint32_t helped_by() const { return kEverything; }
   /// Whether this one is, for this pod: one of its kinds is in helped_by().
@@ -121,6 +135,14 @@ class Plugin {
     (void)pod, (void)node, (void)cluster;
     return {};
   }
+  /// The same for claims of devices. An error: they cannot be had there after all.
+  virtual base::Result<ClaimPlan> claims(const PodInfo& pod, const NodeInfo& node,
+                                         const Cluster& cluster) const {
+    (void)pod, (void)node, (void)cluster;
+    return ClaimPlan();
+  }
+  /// Its filters have unavailable_claims().
+  virtual bool frees_claims() const { return false; }
 };
 
 /// Somebody outside who has a say (extender/v1); calls may block.
@@ -165,6 +187,7 @@ struct Profile {
   std::vector<std::pair<const Plugin*, int64_t>> scorers;  // with weights
   bool preempts = true;                                    // DefaultPreemption
   bool deallocates = true;                                 // DynamicResources at PostFilter
+  std::vector<const Plugin*> gates;                        // whose not_ready() is asked
   int64_t candidates_percent = 10, candidates_at_least = 100;
   int64_t percentage_of_nodes = 0;  // 0: adaptive
 };
@@ -196,6 +219,8 @@ class Filters {
   uint64_t rejectors() const { return rejectors_; }
   /// The position of the plugin that refused last.
   size_t last_rejector() const { return last_; }
+  /// Of the filter that has any.
+  const std::vector<ResourceClaimPtr>* unavailable_claims() const;
 
  private:
   Verdict run(const NodeInfo& node, Reasons& reasons);

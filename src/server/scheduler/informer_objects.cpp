@@ -19,6 +19,9 @@ const client::ResourceRef kResources[kKinds] = {
     {"storage.k8s.io", "v1", "csistoragecapacities"},
     {"storage.k8s.io", "v1", "volumeattachments"},
     {"policy", "v1", "poddisruptionbudgets"},
+    {"resource.k8s.io", "v1", "resourceclaims"},
+    {"resource.k8s.io", "v1", "resourceslices"},
+    {"resource.k8s.io", "v1", "deviceclasses"},
 };
 
 }  // namespace

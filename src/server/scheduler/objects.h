@@ -28,8 +28,11 @@ enum class Kind : uint8_t {
   kCsiCapacity,
   kAttachment,
   kBudget,
+  kResourceClaim,
+  kResourceSlice,
+  kDeviceClass,
 };
-inline constexpr size_t kKinds = 13;
+inline constexpr size_t kKinds = 16;
 
 /// A view of the cluster's other objects; reads only what is there already.
 class Objects {

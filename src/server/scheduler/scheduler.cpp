@@ -113,15 +113,21 @@ void Scheduler::Rep::place(const PodPtr& pod) {
       if (!own.empty()) plan = std::move(own);
     }
   }
+  base::Result<ClaimPlan> claims = plan_claims(*profile, pod, node);
+  if (!claims.ok()) {
+    not_decided(pod, claims.status().message());
+    return;
+  }
+  devices.assume(*claims);
   // Assumed there from now on, so that the next decision sees it; the informer confirms it later.
   const std::string name = node.name;
   put_on(pod, name);
   if (nominated_on.count(pod->uid) != 0) nominate(pod, "");
   queue.placed(pod->uid);
   if (plan.empty()) {
-    writers->post([this, pod, name] { bind(pod, name); });
+    writers->post([this, pod, name, claims = std::move(*claims)] { bind(pod, name, claims); });
   } else {
-    reserve(pod, name, std::move(plan));
+    reserve(pod, name, std::move(plan), std::move(*claims));
   }
 }
 
@@ -146,13 +152,15 @@ void Scheduler::Rep::refused(const PodPtr& pod, const Profile& profile, Outcome 
     give_up("", "");
     return;
   }
-  if (profile.deallocates && outcome.filters.refused() != Verdict::kFits) {
+  const size_t last = outcome.filters.last_rejector();
+  if (profile.deallocates && outcome.filters.refused() != Verdict::kFits &&
+      (profile.filters.empty() || !profile.filters[last].plugin->frees_claims())) {
     // kube-scheduler's plugin for claims of devices, asked before preemption, looks for what it prepared;
     // here nobody got that far, and "not found" is what it says.
     give_up(" not found", std::nullopt);
     return;
   }
-  const std::string claims = profile.deallocates ? " no new claims to deallocate" : "";
+  const std::string claims = profile.deallocates ? " " + free_for(pod, outcome.filters) : "";
   if (!profile.preempts) {
     give_up(claims, std::nullopt);
     return;
@@ -255,7 +263,8 @@ Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers,
   follow(informers.get(kPods), Change::What::kPod);
   follow(informers.get(kNodes), Change::What::kNode);
   for (Kind kind : {Kind::kClaim, Kind::kVolume, Kind::kStorageClass, Kind::kCsiNode, Kind::kCsiDriver,
-                    Kind::kCsiCapacity, Kind::kAttachment}) {
+                    Kind::kCsiCapacity, Kind::kAttachment, Kind::kResourceClaim, Kind::kResourceSlice,
+                    Kind::kDeviceClass}) {
     follow(rep_->objects.informer(kind), Change::What::kObject, kind);
   }
 }

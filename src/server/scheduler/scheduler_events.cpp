@@ -1,6 +1,7 @@
 // What happened in the cluster, taken in by the scheduler's thread.
 #include <algorithm>
 
+#include "api/scan.h"
 #include "server/scheduler/pod_reader.h"
 #include "server/scheduler/scheduler_rep.h"
 
@@ -58,6 +59,10 @@ uint32_t own_events(const PodInfo& before, const PodInfo& after) {
   if (shrank(before.requests, after.requests)) events |= kOwnShrank;
   if (before.tolerations.size() != after.tolerations.size()) events |= kOwnTolerations;
   if (before.node_selector != after.node_selector) events |= kOwnSpec;
+  const auto made = [](const PodInfo& pod) {
+    return api::raw_value(pod.object->bytes(), {"status", "resourceClaimStatuses"});
+  };
+  if (after.claims_devices && made(before) != made(after)) events |= kOwnClaims;
   return events;
 }
 
@@ -77,6 +82,12 @@ uint32_t kind_event(Kind kind, bool gone) {
       return kCsiDriverChanged;
     case Kind::kCsiCapacity:
       return kCsiCapacityChanged;
+    case Kind::kResourceClaim:
+      return kResourceClaimChanged;
+    case Kind::kResourceSlice:
+      return kSliceChanged;
+    case Kind::kDeviceClass:
+      return kDeviceClassChanged;
     default:
       return 0;
   }
@@ -204,6 +215,7 @@ void Scheduler::Rep::take_node(const api::ObjectPtr& before, const api::ObjectPt
 void Scheduler::Rep::take_assigned(const PodPtr& pod) {
   const std::string& uid = pod->uid;
   queue.forget(uid);
+  held.erase(uid);
   if (nominated_on.count(uid) != 0) nominate(pod, "");
   PodPtr old;
   if (auto held = node_of.find(uid); held != node_of.end()) old = take_off(uid, std::string(held->second));
@@ -235,8 +247,10 @@ PodPtr Scheduler::Rep::known(const std::string& uid) const {
 void Scheduler::Rep::take_gone(const std::string& uid, const api::ObjectPtr& last) {
   const PodPtr waiting = queue.find(uid);
   queue.forget(uid);
+  held.erase(uid);
   if (auto it = volume_waits.find(uid); it != volume_waits.end()) {
     unreserve(it->second);
+    forget_claims(it->second.claims);
     volume_waits.erase(it);
   }
   Event event{kPodGone};
@@ -264,8 +278,15 @@ void Scheduler::Rep::take_waiting(const PodPtr& pod) {
   if (node_of.count(pod->uid) != 0 || profile_of(*pod) == nullptr) return;
   if (pod->gated || pod->deleting) {
     queue.remove(pod->uid);
+    held.erase(pod->uid);
     return;
   }
+  if (must_wait(*pod)) {
+    queue.remove(pod->uid);
+    held[pod->uid] = pod;
+    return;
+  }
+  held.erase(pod->uid);
   auto promised = nominated_on.find(pod->uid);
   if ((promised == nominated_on.end() ? "" : promised->second) != pod->nominated_node)
     nominate(pod, pod->nominated_node);
@@ -306,6 +327,7 @@ void Scheduler::Rep::take_pod(const api::ObjectPtr& before, const api::ObjectPtr
 }
 
 void Scheduler::Rep::take_object(const Change& change) {
+  if (change.kind == Kind::kResourceClaim) take_claim(change);
   Event event{kind_event(change.kind, change.after == nullptr)};
   event.before = change.before;
   event.after = change.after;
@@ -314,8 +336,10 @@ void Scheduler::Rep::take_object(const Change& change) {
 
 void Scheduler::Rep::take_unbound(const Change& change) {
   const std::string& uid = change.pod->uid;
+  forget_claims(change.claims);
   if (auto it = volume_waits.find(uid); it != volume_waits.end()) {
     unreserve(it->second);
+    forget_claims(it->second.claims);
     volume_waits.erase(it);
   }
   auto held = node_of.find(uid);

@@ -38,6 +38,7 @@ struct Change {
   Waiting waiting;         // of kPreempted
   bool failed = false;     // of kPreempted: victims are still there
   std::string error = {};  // of kUnbound: what to report, "" = nothing
+  ClaimPlan claims = {};   // of kUnbound: what was not written, or is given back
 };
 
 struct Scheduler::Rep {
@@ -73,7 +74,7 @@ struct Scheduler::Rep {
 
   // --- The thread: decisions (scheduler.cpp)
   void rebuild_snapshot();
-  Cluster cluster() const { return {snapshot, census, objects, storage, owners}; }
+  Cluster cluster() const { return {snapshot, census, objects, storage, owners, devices}; }
   const Profile* profile_of(const PodInfo& pod) const;
   Waiting waiting_of(const Profile& profile, uint64_t rejectors) const;
   void place(const PodPtr& pod);
@@ -88,15 +89,31 @@ struct Scheduler::Rep {
     VolumePlan plan;
     base::MonoTime deadline;
     bool written = false;
+    ClaimPlan claims = {};  // written after the volumes
   };
-  void reserve(const PodPtr& pod, const std::string& node, VolumePlan plan);
+  void reserve(const PodPtr& pod, const std::string& node, VolumePlan plan, ClaimPlan claims);
   void unreserve(const VolumeWait& wait);
   /// Binds the pod when all is bound, gives up when that cannot be any more.
   void check_volumes(const std::string& uid);
   void check_all_volumes();
 
+  // --- The thread: claims of devices (scheduler_claims.cpp)
+  /// Something the pod wants is not there yet: it is no use to try.
+  bool must_wait(const PodInfo& pod);
+  void take_claim(const Change& change);
+  void forget_claims(const ClaimPlan& plan);
+  base::Result<ClaimPlan> plan_claims(const Profile& profile, const PodPtr& pod, const NodeInfo& node);
+  /// A claim that nobody uses is freed so that the pod may have it elsewhere; what is said about that.
+  std::string free_for(const PodPtr& pod, const Filters& filters);
+
+  // --- Writers of claims (scheduler_claims.cpp)
+  base::Status write_claims(const PodPtr& pod, const std::string& node, const ClaimPlan& plan);
+  void unreserve_claims(const PodPtr& pod, const ClaimPlan& plan);
+  void free_claim(const PodPtr& pod, const ResourceClaimPtr& claim);
+
   // --- Writers (scheduler_write.cpp)
-  void bind(const PodPtr& pod, const std::string& node);
+  void bind(const PodPtr& pod, const std::string& node, const ClaimPlan& claims = {});
+  base::Status bind_by(const PodPtr& pod, const std::string& node, bool& by_extender);
   void write_volumes(const PodPtr& pod, const std::string& node, const VolumePlan& plan);
   base::Status give_volume(const VolumePlan::Match& match);
   void evict_for(const PodPtr& pod, const Preemption& found, const std::vector<PodPtr>& displaced,
@@ -119,6 +136,7 @@ struct Scheduler::Rep {
   InformerObjects objects;
   Storage storage{objects};
   Owners owners{objects};
+  Devices devices{objects, clock};
   std::unordered_map<std::string, NodeInfo> nodes;
   std::unordered_map<std::string, std::string> node_of;  // pod uid -> node it counts on
   Census census;                                         // of nodes that have an object
@@ -129,6 +147,7 @@ struct Scheduler::Rep {
   Nominated nominated;
   std::unordered_map<std::string, std::string> nominated_on;  // pod uid -> node
   std::map<std::string, VolumeWait> volume_waits;             // by pod uid
+  std::map<std::string, PodPtr> held;                         // by uid: not queued, wait for their claims
 
   std::mutex mutex;
   std::condition_variable wake;

@@ -4,12 +4,12 @@
 
 namespace orch::server::scheduler {
 
-void Scheduler::Rep::reserve(const PodPtr& pod, const std::string& node, VolumePlan plan) {
+void Scheduler::Rep::reserve(const PodPtr& pod, const std::string& node, VolumePlan plan, ClaimPlan claims) {
   for (const auto& m : plan.matches) {
     if (const auto claim = storage.claim(m.claim_ns, m.claim)) storage.assume_volume(m.volume, *claim);
   }
   for (const auto& claim : plan.provisions) storage.assume_claim(pod->ns, claim, node);
-  volume_waits[pod->uid] = {pod, node, plan, clock.mono() + options.bind_timeout};
+  volume_waits[pod->uid] = {pod, node, plan, clock.mono() + options.bind_timeout, false, std::move(claims)};
   writers->post([this, pod, node, plan = std::move(plan)] { write_volumes(pod, node, plan); });
 }
 
@@ -61,14 +61,16 @@ void Scheduler::Rep::check_volumes(const std::string& uid) {
   if (error.empty() && !bound) return;
   const PodPtr pod = wait.pod;
   const std::string node = wait.node;
+  const ClaimPlan claims = wait.claims;
   volume_waits.erase(it);
   if (error.empty()) {
-    writers->post([this, pod, node] { bind(pod, node); });
+    writers->post([this, pod, node, claims] { bind(pod, node, claims); });
     return;
   }
   Change undo;
   undo.what = Change::What::kUnbound;
   undo.pod = pod;
+  undo.claims = claims;
   undo.error = base::cat("running PreBind plugin \"VolumeBinding\": binding volumes: ", error);
   take(undo);
 }

@@ -29,31 +29,42 @@ std::string shortened(const std::string& message) {
 
 }  // namespace
 
-void Scheduler::Rep::bind(const PodPtr& pod, const std::string& node) {
-  Status status;
-  bool by_extender = false;
+Status Scheduler::Rep::bind_by(const PodPtr& pod, const std::string& node, bool& by_extender) {
   for (const auto& extender : options.extenders) {
     if (!extender->binds() || !extender->interested(*pod)) continue;
-    status = extender->bind(*pod, node);
+    Status status = extender->bind(*pod, node);
     if (!status.ok() && extender->ignorable()) continue;
     by_extender = true;
-    break;
+    return status;
   }
-  if (!by_extender) {
-    const Json binding = {{"kind", "Binding"},
-                          {"apiVersion", "v1"},
-                          {"metadata", {{"name", pod->name}, {"namespace", pod->ns}, {"uid", pod->uid}}},
-                          {"target", {{"kind", "Node"}, {"name", node}}}};
-    status = client.post(kPods, pod->ns, pod->name, "binding", binding).status();
+  const Json binding = {{"kind", "Binding"},
+                        {"apiVersion", "v1"},
+                        {"metadata", {{"name", pod->name}, {"namespace", pod->ns}, {"uid", pod->uid}}},
+                        {"target", {{"kind", "Node"}, {"name", node}}}};
+  return client.post(kPods, pod->ns, pod->name, "binding", binding).status();
+}
+
+void Scheduler::Rep::bind(const PodPtr& pod, const std::string& node, const ClaimPlan& claims) {
+  Change undo;
+  undo.what = Change::What::kUnbound;
+  undo.pod = pod;
+  undo.claims = claims;
+  if (!claims.empty()) {
+    if (const Status status = write_claims(pod, node, claims); !status.ok()) {
+      unreserve_claims(pod, claims);
+      undo.error = base::cat("running PreBind plugin \"DynamicResources\": ", status.message());
+      push(std::move(undo));
+      return;
+    }
   }
+  bool by_extender = false;
+  const Status status = bind_by(pod, node, by_extender);
   if (status.ok()) {
     recorder.record(pod->scheduler_name, *pod->object, "Normal", "Scheduled",
                     base::cat("Successfully assigned ", full_name(*pod), " to ", node));
     return;
   }
-  Change undo;
-  undo.what = Change::What::kUnbound;
-  undo.pod = pod;
+  unreserve_claims(pod, claims);
   if (status.code() != Code::kNotFound && status.code() != Code::kConflict) {
     base::log_warning("scheduler", "binding failed", {{"pod", full_name(*pod)}, {"error", status.message()}});
     undo.error = by_extender ? status.message()

@@ -27,6 +27,7 @@ constexpr Known kKnown[] = {
     {"PodTopologySpread", 2, [](const PluginArgs& a) { return make_topology_spread(a.spread); }},
     {"InterPodAffinity", 2,
      [](const PluginArgs& a) { return make_inter_pod_affinity(a.inter_pod_affinity); }},
+    {"DynamicResources", 2, [](const PluginArgs& a) { return make_dynamic_resources(a.devices); }},
     {"NodeResourcesBalancedAllocation", 1,
      [](const PluginArgs& a) { return make_balanced_allocation(a.balanced); }},
     {"ImageLocality", 1, [](const PluginArgs&) { return make_image_locality(); }},
@@ -46,6 +47,7 @@ Profile default_profile(const PluginArgs& args) {
   for (const Known& k : kKnown) {
     const Plugin& plugin = *out.plugins.emplace_back(k.make(args));
     if (plugin.filters()) out.filters.push_back({&plugin});
+    if (k.name == "DynamicResources") out.gates.push_back(&plugin);
     if (k.weight != 0) out.scorers.emplace_back(&plugin, k.weight);
   }
   return out;

@@ -14,6 +14,7 @@ struct PluginArgs {
   NodeAffinityArgs node_affinity;
   InterPodAffinityArgs inter_pod_affinity;
   SpreadArgs spread = SpreadArgs::system_defaults();
+  DynamicResourcesArgs devices;
 };
 
 /// Null when Orch knows no plugin of this name.

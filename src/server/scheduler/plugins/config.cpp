@@ -75,7 +75,7 @@ constexpr Known kKnown[] = {
     {"VolumeZone", 0, kPreAndFilter},
     {"PodTopologySpread", 2, kPreAndFilter | kPreScore | kScore},
     {"InterPodAffinity", 2, kPreAndFilter | kPreScore | kScore},
-    {"DynamicResources", 2, kPostFilter},
+    {"DynamicResources", 2, kPreEnqueue | kPreAndFilter | kPostFilter | kScore | kReserve | kPreBind},
     {"DefaultPreemption", 0, kPostFilter},
     {"NodeResourcesBalancedAllocation", 1, kPreScore | kScore},
     {"ImageLocality", 1, kScore},
@@ -278,6 +278,9 @@ class Builder {
         }
       }
       if (const Plugin* p = plugin(name)) out.scorers.emplace_back(p, weight == 0 ? 1 : weight);
+    }
+    for (const auto& name : names[kPreEnqueue]) {
+      if (const Plugin* p = plugin(name)) out.gates.push_back(p);
     }
   }
 };

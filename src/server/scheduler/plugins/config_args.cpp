@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/duration.h"
 #include "api/names.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -231,6 +232,28 @@ void read_volume_binding(const Json& args, const FieldPath& path, ProfileArgs& o
   }
 }
 
+void read_devices(const Json& args, const FieldPath& path, DynamicResourcesArgs& out, StrictReader& strict,
+                  FieldErrors& errors) {
+  strict.check(args, path, {"apiVersion", "kind", "filterTimeout", "bindingTimeout"});
+  const auto given = [&](const char* name) {
+    const Json* value = base::find_path(args, {name});
+    return value != nullptr && !value->is_null();
+  };
+  if (given("filterTimeout")) {
+    const std::string text = text_at(args, "filterTimeout");
+    const auto limit = api::parse_duration(text);
+    if (!limit.ok() || limit->count() < 0) {
+      errors.invalid(path.child("filterTimeout"), text, "must be zero or positive");
+    } else {
+      out.filter_timeout = *limit;
+    }
+  }
+  if (given("bindingTimeout")) {
+    errors.forbidden(path.child("bindingTimeout"),
+                     "DRADeviceBindingConditions or DRAResourceClaimDeviceStatus feature gate is disabled");
+  }
+}
+
 }  // namespace
 
 void StrictReader::check(const Json& tree, const FieldPath& path,
@@ -245,7 +268,9 @@ void StrictReader::check(const Json& tree, const FieldPath& path,
 
 void read_plugin_args(std::string_view name, const Json& args, const FieldPath& path, ProfileArgs& out,
                       StrictReader& strict, FieldErrors& errors) {
-  if (name == "NodeResourcesFit") {
+  if (name == "DynamicResources") {
+    read_devices(args, path, out.plugins.devices, strict, errors);
+  } else if (name == "NodeResourcesFit") {
     read_fit(args, path, out.plugins.fit, strict, errors);
   } else if (name == "NodeResourcesBalancedAllocation") {
     read_balanced(args, path, out.plugins.balanced, strict, errors);

@@ -43,6 +43,11 @@ struct SpreadArgs {
   static SpreadArgs system_defaults();
 };
 
+/// DynamicResourcesArgs.
+struct DynamicResourcesArgs {
+  base::Duration filter_timeout = std::chrono::seconds(10);  // of one node; 0: for ever
+};
+
 PluginPtr make_node_unschedulable();
 PluginPtr make_node_name();
 PluginPtr make_taint_toleration();
@@ -57,5 +62,6 @@ PluginPtr make_volume_restrictions();
 PluginPtr make_volume_limits();
 PluginPtr make_volume_binding();
 PluginPtr make_volume_zone();
+PluginPtr make_dynamic_resources(const DynamicResourcesArgs& args = {});
 
 }  // namespace orch::server::scheduler

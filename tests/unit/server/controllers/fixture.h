@@ -122,6 +122,8 @@ class MapView final : public server::View {
         {"persistentvolumeclaims", "PersistentVolumeClaim"},
         {"persistentvolumes", "PersistentVolume"},
         {"storageclasses", "StorageClass"},
+        {"resourceclaims", "ResourceClaim"},
+        {"resourceclaimtemplates", "ResourceClaimTemplate"},
         {"horizontalpodautoscalers", "HorizontalPodAutoscaler"}};
     return kinds.at(r.plural);
   }

@@ -93,9 +93,12 @@ class World {
   }
   World(const World&) = delete;
   World& operator=(const World&) = delete;
-  server::scheduler::Cluster cluster() const { return {snapshot_, census_, objects_, storage_, owners_}; }
+  server::scheduler::Cluster cluster() const {
+    return {snapshot_, census_, objects_, storage_, owners_, devices_};
+  }
   const server::scheduler::Snapshot& nodes() const { return snapshot_; }
   server::scheduler::Storage& storage() { return storage_; }
+  server::scheduler::Devices& devices() { return devices_; }
 
  private:
   const std::vector<NodeInfo> nodes_;
@@ -104,6 +107,8 @@ class World {
   server::scheduler::Census census_;
   server::scheduler::Storage storage_{objects_};
   server::scheduler::Owners owners_{objects_};
+  base::FakeClock clock_;
+  server::scheduler::Devices devices_{objects_, clock_};
 };
 
 }  // namespace orch::testing

@@ -26,9 +26,10 @@ std::string scorers(const Profile& p) {
 
 constexpr const char* kFilters =
     "NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions "
-    "NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity";
+    "NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity DynamicResources";
 constexpr const char* kScorers =
     "TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 PodTopologySpread=2 InterPodAffinity=2 "
+    "DynamicResources=2 "
     "NodeResourcesBalancedAllocation=1 ImageLocality=1";
 
 TEST_CASE("a file that says nothing is the default profile") {
@@ -54,20 +55,22 @@ TEST_CASE("profiles change the default plugins") {
   const std::vector<Case> cases = {
       {"off everywhere", "{multiPoint: {disabled: [{name: ImageLocality}, {name: NodePorts}]}}",
        "NodeUnschedulable NodeName TaintToleration NodeAffinity NodeResourcesFit VolumeRestrictions "
-       "NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity",
+       "NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity DynamicResources",
        "TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 PodTopologySpread=2 InterPodAffinity=2 "
+       "DynamicResources=2 "
        "NodeResourcesBalancedAllocation=1"},
       {"off at one point", "{score: {disabled: [{name: TaintToleration}]}}", kFilters,
-       "NodeAffinity=2 NodeResourcesFit=1 PodTopologySpread=2 InterPodAffinity=2 "
+       "NodeAffinity=2 NodeResourcesFit=1 PodTopologySpread=2 InterPodAffinity=2 DynamicResources=2 "
        "NodeResourcesBalancedAllocation=1 ImageLocality=1"},
       {"all off but one", "{score: {disabled: [{name: '*'}], enabled: [{name: NodeAffinity}]}}", kFilters,
        "NodeAffinity=1"},
       {"another weight goes first", "{score: {enabled: [{name: ImageLocality, weight: 9}]}}", kFilters,
        "ImageLocality=9 TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 PodTopologySpread=2 "
-       "InterPodAffinity=2 NodeResourcesBalancedAllocation=1"},
+       "InterPodAffinity=2 DynamicResources=2 NodeResourcesBalancedAllocation=1"},
       {"another weight everywhere stays in its place",
        "{multiPoint: {enabled: [{name: NodeAffinity, weight: 9}]}}", kFilters,
        "TaintToleration=3 NodeAffinity=9 NodeResourcesFit=1 PodTopologySpread=2 InterPodAffinity=2 "
+       "DynamicResources=2 "
        "NodeResourcesBalancedAllocation=1 ImageLocality=1"},
   };
   for (const auto& c : cases) {

@@ -195,5 +195,52 @@ TEST_CASE("a claim that waits for its pod gets a volume before the pod is bound"
   c.expect("p", "b");
 }
 
+TEST_CASE("a pod's claim of devices is written before it is bound, and a second pod waits for the devices") {
+  const client::ResourceRef claims{"resource.k8s.io", "v1", "resourceclaims"},
+      slices{"resource.k8s.io", "v1", "resourceslices"}, classes{"resource.k8s.io", "v1", "deviceclasses"};
+  Control c;
+  c.node("n1");
+  c.api.put(classes, json(R"({"apiVersion":"resource.k8s.io/v1","kind":"DeviceClass",
+      "metadata":{"name":"gpu","uid":"gpu"},"spec":{}})"));
+  const auto want = [](const char* claim) {
+    return Json{{"spec", {{"resourceClaims", Json::array({{{"name", "x"}, {"resourceClaimName", claim}}})}}}};
+  };
+  const auto put_claim = [&](const char* name) {
+    Json tree =
+        json(R"({"apiVersion":"resource.k8s.io/v1","kind":"ResourceClaim","metadata":{"namespace":"ns"},
+        "spec":{"devices":{"requests":[{"name":"r","exactly":
+          {"deviceClassName":"gpu","allocationMode":"ExactCount","count":1}}]}}})");
+    tree["metadata"]["name"] = tree["metadata"]["uid"] = name;
+    c.api.put(claims, tree);
+  };
+  // Held until its claim exists, without a word.
+  c.pod("a", "1", want("ca"));
+  c.pod("other", "1");
+  CHECK(c.becomes([&] { return c.state("other") == "n1"; }));
+  CHECK(c.state("a") == "?");
+  put_claim("ca");
+  CHECK(c.becomes([&] {
+    return c.state("a") ==
+           "0/1 nodes are available: 1 cannot allocate all claims. still not schedulable, preemption: 0/1 "
+           "nodes "
+           "are available: 1 Preemption is not helpful for scheduling.";
+  }));
+  c.api.put(slices, json(R"({"apiVersion":"resource.k8s.io/v1","kind":"ResourceSlice",
+      "metadata":{"name":"s","uid":"s"},"spec":{"driver":"d.example.com","nodeName":"n1",
+        "pool":{"name":"n1","generation":1,"resourceSliceCount":1},"devices":[{"name":"d0"}]}})"));
+  CHECK(c.becomes([&] { return c.state("a") == "n1"; }));
+  Json written = (*c.api.get(claims, "ns", "ca"))->tree();
+  CHECK(written["metadata"]["finalizers"] == Json::array({"resource.kubernetes.io/delete-protection"}));
+  CHECK(written["status"]["allocation"]["devices"]["results"][0]["device"] == "d0");
+  CHECK(written["status"]["reservedFor"] == json(R"([{"resource":"pods","name":"a","uid":"a"}])"));
+
+  put_claim("cb");
+  c.pod("b", "1", want("cb"));
+  CHECK(c.becomes([&] { return c.state("b").find("1 cannot allocate all claims") != std::string::npos; }));
+  written["status"] = Json::object();
+  c.api.put(claims, written);
+  CHECK(c.becomes([&] { return c.state("b") == "n1"; }));
+}
+
 }  // namespace
 }  // namespace orch::testing
