@@ -147,7 +147,7 @@ std::string Scheduler::Rep::free_for(const PodPtr& pod, const Filters& filters) 
   for (const ResourceClaimPtr& claim : *unavailable) {
     const auto& users = claim->reserved_for;
     if (!users.empty() && !(users.size() == 1 && users[0] == pod->uid)) continue;
-    writers.post([this, pod, claim] { free_claim(pod, claim); });
+    writers->post([this, pod, claim] { free_claim(pod, claim); });
     return "deallocation of ResourceClaim completed";
   }
   return "still not schedulable";
