@@ -14,6 +14,19 @@ namespace {
 
 std::string uid_of(const Json& tree) { return std::string(string_at(tree, {"metadata", "uid"})); }
 
+bool is_broken(const Pod& pod) { return api::annotation(pod.tree, "broken") == "true"; }
+
+/// Pods of an older template that cannot become ready stay: nobody deletes them (a ReplicaSet, OnDelete, a
+/// partition), or what is ordered waits for them, which Kubernetes documents as "forced rollback".
+bool keeps_broken_pods(const Json& tree) {
+  const Json& update = base::object_at(tree, {"spec", "updateStrategy"});
+  const std::string_view kind = string_at(tree, {"kind"});
+  const bool ordered =
+      kind == "StatefulSet" && string_at(tree, {"spec", "podManagementPolicy"}) != "Parallel";
+  return kind == "ReplicaSet" || ordered || string_at(update, {"type"}) == "OnDelete" ||
+         int_at(update, {"rollingUpdate", "partition"}) > 0;
+}
+
 /// Its pods can never become ready: nobody is left who would change the template.
 bool hopeless(const Json& tree) {
   return string_at(tree, {"spec", "template", "metadata", "annotations", "broken"}) == "true";
@@ -80,7 +93,12 @@ void Truth::rest_of_scaled(const std::string& plural, const Json& tree) {
        int_at(status, {"replicas"}) == have && int_at(status, {"readyReplicas"}) == ready &&
            int_at(status, {"availableReplicas"}) == ready,
        base::cat("has ", have, " pods, ", ready, " of them ready, its status is ", status.dump()));
-  if (!hopeless(tree)) rest(what, ready == want, base::cat("wants ", want, " pods, ready are ", ready));
+  const int64_t stuck =
+      keeps_broken_pods(tree)
+          ? count([&](const Pod& p) { return p.owner == uid && p.active() && is_broken(p); })
+          : 0;
+  if (!hopeless(tree))
+    rest(what, ready + stuck == want, base::cat("wants ", want, " pods, ready are ", ready));
 }
 
 void Truth::rest_of_sets() {
@@ -98,7 +116,10 @@ void Truth::rest_of_stateful_sets() {
     if (string_at(update, {"type"}) == "OnDelete") continue;
     const int64_t partition = int_at(update, {"rollingUpdate", "partition"});
     const std::string_view revision = string_at(tree, {"status", "updateRevision"});
-    for (int64_t i = partition; i < want; ++i) {
+    const bool keeps = keeps_broken_pods(tree);
+    bool stuck = false;
+    for (int64_t i = 0; i < want; ++i) stuck = stuck || (keeps && is_broken(pods_[base::cat(name, "-", i)]));
+    for (int64_t i = partition; i < want && !stuck; ++i) {
       const Pod& pod = pods_[base::cat(name, "-", i)];
       rest("statefulset " + name,
            string_at(pod.tree, {"metadata", "labels", "controller-revision-hash"}) == revision,
@@ -111,6 +132,9 @@ void Truth::rest_of_daemon_sets() {
   for (const auto& [name, tree] : all_["daemonsets"]) {
     const std::string uid = uid_of(tree);
     if (hopeless(tree)) continue;
+    const bool keeps = keeps_broken_pods(tree);
+    if (keeps && count([&](const Pod& p) { return p.owner == uid && p.active() && is_broken(p); }) > 0)
+      continue;
     for (const auto& [node, object] : all_["nodes"]) {
       const int64_t there =
           count([&](const Pod& p) { return p.owner == uid && p.node == node && p.healthy(); });
