@@ -37,6 +37,7 @@
 #include "server/controllers/loop.h"
 #include "server/flow_setup.h"
 #include "server/join.h"
+#include "server/kinds.h"
 #include "server/lookup.h"
 #include "server/registry/custom_resources.h"
 #include "server/registry/local_client.h"
@@ -486,25 +487,16 @@ class ServerImpl final : public Server {
         return auth_.issuer->secret_token(account, secret);
       };
       o.namespaced = [this] {
-        std::vector<client::ResourceRef> kinds;
-        const auto rows = table_->all();  // a table that changes drops them
-        for (const auto& r : *rows) {
-          if (r->stored && r->storage_version && r->namespaced && r->has_verb("delete"))
-            kinds.push_back({r->group, r->version, r->plural});
-        }
-        return kinds;
+        return kinds_of(*table_, [](const api::Resource& r) {
+          return r.stored && r.storage_version && r.namespaced && r.has_verb("delete");
+        });
       };
       o.manager = config_.manager;
       o.call = [this](std::string_view method, const std::string& target, const Json* body) {
         return api_->ask(method, target, body, component("system:orch"));
       };
       o.kinds = [this](std::string_view group, std::string_view kind) {
-        std::vector<client::ResourceRef> found;
-        const auto rows = table_->all();  // a table that changes drops them
-        for (const auto& r : *rows) {
-          if (r->group == group && r->kind == kind) found.push_back({r->group, r->version, r->plural});
-        }
-        return found;
+        return kinds_of(*table_, [&](const api::Resource& r) { return r.group == group && r.kind == kind; });
       };
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       chosen_controllers(o));
