@@ -252,6 +252,8 @@ base::Result<const Type*> type_of(const Schema& schema, const Json& object) {
   std::string_view group =
       slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
   std::string_view version = slash == std::string_view::npos ? api_version : api_version.substr(slash + 1);
+  // The core group's discovery is older than the version of its kinds, and tells none in protobuf either.
+  if (api_version.empty()) version = "v1";
   const Type* type = schema.kind(group, version, kind);
   if (type == nullptr) {
     return base::Status(

@@ -60,6 +60,20 @@ TEST_CASE("groups in Kubernetes' order") {
   CHECK(std::find(legacy.begin(), legacy.end(), "apps/v1") != legacy.end());
 }
 
+TEST_CASE("discovery in protobuf") {
+  const Control& c = shared();
+  const RequestOptions protobuf = accept("application/vnd.kubernetes.protobuf");
+  for (const auto& [path, kind] : {std::pair("/api", "APIVersions"), std::pair("/api/v1", "APIResourceList"),
+                                   std::pair("/apis", "APIGroupList"), std::pair("/apis/apps", "APIGroup"),
+                                   std::pair("/apis/apps/v1", "APIResourceList")}) {
+    INFO(path);
+    const Answer answer = c.send("GET", path, {}, protobuf);
+    CHECK(answer.status == 200);
+    CHECK(answer.content_type == "application/vnd.kubernetes.protobuf");
+    CHECK(answer.body.substr(0, 60).find(kind) != std::string::npos);
+  }
+}
+
 TEST_CASE("documents that clients keep") {
   const Control& c = shared();
   for (const char* path : {"/openapi/v2", "/openapi/v3", "/openapi/v3/apis/apps/v1"}) {

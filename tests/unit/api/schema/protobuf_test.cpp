@@ -97,6 +97,17 @@ TEST_CASE("kinds without a protobuf form are not acceptable") {
   }
 }
 
+TEST_CASE("discovery of the core group has a protobuf form without a version") {
+  const Json tree = {{"kind", "APIResourceList"},
+                     {"groupVersion", "v1"},
+                     {"resources", {{{"name", "pods"}, {"kind", "Pod"}, {"namespaced", true}}}}};
+  auto bytes = encode_protobuf_object(builtin(), tree);
+  REQUIRE(bytes.ok());
+  // The envelope's type: an empty version, and the kind.
+  CHECK(bytes->substr(4, 21) == hex("0a 13 0a00 120f") + "APIResourceList");
+  CHECK_THAT(*bytes, contains("pods"));
+}
+
 TEST_CASE("a tree that does not fit its type is an error, not a wrong message") {
   const char* trees[] = {R"({"metadata":[]})",
                          R"({"metadata":{"name":1}})",
