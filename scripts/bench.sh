@@ -15,11 +15,18 @@
 #   jobs             5,000 jobs of one pod on simulated nodes, from create until complete
 #   busy             memory, CPU, writes and reconciles of a server whose cluster has 110 pods and 20 workloads of
 #                    each kind, and nothing to do
+#   apply            server-side applies per second that change nothing, 64 connections
+#   customresources  10,000 custom resources with CEL rules, created per second
+#   protobuf         time to list 10,000 pods in protobuf
+#   definitions      memory and time to start that 500 CustomResourceDefinitions of 25 KB add
+#   schedperf        Kubernetes' scheduler_perf on 5,000 nodes: 13 workloads, pods bound per second (not one of `all`: with
+#                    the peer it takes an hour; --workload NAME for one, --share 5 for a fifth of the pods)
 #   podstart         from create until the API shows Running, against the container runtime alone
 #   servicelatency   from a change of endpoints until nftables has it; what a cluster IP costs a request
 #
-# --peer: create, get, list, watch, schedule, rollout and jobs against kube-apiserver, controller manager, scheduler v1.35.4
-# and etcd too, in turns on this machine (scripts/peer.sh builds them the first time: some 15 minutes).
+# --peer: create, get, list, watch, schedule, rollout, jobs, apply, customresources, protobuf and schedperf against
+# kube-apiserver, controller manager, scheduler v1.35.4 and etcd too, in turns on this machine (scripts/peer.sh builds
+# them the first time: some 15 minutes).
 # Needs root where a node takes part (network namespaces), and nothing else running for honest figures.
 #
 #   ORCH         the executable              (build/release/orch)

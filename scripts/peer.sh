@@ -4,13 +4,14 @@
 #
 #   scripts/peer.sh build [NAME...]  builds the three (or only these) through their Go module, unpacks etcd
 #                                    (once, ~15 minutes)
-#   scripts/peer.sh up DIR [PART]    starts etcd and kube-apiserver (PART: api), or everything (all, the default),
-#                                    with its data, certificates and logs in DIR; fresh if DIR is empty
+#   scripts/peer.sh up DIR [PART]    starts etcd and kube-apiserver (PART: api), with them the scheduler (scheduler),
+#                                    or everything (all, the default), with its data, certificates and logs in DIR;
+#                                    fresh if DIR is empty
 #   scripts/peer.sh down DIR         stops what runs there
 #
 # The certificate and key of an admin are DIR/admin.crt and DIR/admin.key, process ids DIR/*.pid.
 # PEER_PORT: the API server's port (20210); the three after it are etcd's two and the controllers'.
-# PEER_SLOT: a command that the build runs under. Needs Go 1.25 or newer for `build`, openssl for `up`.
+# PEER_API_FLAGS: more flags of kube-apiserver. PEER_SLOT: a command that the build runs under. Needs Go 1.25 or newer for `build`, openssl for `up`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$PWD/build/peer
@@ -109,7 +110,7 @@ ready() { # ready URL
 
 up() {
   local last=kube-scheduler
-  [ "${part:-all}" = all ] || last=kube-apiserver
+  [ "${part:-all}" != api ] || last=kube-apiserver
   [ -x "$bin/$last" ] || die "not built yet: scripts/peer.sh build"
   mkdir -p "$dir"
   dir=$(cd "$dir" && pwd)
@@ -117,12 +118,13 @@ up() {
   local clients=http://127.0.0.1:$((port + 1)) peers=http://127.0.0.1:$((port + 2))
   started etcd "$bin/etcd" --data-dir "$dir/etcd" --listen-client-urls "$clients" --advertise-client-urls "$clients" \
     --listen-peer-urls "$peers" --initial-advertise-peer-urls "$peers" --initial-cluster "default=$peers"
+  # shellcheck disable=SC2086
   started apiserver "$bin/kube-apiserver" --etcd-servers "$clients" --secure-port "$port" \
     --bind-address 127.0.0.1 --cert-dir "$dir/certs" --tls-cert-file "$dir/server.crt" \
     --tls-private-key-file "$dir/server.key" --client-ca-file "$dir/ca.crt" --authorization-mode Node,RBAC \
     --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$dir/accounts.pub" \
     --service-account-signing-key-file "$dir/accounts.key" --service-cluster-ip-range 10.96.0.0/16 \
-    --enable-admission-plugins NodeRestriction
+    --enable-admission-plugins NodeRestriction ${PEER_API_FLAGS:-}
   ready "https://127.0.0.1:$port/readyz"
   [ "${part:-all}" = api ] && return 0
   # The limits that clients put on themselves are off: the machine is to be measured, not a setting.
@@ -130,12 +132,12 @@ up() {
   local same="--bind-address 127.0.0.1 --cert-dir $dir/certs --leader-elect=true --kubeconfig $dir/NAME.kubeconfig
     --authentication-kubeconfig $dir/NAME.kubeconfig --authorization-kubeconfig $dir/NAME.kubeconfig"
   # shellcheck disable=SC2086
-  started controllers "$bin/kube-controller-manager" ${same//NAME/controllers} $fast --secure-port "$((port + 3))" \
-    --service-account-private-key-file "$dir/accounts.key" --root-ca-file "$dir/ca.crt" \
+  [ "${part:-all}" = scheduler ] || started controllers "$bin/kube-controller-manager" ${same//NAME/controllers} $fast \
+    --secure-port "$((port + 3))" --service-account-private-key-file "$dir/accounts.key" --root-ca-file "$dir/ca.crt" \
     --use-service-account-credentials=true
   # shellcheck disable=SC2086
   started scheduler "$bin/kube-scheduler" ${same//NAME/scheduler} $fast --secure-port "$((port + 4))"
-  ready "https://127.0.0.1:$((port + 3))/healthz"
+  [ "${part:-all}" = scheduler ] || ready "https://127.0.0.1:$((port + 3))/healthz"
   ready "https://127.0.0.1:$((port + 4))/healthz"
 }
 

@@ -3,13 +3,14 @@
 //   bench_http_load --server 127.0.0.1:6443 --path /version                      GET a path
 //   bench_http_load --server 127.0.0.1:6443 --path /api/v1/nodes/n-{} --count 9  ... n-0 to n-8 in turn
 //   bench_http_load --server 127.0.0.1:6443 --create default --prefix run1-      create config maps
-//   bench_http_load --server 127.0.0.1:6443 --post PATH --body FILE              create what is in the file,
-//   whose
-//                                                                                {} is a number
+//   bench_http_load --server 127.0.0.1:6443 --method POST --path PATH --body FILE
+//                                              send what is in the file; each {} in it and in the path is a
+//                                              number
 //   bench_http_load --own-server 1000                                            GET from a server of its own
 //   bench_http_load --own-server 0 --idle 5000                                   memory of idle watches
 //
 // --connections N (64)  --seconds S (10) or --requests N  --size BYTES of a config map's data (256)
+// --content-type TYPE of the body (application/json)  --accept TYPE (application/json)
 // --certificate FILE --key FILE or --token TEXT  --plain (no TLS)
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -35,26 +36,20 @@ using namespace orch;
 using namespace orch::bench;
 using namespace orch::http;
 
-/// What is sent next: the GET of a path, whose {} is a number, or the create of a config map or of a
-/// template.
+/// What is sent next: the GET of a path, a body to one, or the create of a config map.
 std::function<std::string()> requests(const Options& options, const Target& target) {
   auto number = std::make_shared<size_t>(0);
-  if (options.has("--post")) {
-    const auto body = base::read_file(options.text("--body"));
-    const size_t place = body.ok() ? body->find("{}") : std::string::npos;
-    if (place == std::string::npos) die("--body needs a file with {} in it");
-    return
-        [=, path = options.text("--post"), before = body->substr(0, place), after = body->substr(place + 2)] {
-          return target.request("POST", path, base::cat(before, (*number)++, after));
-        };
-  }
   if (!options.has("--create")) {
-    const std::string path = options.text("--path", "/version");
-    const size_t place = path.find("{}");
-    if (place == std::string::npos) return [get = target.request("GET", path)] { return get; };
-    return [=, count = options.number("--count", 1)] {
-      return target.request("GET",
-                            base::cat(path.substr(0, place), (*number)++ % count, path.substr(place + 2)));
+    const std::string method = options.text("--method", "GET");
+    const auto body = options.has("--body") ? base::read_file(options.text("--body")) : std::string();
+    if (!body.ok()) die(body.error().message());
+    const Template path(options.text("--path", "/version")), content(*body);
+    const std::string type = options.text("--content-type", "application/json");
+    if (!path.numbered() && !content.numbered())
+      return [same = target.request(method, path.with(0), content.with(0), type)] { return same; };
+    return [=, count = options.number("--count", SIZE_MAX)] {
+      const size_t n = (*number)++ % count;
+      return target.request(method, path.with(n), content.with(n), type);
     };
   }
   const std::string path = base::cat("/api/v1/namespaces/", options.text("--create"), "/configmaps");
@@ -76,9 +71,9 @@ void load(const Target& target, const Options& options) {
       "{\"bench\":\"http_load\",\"mode\":\"%s\",\"connections\":%zu,\"requests\":%zu,\"errors\":%zu,"
       "\"seconds\":%.3f,\"per_second\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
       "\"client_cpu_seconds\":%.2f}\n",
-      options.has("--create") || options.has("--post") ? "create" : "get", f.connections, f.micros.size(),
-      f.errors, f.seconds, f.per_second(), f.percentile(0.5), f.percentile(0.99), f.percentile(1),
-      cpu_seconds());
+      options.has("--create") ? "POST" : options.text("--method", "GET").c_str(), f.connections,
+      f.micros.size(), f.errors, f.seconds, f.per_second(), f.percentile(0.5), f.percentile(0.99),
+      f.percentile(1), cpu_seconds());
 }
 
 /// A child process with the engine and a constant answer; its port.

@@ -2,7 +2,8 @@
 //
 //   bench_schedule --server 127.0.0.1:6443 --nodes 1000 --pods 3000
 //
-// --connections N that create (32)  --namespace NAME (default)
+// --body FILE  a pod, in which each {} is a number and whose name is "pod-{}"; else one of a usual size
+// --connections N that create (32)  --namespace NAME (default)  --timeout SECONDS (120)
 // --certificate FILE --key FILE or --token TEXT
 #include <algorithm>
 #include <atomic>
@@ -12,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "base/file.h"
 #include "client/nodes.h"
 
 namespace {
@@ -19,11 +21,18 @@ namespace {
 using namespace orch;
 using namespace orch::bench;
 
-std::string pod(size_t i) {
+std::string usual_pod(size_t i) {
   return base::cat(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod-)", i,
                    R"(","labels":{"app":"app-)", i % 30,
                    R"("}},"spec":{"containers":[{"name":"c","image":"registry.k8s.io/pause:3.10.1",)"
                    R"("resources":{"requests":{"cpu":"100m","memory":"128Mi"}}}]}})");
+}
+
+std::function<std::string(size_t)> pod(const Options& options) {
+  if (!options.has("--body")) return usual_pod;
+  const auto body = base::read_file(options.text("--body"));
+  if (!body.ok()) die(body.error().message());
+  return [text = Template(*body)](size_t i) { return text.with(i); };
 }
 
 }  // namespace
@@ -33,7 +42,7 @@ int main(int argc, char** argv) {
   const Target target = Target::from(options);
   const size_t nodes = options.number("--nodes", 1000), pods = options.number("--pods", 3000);
   const std::string path = base::cat("/api/v1/namespaces/", options.text("--namespace", "default"), "/pods");
-  create_nodes(target, nodes);
+  if (nodes > 0) create_nodes(target, nodes);
 
   std::promise<void> watching;
   Clock::time_point bound_at;
@@ -59,10 +68,11 @@ int main(int argc, char** argv) {
   watching.get_future().wait();
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   const auto begin = Clock::now();
-  create(target, path, pods, options.number("--connections", 32), pod);
+  create(target, path, pods, options.number("--connections", 32), pod(options));
   const double created = std::chrono::duration<double>(Clock::now() - begin).count();
-  for (int i = 0; i < 1200 && bound < pods; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  if (bound < pods) die(base::cat("after two minutes only ", bound.load(), " of ", pods, " pods are bound"));
+  const auto limit = begin + std::chrono::seconds(options.number("--timeout", 120));
+  while (bound < pods && Clock::now() < limit) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  if (bound < pods) die(base::cat("in time only ", bound.load(), " of ", pods, " pods were bound"));
   watcher.join();
   const double seconds = std::chrono::duration<double>(bound_at - begin).count();
   std::printf(

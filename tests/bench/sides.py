@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import ssl
-import statistics
 import subprocess
 import sys
 import time
@@ -43,22 +42,6 @@ def tool(name, *arguments):
     if figures.get("errors"):
         fail(f"{name}: {figures['errors']} requests failed")
     return figures
-
-
-def median(values):
-    return statistics.median(values)
-
-
-def ratio(figures, better="more"):
-    """How many times better Orch is; None without a peer."""
-    if "peer" not in figures:
-        return None
-    a, b = figures["orch"], figures["peer"]
-    return round(a / b if better == "more" else b / a, 2)
-
-
-def at_least(value, budget):
-    return None if value is None else value >= budget
 
 
 # --- Processes ---------------------------------------------------------------------------------------
@@ -188,13 +171,13 @@ class Orch(Side):
 
     name = "orch"
 
-    def __init__(self, folder=None, port=PORT):
-        self.dir, self.port = folder or DIR + "/orch", port
+    def __init__(self, folder=None, port=PORT, flags=()):
+        self.dir, self.port, self.flags = folder or DIR + "/orch", port, flags
         self.process = None
 
     def command(self):
         return [ORCH, "server", "--disable-agent", "--data-dir", self.dir, "--bind-address", "127.0.0.1",
-                "--https-listen-port", str(self.port), "--write-kubeconfig", self.dir + "/kubeconfig.yaml"]
+                "--https-listen-port", str(self.port), "--write-kubeconfig", self.dir + "/kubeconfig.yaml", *self.flags]
 
     def spawn(self):
         os.makedirs(self.dir, exist_ok=True)
@@ -224,12 +207,12 @@ class Orch(Side):
 class Peer(Side):
     name = "peer"
 
-    def __init__(self, folder=None, port=PORT + 10, part="all"):
-        self.dir, self.port, self.part = folder or DIR + "/peer", port, part
+    def __init__(self, folder=None, port=PORT + 10, part="all", api_flags=""):
+        self.dir, self.port, self.part, self.api_flags = folder or DIR + "/peer", port, part, api_flags
         self.certificate, self.key = self.dir + "/admin.crt", self.dir + "/admin.key"
 
     def script(self, *arguments):
-        run("scripts/peer.sh", *arguments, env=dict(os.environ, PEER_PORT=str(self.port)))
+        run("scripts/peer.sh", *arguments, env=dict(os.environ, PEER_PORT=str(self.port), PEER_API_FLAGS=self.api_flags))
 
     def start(self):
         self.script("up", self.dir, self.part)

@@ -7,7 +7,8 @@ import subprocess
 import tempfile
 import time
 
-from sides import DIR, Orch, Peer, TOOLS, at_least, cpu_seconds, fail, ratio, status_kb, tool, written_bytes
+from figures import judged, ratio
+from sides import DIR, Orch, Peer, TOOLS, cpu_seconds, fail, status_kb, tool, written_bytes
 
 IMAGE = "registry.k8s.io/pause:3.10.1"
 
@@ -94,7 +95,7 @@ def rollout(options):
 
     figures = each_side(options, 100, measure)
     figures["ratio"] = ratio({name: f["rollout_seconds"] for name, f in figures.items()}, "less")
-    return {"figures": figures, "budget": {"ratio": 5}, "pass": at_least(figures["ratio"], 5)}
+    return judged(figures, 5)
 
 
 def jobs(options):
@@ -107,7 +108,7 @@ def jobs(options):
             json.dump(job("job-{}"), body)
             body.flush()
             begin = time.monotonic()
-            made = tool("http_load", *side.target(), "--post", path, "--body", body.name, "--connections", 16, "--requests", count)
+            made = tool("http_load", *side.target(), "--method", "POST", "--path", path, "--body", body.name, "--connections", 16, "--requests", count)
         end, done = begin + 1800, 0
         while done < count:
             if time.monotonic() > end:
@@ -120,7 +121,7 @@ def jobs(options):
 
     figures = each_side(options, 100, measure)
     figures["ratio"] = ratio({name: f["seconds"] for name, f in figures.items()}, "less")
-    return {"figures": figures, "budget": {"ratio": 5}, "pass": at_least(figures["ratio"], 5)}
+    return judged(figures, 5)
 
 
 def reconciles(api):

@@ -60,6 +60,7 @@ Target Target::from(const Options& options) {
   out.port = static_cast<uint16_t>(std::strtoul(address.c_str() + colon + 1, nullptr, 10));
   out.tls = !options.has("--plain");
   out.token = options.text("--token");
+  out.accept = options.text("--accept", out.accept);
   if (options.has("--certificate")) {
     auto certificate = base::read_file(options.text("--certificate"));
     auto key = base::read_file(options.text("--key"));
@@ -83,13 +84,28 @@ http::DialOptions Target::dial() const {
 
 std::string Target::request(const std::string& method, const std::string& path, const std::string& body,
                             const std::string& content_type) const {
-  std::string out = base::cat(method, " ", path, " HTTP/1.1\r\nHost: localhost\r\n",
-                              "Accept: application/json\r\nUser-Agent: orch-bench\r\n");
+  std::string out = base::cat(method, " ", path, " HTTP/1.1\r\nHost: localhost\r\n", "Accept: ", accept,
+                              "\r\nUser-Agent: orch-bench\r\n");
   if (!token.empty()) out += base::cat("Authorization: Bearer ", token, "\r\n");
   if (!body.empty()) {
     out += base::cat("Content-Type: ", content_type, "\r\nContent-Length: ", body.size(), "\r\n");
   }
   return base::cat(out, "\r\n", body);
+}
+
+Template::Template(std::string_view text) {
+  size_t begin = 0;
+  for (size_t at = text.find("{}"); at != std::string_view::npos; at = text.find("{}", begin)) {
+    pieces_.emplace_back(text.substr(begin, at - begin));
+    begin = at + 2;
+  }
+  pieces_.emplace_back(text.substr(begin));
+}
+
+std::string Template::with(size_t number) const {
+  std::string out = pieces_.front();
+  for (size_t i = 1; i < pieces_.size(); ++i) out += base::cat(number, pieces_[i]);
+  return out;
 }
 
 http::TlsContext client_context(const Target& target) {

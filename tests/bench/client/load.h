@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "client/options.h"
@@ -24,13 +25,26 @@ struct Target {
   uint16_t port = 0;
   bool tls = true;
   std::string certificate_pem, key_pem, token;
+  std::string accept = "application/json";
 
-  /// --server ADDRESS:PORT, --certificate FILE --key FILE or --token TEXT, --plain. Dies of bad ones.
+  /// --server ADDRESS:PORT, --certificate FILE --key FILE or --token TEXT, --plain, --accept TYPE. Dies of
+  /// bad ones.
   static Target from(const Options& options);
   http::DialOptions dial() const;
   /// A whole request with its headers.
   std::string request(const std::string& method, const std::string& path, const std::string& body = "",
                       const std::string& content_type = "application/json") const;
+};
+
+/// Text with a number wherever it has a {}: what it holds must not need empty JSON objects.
+class Template {
+ public:
+  explicit Template(std::string_view text);
+  bool numbered() const { return pieces_.size() > 1; }
+  std::string with(size_t number) const;
+
+ private:
+  std::vector<std::string> pieces_;
 };
 
 /// One kept connection. Whatever goes wrong ends the process: a bench without its server has no figures.
