@@ -9,6 +9,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/schema/schema.h"
 #include "base/json_fwd.h"
@@ -26,18 +27,25 @@ inline constexpr int kMaxProtobufElements = 500'000;
 /// known members. Errors are kBadRequest with the text of Go's decoder.
 base::Result<Json> decode_protobuf(const Schema& schema, const Type* type, std::string_view bytes);
 
+// What is encoded is text that this process has written: JSON objects as they are stored and sent, read in
+// place (base::JsonTape).
+
 /// An object with kind and apiVersion in its envelope. kNotAcceptable if the kind has no protobuf form
-/// (custom resources, Table); kInternal if the tree does not fit its type.
-base::Result<std::string> encode_protobuf_object(const Schema& schema, const Json& object);
+/// (custom resources, Table); kInternal if the object does not fit its type.
+base::Result<std::string> encode_protobuf_object(const Schema& schema, std::string_view json);
+
+/// A list in its envelope: `head` is the list without items. Errors as encode_protobuf_object.
+base::Result<std::string> encode_protobuf_list(const Schema& schema, std::string_view head,
+                                               const std::vector<std::string_view>& items);
 
 /// One frame of a watch (application/vnd.kubernetes.protobuf;stream=watch): the length in four bytes, most
 /// significant first, then a meta/v1 WatchEvent without envelope around the object in its envelope. Errors
 /// as encode_protobuf_object.
 base::Result<std::string> encode_protobuf_watch_event(const Schema& schema, std::string_view event,
-                                                      const Json& object);
+                                                      std::string_view json);
 
-/// The bare message of a type. A null or absent tree is an empty message.
-base::Result<std::string> encode_message(const Type& type, const Json& object);
+/// The bare message of a type. "null" is an empty message.
+base::Result<std::string> encode_message(const Type& type, std::string_view json);
 base::Result<Json> decode_message(const Schema& schema, const Type& type, std::string_view bytes);
 
 }  // namespace orch::api::schema

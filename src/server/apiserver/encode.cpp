@@ -53,6 +53,12 @@ Response from_text(const Negotiated& want, const api::Schema& schema, std::strin
     r.body = std::move(json);
     return r;
   }
+  if (want.format == Format::kProtobuf) {
+    auto bytes = api::schema::encode_protobuf_object(schema, json);
+    if (!bytes.ok()) return Response::from_status(bytes.error());
+    r.body = std::move(*bytes);
+    return r;
+  }
   auto tree = base::parse_json(json);
   if (!tree.ok()) return Response::from_status(tree.error());
   return encode_tree(want, schema, *tree, status);
@@ -79,7 +85,7 @@ Response encode_tree(const Negotiated& want, const api::Schema& schema, const Js
       r.body = api::to_yaml(tree);
       return r;
     case Format::kProtobuf: {
-      auto bytes = api::schema::encode_protobuf_object(schema, tree);
+      auto bytes = api::schema::encode_protobuf_object(schema, base::dump_json(tree));
       if (!bytes.ok()) return Response::from_status(bytes.error());
       r.body = std::move(*bytes);
       return r;
@@ -148,15 +154,33 @@ Response encode_object(const Encoding& e, const ObjectPtr& object, int status) {
   if (e.want.form == Form::kPartial) {
     return from_text(e.want, *e.schema, api::partial_metadata_json(*object, e.want.form_version), status);
   }
-  if (e.want.format != Format::kJson || e.want.pretty) {
-    return encode_tree(e.want, *e.schema, served_tree(e, object), status);
-  }
+  ObjectPtr o = served(e, object);
+  if (e.want.format != Format::kJson || e.want.pretty)
+    return from_text(e.want, *e.schema, std::string(o->bytes()), status);
   Response r;
   r.status = status;
-  ObjectPtr o = served(e, object);
   r.pieces.push_back({o->bytes(), o});
   return r;
 }
+
+namespace {
+
+Response protobuf_list(const Encoding& e, const std::string& head, std::vector<ObjectPtr> items) {
+  std::vector<std::string_view> texts;
+  texts.reserve(items.size());
+  for (auto& o : items) {
+    o = served(e, o);
+    texts.push_back(o->bytes());
+  }
+  auto bytes = api::schema::encode_protobuf_list(*e.schema, head, texts);
+  if (!bytes.ok()) return Response::from_status(bytes.error());
+  Response r;
+  r.content_type = e.want.content_type();
+  r.body = std::move(*bytes);
+  return r;
+}
+
+}  // namespace
 
 Response encode_list(const Encoding& e, const std::vector<ObjectPtr>& all, const ListMeta& meta) {
   const auto made = convert_objects(*e.resource, all);
@@ -173,7 +197,9 @@ Response encode_list(const Encoding& e, const std::vector<ObjectPtr>& all, const
                      200);
   }
   std::string head = base::cat("{\"kind\":\"", e.resource->list_kind, "\",\"apiVersion\":\"",
-                               e.resource->api_version(), "\",\"metadata\":", meta_text, ",\"items\":[");
+                               e.resource->api_version(), "\",\"metadata\":", meta_text);
+  if (e.want.format == Format::kProtobuf) return protobuf_list(e, head + "}", items);
+  head += ",\"items\":[";
   if (e.want.format != Format::kJson || e.want.pretty) {
     Json list = {{"kind", e.resource->list_kind},
                  {"apiVersion", e.resource->api_version()},
@@ -207,12 +233,12 @@ std::string_view WatchEncoder::content_type() const {
                                              : "application/json";
 }
 
-std::string WatchEncoder::wrap(std::string_view type, const Json& object) {
+std::string WatchEncoder::wrap(std::string_view type, std::string_view object) {
   if (e_.want.format == Format::kProtobuf) {
     auto bytes = api::schema::encode_protobuf_watch_event(*e_.schema, type, object);
     return bytes.ok() ? *bytes : std::string();
   }
-  return base::cat("{\"type\":\"", type, "\",\"object\":", base::dump_json(object), "}\n");
+  return base::cat("{\"type\":\"", type, "\",\"object\":", object, "}\n");
 }
 
 std::vector<BodyPiece> WatchEncoder::event(std::string_view type, const ObjectPtr& object) {
@@ -241,11 +267,7 @@ std::vector<BodyPiece> WatchEncoder::event(std::string_view type, const ObjectPt
   } else if (e_.want.form == Form::kPartial) {
     text = api::partial_metadata_json(*o, e_.want.form_version);
   }
-  if (e_.want.format == Format::kJson)
-    return whole(base::cat("{\"type\":\"", type, "\",\"object\":", text, "}\n"));
-  if (text.empty()) return whole(wrap(type, whole_tree(*o)));
-  auto tree = base::parse_json(text);
-  return whole(tree.ok() ? wrap(type, *tree) : std::string());
+  return whole(wrap(type, text.empty() ? o->bytes() : text));
 }
 
 std::string WatchEncoder::bookmark(int64_t revision, bool initial_end) {
@@ -268,12 +290,9 @@ std::string WatchEncoder::bookmark(int64_t revision, bool initial_end) {
     object["kind"] = "PartialObjectMetadata";
     object["apiVersion"] = base::cat("meta.k8s.io/", e_.want.form_version);
   }
-  return wrap("BOOKMARK", object);
+  return wrap("BOOKMARK", base::dump_json(object));
 }
 
-std::string WatchEncoder::error(const base::Status& status) {
-  auto tree = base::parse_json(status.to_json());
-  return wrap("ERROR", tree.ok() ? *tree : Json::object());
-}
+std::string WatchEncoder::error(const base::Status& status) { return wrap("ERROR", status.to_json()); }
 
 }  // namespace orch::server

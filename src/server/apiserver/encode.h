@@ -60,7 +60,7 @@ class WatchEncoder {
   std::string_view content_type() const;
 
  private:
-  std::string wrap(std::string_view type, const Json& object);
+  std::string wrap(std::string_view type, std::string_view object);
 
   Encoding e_;
   bool columns_sent_ = false;
