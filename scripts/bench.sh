@@ -21,6 +21,8 @@
 #   definitions      memory and time to start that 500 CustomResourceDefinitions of 25 KB add
 #   schedperf        Kubernetes' scheduler_perf on 5,000 nodes: 13 workloads, pods bound per second (not one of `all`: with
 #                    the peer it takes an hour; --workload NAME for one, --share 5 for a fifth of the pods)
+#   scale            5,000 nodes with 50,000 pods, of which one in a hundred is replaced each second: memory, processor,
+#                    API delays; and 1,000 nodes to see how that grows (not one of `all`: 10 minutes)
 #   podstart         from create until the API shows Running, against the container runtime alone
 #   servicelatency   from a change of endpoints until nftables has it; what a cluster IP costs a request
 #

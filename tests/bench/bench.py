@@ -353,7 +353,7 @@ BENCHES = {"footprint": footprint, "start": start, "create": create, "get": get,
            "watches": watches, "schedule": schedule, "podstart": podstart, "servicelatency": servicelatency,
            **workloads.BENCHES, **extensions.BENCHES}
 # Asked for by name alone: they take their time.
-LONG = {**schedperf.BENCHES}
+LONG = {**schedperf.BENCHES, **workloads.LONG}
 
 
 def main():

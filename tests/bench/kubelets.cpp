@@ -21,7 +21,7 @@
 #include "base/timer.h"
 #include "client/informer.h"
 #include "client/nodes.h"
-#include "client/remote_client.h"
+#include "client/remote.h"
 
 namespace {
 
@@ -95,7 +95,7 @@ class Kubelets {
   /// One after the other, all within kRenewEvery, until `stop`.
   void renew(size_t nodes, const std::atomic<bool>& stop) {
     for (size_t i = 0; !stop; i = (i + 1) % nodes) {
-      std::this_thread::sleep_for(kRenewEvery / nodes);
+      std::this_thread::sleep_for(kRenewEvery / static_cast<double>(nodes));
       pool_.post([this, i] {
         const Json change{{"spec", {{"renewTime", timestamp() + ".000000Z"}}}};
         count(client_
@@ -189,14 +189,7 @@ int main(int argc, char** argv) {
   const Options options = Options::parse(argc, argv);
   const Target target = Target::from(options);
   const size_t nodes = options.number("--nodes", 1000);
-  client::RemoteOptions remote;
-  remote.server = base::cat("https://", target.host, ":", target.port);
-  remote.certificate_pem = target.certificate_pem;
-  remote.key_pem = target.key_pem;
-  remote.token = target.token;
-  remote.insecure = true;
-  remote.user_agent = "kubelet";
-  const auto client = client::make_remote_client(remote);
+  const auto client = remote_client(target, "kubelet");
   const auto timers = base::make_timers();
   create_nodes(target, nodes);
   Kubelets kubelets(*client, *timers, options.number("--threads", 16));

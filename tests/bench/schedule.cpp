@@ -21,13 +21,6 @@ namespace {
 using namespace orch;
 using namespace orch::bench;
 
-std::string usual_pod(size_t i) {
-  return base::cat(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod-)", i,
-                   R"(","labels":{"app":"app-)", i % 30,
-                   R"("}},"spec":{"containers":[{"name":"c","image":"registry.k8s.io/pause:3.10.1",)"
-                   R"("resources":{"requests":{"cpu":"100m","memory":"128Mi"}}}]}})");
-}
-
 std::function<std::string(size_t)> pod(const Options& options) {
   if (!options.has("--body")) return usual_pod;
   const auto body = base::read_file(options.text("--body"));

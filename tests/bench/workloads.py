@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import types
 
 from figures import judged, ratio
 from sides import DIR, Orch, Peer, TOOLS, cpu_seconds, fail, status_kb, tool, written_bytes
@@ -61,6 +62,9 @@ def each_side(options, nodes, measure):
         finally:
             side.stop()
     return out
+
+
+ALONE = types.SimpleNamespace(peer=False)
 
 
 def wait_rolled_out(api, path, replicas, timeout=900):
@@ -161,12 +165,48 @@ def busy(_):
                 "cpu_percent": round((after[0] - before[0]) / seconds * 100, 3), "written_bytes": after[1] - before[1],
                 "reconciles": after[2] - before[2], "rss_mb": round(status_kb(pid, "VmRSS") / 1000, 1)}
 
-    class Alone:
-        peer = False
-
-    figures = each_side(Alone, 10, measure)["orch"]
+    figures = each_side(ALONE, 10, measure)["orch"]
     return {"figures": figures, "budget": {"cpu_percent": 0.5, "written_bytes": 0, "reconciles": 0},
             "pass": figures["cpu_percent"] <= 0.5 and figures["written_bytes"] == 0 and figures["reconciles"] == 0}
 
 
+def scaled(nodes, per_node=10, seconds=60):
+    """What a server of so many nodes costs while one in a hundred of its pods is replaced each second."""
+    count = nodes * per_node
+
+    def measure(side):
+        api = side.api()
+        begin = time.monotonic()
+        tool("schedule", *side.target(), "--nodes", 0, "--namespace", "bench", "--pods", count, "--timeout", 1800)
+        bound = time.monotonic() - begin
+        waiting = "/api/v1/namespaces/bench/pods?limit=1&fieldSelector=status.phase%21%3DRunning"
+        while api.call("GET", waiting)["items"]:
+            if time.monotonic() > begin + 1800:
+                fail("not all pods run in time")
+            time.sleep(0.5)
+        running = time.monotonic() - begin
+        time.sleep(15)
+        pid = side.process.pid
+        quiet = cpu_seconds(pid)
+        time.sleep(20)
+        quiet = (cpu_seconds(pid) - quiet) / 20 * 100
+        cpu = cpu_seconds(pid)
+        churn = tool("churn", *side.target(), "--namespace", "bench", "--pods", count, "--rate", count // 100, "--seconds", seconds)
+        cpu = (cpu_seconds(pid) - cpu) / seconds * 100
+        return {"pods": count, "bound_seconds": round(bound, 1), "running_seconds": round(running, 1),
+                "cpu_percent_quiet": round(quiet, 1), "cpu_percent": round(cpu, 1),
+                **{key: churn[key] for key in ("per_second", "p50_ms", "p99_ms")}}
+
+    return each_side(ALONE, nodes, measure)["orch"]
+
+
+def scale(options):
+    few, many = scaled(options.nodes), scaled(options.nodes * 5)
+    growth = round(many["resident_mb"] / few["resident_mb"], 2)
+    figures = {f"nodes_{options.nodes}": few, f"nodes_{options.nodes * 5}": many, "memory_growth": growth}
+    return {"figures": figures, "budget": {"resident_mb": 1000, "cpu_percent": 100, "p99_ms": 100, "memory_growth": 5},
+            "pass": many["resident_mb"] <= 1000 and many["cpu_percent"] <= 100 and many["p99_ms"] <= 100 and growth <= 5}
+
+
 BENCHES = {"rollout": rollout, "jobs": jobs, "busy": busy}
+LONG = {"scale": scale}

@@ -167,7 +167,7 @@ base::Result<Json> TokenIssuer::request_token(const Json& request, std::string_v
   const int64_t start = unix_seconds(now);
   int64_t lifetime = seconds;
   const auto is_own = [&](const Json& a) {
-    return std::find(o_.audiences.begin(), o_.audiences.end(), a) != o_.audiences.end();
+    return std::find(o_.audiences.begin(), o_.audiences.end(), base::string_at(a, {})) != o_.audiences.end();
   };
   if (o_.extend_expiration && !binding.pod.is_null() && seconds == kKubeletSeconds &&
       std::all_of(spec["audiences"].begin(), spec["audiences"].end(), is_own)) {

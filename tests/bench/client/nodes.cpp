@@ -47,6 +47,13 @@ std::string lease(size_t i) {
                    R"(","leaseDurationSeconds":40,"renewTime":")", timestamp(), ".000000Z\"}}");
 }
 
+std::string usual_pod(size_t i) {
+  return base::cat(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod-)", i,
+                   R"(","labels":{"app":"app-)", i % 30,
+                   R"("}},"spec":{"containers":[{"name":"c","image":"registry.k8s.io/pause:3.10.1",)"
+                   R"("resources":{"requests":{"cpu":"100m","memory":"128Mi"}}}]}})");
+}
+
 void create(const Target& target, const std::string& path, size_t count, size_t connections,
             const std::function<std::string(size_t)>& body) {
   if (count == 0) return;

@@ -16,6 +16,9 @@ std::string node(size_t i);
 /// Its lease, renewed now.
 std::string lease(size_t i);
 
+/// A pod of a usual size, named pod-0, pod-1, …
+std::string usual_pod(size_t i);
+
 /// POSTs body(0) to body(count - 1); dies when one is refused.
 void create(const Target& target, const std::string& path, size_t count, size_t connections,
             const std::function<std::string(size_t)>& body);
