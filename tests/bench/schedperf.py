@@ -52,7 +52,7 @@ def spread(when):
 HUGE = pod(cpu="9", priority=10, prefix="huge")
 MOONS = ["moon-1", "moon-2", "moon-3"]
 # nodes, zones; init, init_pod: pods that are bound before; pod, pods: those measured; churn: what goes on meanwhile;
-# threshold: pods a second that the Kubernetes project asks of itself.
+# full: fewer pods need fewer nodes; threshold: pods a second that the Kubernetes project asks of itself.
 WORKLOADS = {
     "basic": {"init": 1000, "pods": 10000, "threshold": 270},
     "node-affinity": {"zones": ["zone1"], "init": 5000, "pods": 10000, "threshold": 220,
@@ -67,7 +67,7 @@ WORKLOADS = {
     "preferred-topology-spread": {"zones": MOONS, "init": 5000, "init_pod": pod(), "pods": 5000, "threshold": 125,
                                   "pod": spread("ScheduleAnyway")},
     # Four pods of 900m fill a node; one that asks for three processors puts three or more of them out.
-    "preemption": {"init": 20000, "init_pod": pod(cpu="900m", terminationGracePeriodSeconds=0), "pods": 5000, "threshold": 160,
+    "preemption": {"full": True, "init": 20000, "init_pod": pod(cpu="900m", terminationGracePeriodSeconds=0), "pods": 5000, "threshold": 160,
                    "churn": ("create", 0.2, [pod(cpu="3", priority=10, prefix="important")])},
     "mixed-churn": {"init": 0, "pods": 10000, "threshold": 265, "churn": ("recreate", 1, [node(name="churn-{}", pods="0"), HUGE, {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "service-{}"},
@@ -146,8 +146,9 @@ def measured(side, work, nodes, share):
 
     zones = work.get("zones", [None])
     for i, zone in enumerate(zones):
-        if work.get("nodes", nodes) > 0:
-            create(node(zone, name=f"node-{i}-{{}}"), None, nodes // len(zones))
+        count = work.get("nodes", nodes) // len(zones) // (share if "full" in work else 1)
+        if count > 0:
+            create(node(zone, name=f"node-{i}-{{}}"), None, count)
     if "one_node" in work:
         api.call("POST", "/api/v1/nodes", node(name="one-node", pods="90000"))
     content = work.get("pod", pod())
