@@ -1,8 +1,6 @@
 #include "server/server.h"
 
 #include <atomic>
-#include <cstdio>
-#include <map>
 #include <mutex>
 
 #include "api/meta.h"
@@ -42,10 +40,10 @@
 #include "server/registry/custom_resources.h"
 #include "server/registry/local_client.h"
 #include "server/registry/registry.h"
-#include "server/registry/service_allocator.h"
 #include "server/runtime_config.h"
 #include "server/scheduler/scheduler.h"
 #include "server/scheduler_setup.h"
+#include "server/service_setup.h"
 
 namespace orch::server {
 
@@ -222,17 +220,7 @@ class ServerImpl final : public Server {
     registry_ = std::make_unique<Registry>(at_rest_->store(), *schema_, *table_, admission_, clock_);
     registry_->set_stale([this](std::string_view key) { return at_rest_->stale(key); });
     lookup_ = std::make_unique<CacheLookup>(*registry_);
-    ServiceRanges ranges;
-    ranges.cidr = config_.service_cidr;
-    const std::string& ports = config_.api.service_node_port_range.empty()
-                                   ? config_.service_node_port_range
-                                   : config_.api.service_node_port_range;
-    if (std::sscanf(ports.c_str(), "%d-%d", &ranges.node_port_first, &ranges.node_port_last) != 2 ||
-        ranges.node_port_first < 1 || ranges.node_port_last > 65535 ||
-        ranges.node_port_first > ranges.node_port_last) {
-      return Status(Code::kBadRequest, base::cat("service node port range \"", ports, "\" is not LOW-HIGH"));
-    }
-    auto allocator = ServiceAllocator::make(ranges);
+    auto allocator = make_service_allocator(config_);
     if (!allocator.ok()) return allocator.error();
     services_ = std::move(*allocator);
     registry_->add_hook("services", services_->hook());
@@ -438,26 +426,6 @@ class ServerImpl final : public Server {
     return reconcile_bootstrap_policy(*api_client_).with_context("default roles");
   }
 
-  /// Addresses of services come from the ranges that ServiceCIDR objects name.
-  void follow_service_ranges() {
-    client::Informer& ranges = informers_->get({"networking.k8s.io", "v1", "servicecidrs"});
-    ranges.on_change([this](const api::ObjectPtr& before, const api::ObjectPtr& after) {
-      const std::string name(after != nullptr ? after->name() : before->name());
-      std::vector<std::string>& own = service_ranges_[name];
-      own.clear();
-      if (after != nullptr && !after->deleting()) {
-        const Json tree = after->tree();
-        const Json none = Json::array();
-        for (const Json& cidr :
-             api::condition_is_true(tree, "Ready") ? base::array_at(tree, {"spec", "cidrs"}) : none)
-          own.push_back(cidr.get<std::string>());
-      }
-      std::vector<std::string> all;
-      for (const auto& [range, cidrs] : service_ranges_) all.insert(all.end(), cidrs.begin(), cidrs.end());
-      services_->use_ranges(all);
-    });
-  }
-
   /// All that are not switched off, with those that sign certificates.
   std::vector<Controller> chosen_controllers(const ControllerOptions& options) {
     std::vector<Controller> out = all_controllers(options, clock_);
@@ -476,7 +444,7 @@ class ServerImpl final : public Server {
   }
 
   Status start_loops() {
-    follow_service_ranges();
+    service_ranges_.follow(*informers_, *services_);
     if (!config_.disable_controller_manager) {
       ControllerOptions o;
       o.cluster_cidr = config_.cluster_cidr;
@@ -570,7 +538,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<CacheLookup> lookup_;
   std::unique_ptr<CustomResources> customs_;
   std::unique_ptr<ServiceAllocator> services_;
-  std::map<std::string, std::vector<std::string>> service_ranges_;  // by ServiceCIDR; its informer's alone
+  ServiceRangeFeed service_ranges_;
   std::string dns_ip_;
   ClusterPki pki_;
   std::mutex identity_mutex_;
