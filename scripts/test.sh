@@ -219,7 +219,7 @@ run_fault=false
 if wants e2e && has_scripts tests/e2e; then run_e2e=true; fi
 if wants fault && has_scripts tests/fault; then run_fault=true; fi
 if $run_e2e || $run_fault; then
-  if build release orch; then
+  if build release orch bench_kubelets; then
     ORCH=$root/build/release/orch
     IMAGES=$root/build/images
     say "getting kubectl, helm and images"

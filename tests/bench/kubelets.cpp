@@ -29,6 +29,7 @@ using namespace orch;
 using namespace orch::bench;
 
 constexpr std::chrono::seconds kRenewEvery{10};  // as kubelets do
+constexpr std::chrono::milliseconds kTryAgain{500};
 const client::ResourceRef kPods{"", "v1", "pods"};
 
 /// What a kubelet reports of a pod whose containers run, or have ended well.
@@ -76,7 +77,10 @@ Json status_of(const Json& pod, bool ended, const std::string& ip) {
 class Kubelets {
  public:
   Kubelets(client::Client& client, base::Timers& timers, size_t threads)
-      : client_(client), pool_("kubelets", threads), pods_(client::make_informer(client, timers, kPods)) {
+      : client_(client),
+        timers_(timers),
+        pool_("kubelets", threads),
+        pods_(client::make_informer(client, timers, kPods)) {
     pods_->on_change([this](const api::ObjectPtr&, const api::ObjectPtr& after) {
       if (after) post(base::cat(after->ns(), "/", after->name()));
     });
@@ -129,7 +133,9 @@ class Kubelets {
       states_[key] = State::kRuns;
     }
     const size_t slash = key.find('/');
-    if (const auto pod = pods_->get(key.substr(0, slash), key.substr(slash + 1))) act(*pod);
+    const auto pod = pods_->get(key.substr(0, slash), key.substr(slash + 1));
+    // The server may be away for a while.
+    if (pod && !act(*pod)) timers_.after(kTryAgain, [this, key] { post(key); });
     {
       std::lock_guard lock(mutex_);
       const bool again = states_[key] == State::kRunsAndAgain;
@@ -142,40 +148,43 @@ class Kubelets {
     pool_.post([this, key] { run(key); });
   }
 
-  void act(const api::Object& object) {
+  /// False if it has to be tried again.
+  bool act(const api::Object& object) {
     const Json pod = object.tree();
-    if (base::string_at(pod, {"spec", "nodeName"}).substr(0, 4) != "sim-") return;
+    if (base::string_at(pod, {"spec", "nodeName"}).substr(0, 4) != "sim-") return true;
     if (base::find_path(pod, {"metadata", "deletionTimestamp"}) != nullptr) {
       client::DeleteOptions now;
       now.grace_seconds = 0;
       now.uid = base::string_at(pod, {"metadata", "uid"});
-      count(client_.remove(kPods, object.ns(), object.name(), now), removed_);
-      return;
+      return count(client_.remove(kPods, object.ns(), object.name(), now), removed_);
     }
     const std::string_view phase = base::string_at(pod, {"status", "phase"});
     const bool ends = base::string_at(pod, {"spec", "restartPolicy"}) != "Always";
-    if (phase != "Pending" && !(phase == "Running" && ends)) return;
+    if (phase != "Pending" && !(phase == "Running" && ends)) return true;
     const size_t number = ++addresses_;
     const std::string ip =
         base::cat("10.", 100 + number / 62500 % 100, ".", number / 250 % 250, ".", number % 250 + 1);
     const bool end = phase == "Running";
-    count(client_
-              .patch(kPods, object.ns(), object.name(), client::PatchType::kMerge, status_of(pod, end, ip),
-                     "status")
-              .status(),
-          end ? ended_ : running_);
+    return count(client_
+                     .patch(kPods, object.ns(), object.name(), client::PatchType::kMerge,
+                            status_of(pod, end, ip), "status")
+                     .status(),
+                 end ? ended_ : running_);
   }
 
-  void count(const base::Status& status, std::atomic<size_t>& good) {
-    // Others delete pods too, and who was faster does not matter.
+  bool count(const base::Status& status, std::atomic<size_t>& good) {
     if (status.ok()) {
       ++good;
-    } else if (status.code() != base::Code::kNotFound && status.code() != base::Code::kConflict) {
-      if (++failed_ <= 5) std::fprintf(stderr, "bench: %s\n", status.message().c_str());
+      return true;
     }
+    // Others delete pods too, and who was faster does not matter.
+    if (status.code() == base::Code::kNotFound || status.code() == base::Code::kConflict) return true;
+    if (++failed_ <= 5) std::fprintf(stderr, "bench: %s\n", status.message().c_str());
+    return false;
   }
 
   client::Client& client_;
+  base::Timers& timers_;
   std::mutex mutex_;
   std::unordered_map<std::string, State> states_;  // under mutex_
   std::atomic<size_t> addresses_{0}, running_{0}, ended_{0}, removed_{0}, renewed_{0}, failed_{0};
