@@ -61,6 +61,10 @@ import (
 	"k8s.io/kubernetes/pkg/registry/rbac/clusterrolebinding"
 	"k8s.io/kubernetes/pkg/registry/rbac/role"
 	"k8s.io/kubernetes/pkg/registry/rbac/rolebinding"
+	"k8s.io/kubernetes/pkg/registry/resource/deviceclass"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceclaim"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceclaimtemplate"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceslice"
 	"k8s.io/kubernetes/pkg/registry/scheduling/priorityclass"
 	"k8s.io/kubernetes/pkg/registry/storage/csidriver"
 	"k8s.io/kubernetes/pkg/registry/storage/csinode"
@@ -130,6 +134,9 @@ var byKind = map[string]strategies{
 	"VolumeAttachment":      {volumeattachment.Strategy, volumeattachment.Strategy, status(volumeattachment.StatusStrategy)},
 	"VolumeAttributesClass": {volumeattributesclass.Strategy, volumeattributesclass.Strategy, nil},
 
+	"DeviceClass":   {deviceclass.Strategy, deviceclass.Strategy, nil},
+	"ResourceSlice": {resourceslice.Strategy, resourceslice.Strategy, nil},
+
 	"PriorityClass": {priorityclass.Strategy, priorityclass.Strategy, nil},
 	"RuntimeClass":  {runtimeclass.Strategy, runtimeclass.Strategy, nil},
 	"CertificateSigningRequest": {certificates.Strategy, certificates.Strategy, map[string]rest.RESTUpdateStrategy{
@@ -151,6 +158,11 @@ func init() {
 			return schema.GroupVersionResource{}, nil
 		}))
 	byKind["ValidatingAdmissionPolicyBinding"] = strategies{binding, binding, nil}
+	// Without somebody who knows namespaces: no case may ask for adminAccess.
+	claim := resourceclaim.NewStrategy(nil)
+	byKind["ResourceClaim"] = strategies{claim, claim, status(resourceclaim.NewStatusStrategy(claim))}
+	template := resourceclaimtemplate.NewStrategy(nil)
+	byKind["ResourceClaimTemplate"] = strategies{template, template, nil}
 }
 
 type recorder struct{ texts []string }

@@ -32,17 +32,27 @@ Type by_domain(const Type& value) {
   return limited(map_type(limited(string_type(), kDomain), inner), kMembers);
 }
 
+Type make_device_type(bool with_sharing) {
+  std::vector<std::pair<std::string, Type>> fields = {
+      {"driver", limited(string_type(), kDomain)},
+      {"attributes", by_domain(limited(any_type(), kValue))},
+      {"capacity", by_domain(parse_type("kubernetes.Quantity"))}};
+  // Of DRAConsumableCapacity, which is off: stored selectors may name it all the same; it is false.
+  if (with_sharing) fields.emplace_back("allowMultipleAllocations", limited(bool_type(), 1));
+  return object_type("kubernetes.DRADevice", std::move(fields));
+}
+
 const Type& device_type() {
-  static const Type type = object_type("kubernetes.DRADevice",
-                                       {{"driver", limited(string_type(), kDomain)},
-                                        // Stored selectors may name it though its gate is off; it is false.
-                                        {"allowMultipleAllocations", limited(bool_type(), 1)},
-                                        {"attributes", by_domain(limited(any_type(), kValue))},
-                                        {"capacity", by_domain(parse_type("kubernetes.Quantity"))}});
+  static const Type type = make_device_type(true);
   return type;
 }
 
-const Environment& environment() {
+const Environment& environment(SelectorOrigin origin) {
+  if (origin == SelectorOrigin::kNew) {
+    static const Environment made(
+        Environment::Options{.variables = {{"device", make_device_type(false)}}, .bindings = true});
+    return made;
+  }
   static const Environment made(
       Environment::Options{.variables = {{"device", device_type()}}, .bindings = true});
   return made;
@@ -110,9 +120,10 @@ base::Result<Value> device_value(std::string_view driver, const Json& device) {
                      {"capacity", with_default(std::move(capacity))}});
 }
 
-DeviceSelector::DeviceSelector(std::string_view expression) {
-  Compilation compiled = environment().compile(expression);
+DeviceSelector::DeviceSelector(std::string_view expression, SelectorOrigin origin) {
+  Compilation compiled = environment(origin).compile(expression);
   if (compiled.program == nullptr) {
+    internal_ = compiled.error.empty();
     error_ = compiled.error.empty() ? "program instantiation failed: " + compiled.instantiation_error
                                     : "compilation failed: " + compiled.error;
     return;

@@ -1,6 +1,6 @@
-// resource.k8s.io/v1 DeviceClass, ResourceClaim and ResourceClaimTemplate: defaults and validation. Selector
-// expressions are not compiled.
-#include <map>
+// resource.k8s.io/v1 DeviceClass, ResourceClaim and ResourceClaimTemplate: defaults, what of them is not
+// taken, and validation.
+#include <algorithm>
 #include <set>
 #include <string>
 #include <string_view>
@@ -8,185 +8,143 @@
 #include "api/names.h"
 #include "api/resources/claim_validation.h"
 #include "api/resources/common_validation.h"
+#include "api/resources/device_validation.h"
 #include "api/resources/kinds.h"
+#include "api/resources/object_meta.h"
 #include "api/resources/traits.h"
 #include "api/resources/tree.h"
-#include "api/resources/volume_sources.h"
 #include "base/json.h"
 
 namespace orch::api {
 namespace {
 
-constexpr size_t kMostRequests = 32;
-constexpr size_t kMostAlternatives = 8;
 constexpr const char* kGroup = "resource.k8s.io";
 
-/// Names of the requests of a claim, with those of their alternatives.
-using RequestNames = std::map<std::string_view, std::set<std::string_view>>;
+// --- Defaults and members of features that are off ---------------------------------------------------
 
 void default_request(Json& request) {
   default_text(request, "allocationMode", "ExactCount");
   if (text_of(request, "allocationMode") == "ExactCount") default_number(request, "count", 1);
-  each(request, "tolerations", [](Json& toleration) { default_text(toleration, "operator", "Equal"); });
 }
 
-void default_device_spec(Json& spec) {
-  Json* devices = object_in(spec, "devices");
-  if (devices == nullptr) return;
-  each(*devices, "requests", [](Json& request) {
-    if (Json* exactly = object_in(request, "exactly")) default_request(*exactly);
-    each(request, "firstAvailable", default_request);
+void for_each_request(Json& devices, const std::function<void(Json& request)>& edit) {
+  each(devices, "requests", [&](Json& request) {
+    if (Json* exactly = object_in(request, "exactly")) edit(*exactly);
+    each(request, "firstAvailable", edit);
   });
 }
 
-RequestNames names_of(const Json& devices) {
-  RequestNames names;
-  for (const Json& request : list_of(devices, "requests")) {
-    auto& below = names[text_of(request, "name")];
-    for (const Json& one : list_of(request, "firstAvailable")) below.insert(text_of(one, "name"));
-  }
-  return names;
+void default_device_spec(Json& spec) {
+  if (Json* devices = object_in(spec, "devices")) for_each_request(*devices, default_request);
 }
 
-void validate_reference(std::string_view name, const RequestNames& names, const FieldPath& path,
-                        FieldErrors& errors) {
-  constexpr const char* kUnknown =
-      "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'";
-  const size_t slash = name.find('/');
-  const std::string_view first = name.substr(0, slash);
-  if (slash == std::string_view::npos) {
-    validate_dns1123_label(first, path, errors);
-    if (!names.contains(first)) add_invalid(errors, path, name, kUnknown);
-    return;
+/// Some request has the member, and for lists, something in it.
+bool some_request_has(const Json& spec, const char* member) {
+  const auto holds = [&](const Json& request) {
+    return member_of(request, member).is_array() ? has_items(request, member) : has(request, member);
+  };
+  for (const Json& request : list_of(map_of(spec, "devices"), "requests")) {
+    if (holds(map_of(request, "exactly"))) return true;
+    const Json& alternatives = list_of(request, "firstAvailable");
+    if (std::any_of(alternatives.begin(), alternatives.end(), holds)) return true;
   }
-  const std::string_view second = name.substr(slash + 1);
-  if (second.find('/') != std::string_view::npos) return add_invalid(errors, path, name, kUnknown);
-  validate_dns1123_label(first, path, errors);
-  validate_dns1123_label(second, path, errors);
-  const auto it = names.find(first);
-  if (it == names.end() || !it->second.contains(second)) add_invalid(errors, path, name, kUnknown);
+  return false;
 }
 
-void validate_references(const Json& owner, const RequestNames& names, const FieldPath& path,
-                         FieldErrors& errors) {
-  const Json& list = list_of(owner, "requests");
-  std::set<std::string_view> seen;
-  for (size_t i = 0; i < list.size(); ++i) {
-    validate_reference(text(list[i]), names, path.index(i), errors);
-    if (!seen.insert(text(list[i])).second) errors.duplicate(path.index(i), list[i]);
-  }
-  if (list.size() > kMostRequests)
-    errors.too_many(path, static_cast<int>(list.size()), static_cast<int>(kMostRequests));
+bool uses_sharing(const Json& spec) {
+  const Json& constraints = list_of(map_of(spec, "devices"), "constraints");
+  return some_request_has(spec, "capacity") ||
+         std::any_of(constraints.begin(), constraints.end(),
+                     [](const Json& one) { return has(one, "distinctAttribute"); });
 }
 
-void validate_selectors(const Json& owner, const FieldPath& path, FieldErrors& errors) {
-  const Json& list = list_of(owner, "selectors");
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (!has(list[i], "cel")) errors.required(path.index(i).child("cel"));
-  }
-  if (list.size() > kMostRequests)
-    errors.too_many(path, static_cast<int>(list.size()), static_cast<int>(kMostRequests));
+/// Takes out what belongs to DRADeviceTaints and DRAConsumableCapacity, unless the stored spec has it already
+/// (`old` may be null).
+void drop_disabled(Json& spec, const Json* old) {
+  Json* devices = object_in(spec, "devices");
+  if (devices == nullptr) return;
+  if (old == nullptr || !some_request_has(*old, "tolerations"))
+    for_each_request(*devices, [](Json& request) { drop(request, "tolerations"); });
+  if (old != nullptr && uses_sharing(*old)) return;
+  for_each_request(*devices, [](Json& request) { drop(request, "capacity"); });
+  each(*devices, "constraints", [](Json& constraint) { drop(constraint, "distinctAttribute"); });
 }
 
-void validate_request_body(const Json& request, const FieldPath& path, FieldErrors& errors) {
-  const std::string_view device_class = text_of(request, "deviceClassName");
-  if (device_class.empty()) {
-    errors.required(path.child("deviceClassName"));
-  } else {
-    validate_dns1123_subdomain(device_class, path.child("deviceClassName"), errors);
-  }
-  validate_selectors(request, path.child("selectors"), errors);
-  const std::string_view mode = text_of(request, "allocationMode");
-  const int64_t count = number_of(request, "count");
-  if (mode == "All") {
-    if (count != 0)
-      errors.invalid(path.child("count"), count, "must not be specified when allocationMode is 'All'");
-  } else if (mode == "ExactCount") {
-    if (count <= 0) errors.invalid(path.child("count"), count, "must be greater than zero");
-  } else {
-    errors.not_supported(path.child("allocationMode"), mode, {"All", "ExactCount"});
-  }
+std::string device_id(const Json& device) {
+  return base::cat(text_of(device, "driver"), "/", text_of(device, "pool"), "/", text_of(device, "device"));
 }
 
-void validate_request(const Json& request, const FieldPath& path, FieldErrors& errors) {
-  validate_dns1123_label(text_of(request, "name"), path.child("name"), errors);
-  const Json& alternatives = list_of(request, "firstAvailable");
-  const bool exactly = has(request, "exactly");
-  if (!exactly && alternatives.empty()) {
-    errors.required(path, "exactly one of `exactly` or `firstAvailable` is required");
-  } else if (exactly && !alternatives.empty()) {
-    errors.invalid(path, nullptr,
-                   "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set");
-  } else if (exactly) {
-    validate_request_body(map_of(request, "exactly"), path.child("exactly"), errors);
-  } else {
-    const FieldPath below = path.child("firstAvailable");
-    std::set<std::string_view> seen;
-    for (size_t i = 0; i < alternatives.size(); ++i) {
-      const std::string_view name = text_of(alternatives[i], "name");
-      validate_dns1123_label(name, below.index(i).child("name"), errors);
-      validate_request_body(alternatives[i], below.index(i), errors);
-      if (!seen.insert(name).second) errors.duplicate(below.index(i), std::string(name));
-    }
-    if (alternatives.size() > kMostAlternatives) {
-      errors.too_many(below, static_cast<int>(alternatives.size()), static_cast<int>(kMostAlternatives));
+const Json& results_of(const Json& claim) {
+  return list_of(map_of(map_of(map_of(claim, "status"), "allocation"), "devices"), "results");
+}
+
+/// What drivers said of devices that the claim no longer has.
+void drop_deallocated(Json& claim, const Json& old) {
+  std::set<std::string> gone;
+  for (const Json& result : results_of(old)) gone.insert(device_id(result));
+  for (const Json& result : results_of(claim)) gone.erase(device_id(result));
+  Json* status = object_in(claim, "status");
+  Json* devices = status != nullptr ? array_in(*status, "devices") : nullptr;
+  if (devices == nullptr) return;
+  devices->erase(std::remove_if(devices->begin(), devices->end(),
+                                [&](const Json& device) { return gone.contains(device_id(device)); }),
+                 devices->end());
+  if (devices->empty()) drop(*status, "devices");
+}
+
+void prepare_claim_status(Json& claim, const Json& old, const StrategyContext&) {
+  restore(claim, old, "spec");
+  keep_own_metadata(claim, old);
+  Json& status = child(claim, "status");
+  // Of DRAConsumableCapacity and DRADeviceBindingConditions, which are off.
+  if (Json* allocation = object_in(status, "allocation")) {
+    if (Json* devices = object_in(*allocation, "devices")) {
+      each(*devices, "results", [](Json& result) {
+        for (const char* member :
+             {"shareID", "consumedCapacity", "bindingConditions", "bindingFailureConditions"})
+          drop(result, member);
+      });
     }
   }
+  each(status, "devices", [](Json& device) { drop(device, "shareID"); });
+  drop_deallocated(claim, old);
 }
 
-void validate_configuration(const Json& config, const FieldPath& path, FieldErrors& errors) {
-  const FieldPath at = path.child("opaque");
-  if (!has(config, "opaque")) return errors.required(at);
-  const Json& opaque = map_of(config, "opaque");
-  validate_csi_driver_name(text_of(opaque, "driver"), at.child("driver"), errors);
-  if (!has(opaque, "parameters")) {
-    errors.required(at.child("parameters"));
-  } else if (!member_of(opaque, "parameters").is_object()) {
-    add_invalid(errors, at.child("parameters"), "<value omitted>", "must be a valid JSON object");
-  }
+// --- Validation ----------------------------------------------------------------------------------------
+
+/// Kubernetes counts bytes here, and says so, where it speaks of characters elsewhere.
+Problems check_class_name(std::string_view name, bool prefix) {
+  Problems problems = check_name_is_subdomain(name, prefix);
+  std::replace(problems.begin(), problems.end(), max_length_problem(kMaxSubdomainLength),
+               base::cat("must be no more than ", kMaxSubdomainLength, " bytes"));
+  return problems;
 }
 
-void validate_device_claim(const Json& spec, const FieldPath& path, FieldErrors& errors) {
-  const FieldPath at = path.child("devices");
-  const Json& devices = map_of(spec, "devices");
-  const RequestNames names = names_of(devices);
-  const Json& requests = list_of(devices, "requests");
-  std::set<std::string_view> seen;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const std::string_view name = text_of(requests[i], "name");
-    validate_request(requests[i], at.child("requests").index(i), errors);
-    if (!seen.insert(name).second) errors.duplicate(at.child("requests").index(i), std::string(name));
-  }
-  if (requests.size() > kMostRequests) {
-    errors.too_many(at.child("requests"), static_cast<int>(requests.size()), static_cast<int>(kMostRequests));
-  }
-  size_t i = 0;
-  for (const Json& constraint : list_of(devices, "constraints")) {
-    const FieldPath one = at.child("constraints").index(i++);
-    validate_references(constraint, names, one.child("requests"), errors);
-    if (!has(constraint, "matchAttribute")) errors.required(one.child("matchAttribute"));
-  }
-  i = 0;
-  for (const Json& config : list_of(devices, "config")) {
-    const FieldPath one = at.child("config").index(i++);
-    validate_references(config, names, one.child("requests"), errors);
-    validate_configuration(config, one, errors);
-  }
-}
-
-void validate_device_class(const Json& object, FieldErrors& errors) {
+void validate_device_class(const Json& object, const Json* old, FieldErrors& errors) {
   const FieldPath path("spec");
   const Json& spec = map_of(object, "spec");
-  validate_selectors(spec, path.child("selectors"), errors);
-  size_t i = 0;
-  for (const Json& config : list_of(spec, "config"))
-    validate_configuration(config, path.child("config").index(i++), errors);
+  const auto part = [&](const char* member) {
+    return old != nullptr && same_member(spec, map_of(*old, "spec"), member) ? DevicePart::kStored
+                                                                             : DevicePart::kNew;
+  };
+  validate_device_selectors(list_of(spec, "selectors"), part("selectors"), path.child("selectors"), errors);
+  const DevicePart config = part("config");
+  validate_device_list(
+      list_of(spec, "config"), kMostDeviceConfigs, path.child("config"), errors,
+      [&](const Json& one, const FieldPath& at) { validate_device_configuration(one, config, at, errors); });
+}
+
+void validate_claim_template_of_devices(const Json& object, FieldErrors& errors) {
+  const FieldPath path("spec");
+  validate_template_metadata(map_of(object, "spec"), path, errors);
+  validate_claim_of_devices(map_of(map_of(object, "spec"), "spec"), path.child("spec"), errors);
 }
 
 }  // namespace
 
 Strategy device_class_strategy() {
   Strategy s = traits_of(kGroup, "DeviceClass");
+  s.validate_name = check_class_name;
   // DRAExtendedResource is off.
   s.prepare_create = [](Json& object, const StrategyContext&) {
     drop(child(object, "spec"), "extendedResourceName");
@@ -195,9 +153,11 @@ Strategy device_class_strategy() {
     if (!has(map_of(old, "spec"), "extendedResourceName"))
       drop(child(object, "spec"), "extendedResourceName");
   };
-  s.validate = validate_device_class;
-  s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
-    validate_device_class(object, errors);
+  s.validate = [](const Json& object, FieldErrors& errors) {
+    validate_device_class(object, nullptr, errors);
+  };
+  s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    validate_device_class(object, &old, errors);
   };
   return s;
 }
@@ -205,24 +165,36 @@ Strategy device_class_strategy() {
 Strategy resource_claim_strategy() {
   Strategy s = traits_of(kGroup, "ResourceClaim");
   s.set_defaults = [](Json& object) { default_device_spec(child(object, "spec")); };
-  s.validate = [](const Json& object, FieldErrors& errors) {
-    validate_device_claim(map_of(object, "spec"), FieldPath("spec"), errors);
+  s.prepare_create = [](Json& object, const StrategyContext&) {
+    drop_disabled(child(object, "spec"), nullptr);
   };
+  s.prepare_update = [](Json& object, const Json& old, const StrategyContext&) {
+    drop_disabled(child(object, "spec"), &map_of(old, "spec"));
+  };
+  s.prepare_status_update = prepare_claim_status;
+  s.validate = [](const Json& object, FieldErrors& errors) {
+    validate_claim_of_devices(map_of(object, "spec"), FieldPath("spec"), errors);
+  };
+  // Nobody can mend what is wrong with a spec that must not change.
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
     validate_immutable_member(object, old, "spec", FieldPath(), errors);
   };
+  s.validate_status_update = validate_device_claim_status;
   return s;
 }
 
 Strategy resource_claim_template_strategy() {
   Strategy s = traits_of(kGroup, "ResourceClaimTemplate");
   s.set_defaults = [](Json& object) { default_device_spec(child(child(object, "spec"), "spec")); };
-  s.validate = [](const Json& object, FieldErrors& errors) {
-    const FieldPath path("spec");
-    validate_template_metadata(map_of(object, "spec"), path, errors);
-    validate_device_claim(map_of(map_of(object, "spec"), "spec"), path.child("spec"), errors);
+  s.prepare_create = [](Json& object, const StrategyContext&) {
+    drop_disabled(child(child(object, "spec"), "spec"), nullptr);
   };
+  s.prepare_update = [](Json& object, const Json& old, const StrategyContext&) {
+    drop_disabled(child(child(object, "spec"), "spec"), &map_of(map_of(old, "spec"), "spec"));
+  };
+  s.validate = validate_claim_template_of_devices;
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
+    validate_claim_template_of_devices(object, errors);
     validate_immutable_member(object, old, "spec", FieldPath(), errors);
   };
   return s;

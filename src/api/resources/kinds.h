@@ -59,6 +59,7 @@ Strategy volume_attributes_class_strategy();
 Strategy device_class_strategy();
 Strategy resource_claim_strategy();
 Strategy resource_claim_template_strategy();
+Strategy resource_slice_strategy();
 
 // policy.cpp: policy, scheduling.k8s.io, node.k8s.io
 Strategy disruption_budget_strategy();

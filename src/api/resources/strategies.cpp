@@ -57,6 +57,7 @@ constexpr Entry kEntries[] = {
     {"resource.k8s.io", "DeviceClass", device_class_strategy},
     {"resource.k8s.io", "ResourceClaim", resource_claim_strategy},
     {"resource.k8s.io", "ResourceClaimTemplate", resource_claim_template_strategy},
+    {"resource.k8s.io", "ResourceSlice", resource_slice_strategy},
     {"policy", "PodDisruptionBudget", disruption_budget_strategy},
     {"scheduling.k8s.io", "PriorityClass", priority_class_strategy},
     {"node.k8s.io", "RuntimeClass", runtime_class_strategy},

@@ -1,4 +1,7 @@
-// Defaults and normal form of objects about to be stored, from the schema and the strategy.
+// Defaults and normal form of objects about to be stored, from the schema and the strategy, and what else of
+// the store their validation needs.
+#include "api/resources/device_validation.h"
+#include "api/resources/tree.h"
 #include "api/schema/defaults.h"
 #include "base/json.h"
 #include "server/registry/registry_internal.h"
@@ -12,6 +15,21 @@ void apply_defaults(const api::Schema& schema, const api::Resource& r, Json& obj
 
 void normalise(const api::Schema& schema, const api::Resource& r, Json& object) {
   if (r.type != nullptr) api::schema::normalise(schema, *r.type, object);
+}
+
+void validate_namespace_grants(const Registry& registry, const api::Resource& r, const Json& object,
+                               const Json* old, std::string_view subresource, api::FieldErrors& errors) {
+  if (r.group != "resource.k8s.io") return;
+  Json labels;
+  const auto find_labels = [&]() -> const Json* {
+    const WatchCachePtr namespaces = registry.cache("", "namespaces");
+    const std::string_view name = base::string_at(object, {"metadata", "namespace"});
+    const api::ObjectPtr found = namespaces != nullptr ? namespaces->get("", name) : nullptr;
+    if (found == nullptr) return nullptr;
+    labels = api::labels_of(found->tree());
+    return &labels;
+  };
+  api::validate_device_admin_access(object, old, subresource, find_labels, errors);
 }
 
 }  // namespace orch::server

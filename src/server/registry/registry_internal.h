@@ -22,6 +22,10 @@ const api::Strategy& demands_of(const api::Resource& r, const WriteContext& cont
 void apply_defaults(const api::Schema& schema, const api::Resource& r, Json& object);
 /// Brings the tree to the shape Go's encoder would give it.
 void normalise(const api::Schema& schema, const api::Resource& r, Json& object);
+/// What a strategy cannot see: devices with admin access are only for namespaces that say so. `old` is null
+/// for a create.
+void validate_namespace_grants(const Registry& registry, const api::Resource& r, const Json& object,
+                               const Json* old, std::string_view subresource, api::FieldErrors& errors);
 /// Removes empty metadata maps and lists.
 void finish_tree(Json& object);
 void collect_warnings(const api::Strategy& strategy, const Json& object, const Json* old,
