@@ -4,6 +4,7 @@
 #include "api/names.h"
 #include "api/resources/common_validation.h"
 #include "api/resources/kinds.h"
+#include "api/resources/object_meta.h"
 #include "api/resources/printers.h"
 #include "api/resources/tree.h"
 #include "base/json.h"
@@ -119,6 +120,9 @@ Strategy api_service_strategy() {
   };
   s.validate = validate;
   s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) { validate(object, errors); };
+  s.prepare_status_update = [](Json& object, const Json& old, const StrategyContext&) {
+    keep_own_metadata(object, old);
+  };
   s.validate_status_update = [](const Json& object, const Json&, FieldErrors& errors) {
     validate_status(object, errors);
   };

@@ -34,6 +34,13 @@ void set_defaults(Json& crd) {
       service != nullptr && service->is_object() && !service->contains("port")) {
     service_owner["webhook"]["clientConfig"]["service"]["port"] = 443;
   }
+  // A status that names no stored version names the storage version.
+  if (has_items(map_of(crd, "status"), "storedVersions")) return;
+  for (const Json& version : list_of(crd["spec"], "versions")) {
+    if (!flag_of(version, "storage")) continue;
+    child(crd, "status")["storedVersions"] = Json::array({std::string(text_of(version, "name"))});
+    return;
+  }
 }
 
 /// The storage version is one that objects are stored in from now on.

@@ -200,4 +200,9 @@ void validate_object_meta_update(const Json& object, const Json& old, const Reso
   validate_standard_finalizers(metadata, resource, errors);
 }
 
+void keep_own_metadata(Json& object, const Json& old) {
+  for (const char* key : {"labels", "annotations", "finalizers", "ownerReferences"})
+    restore(child(object, "metadata"), map_of(old, "metadata"), key);
+}
+
 }  // namespace orch::api

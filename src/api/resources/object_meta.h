@@ -17,4 +17,8 @@ void validate_object_meta(const Json& object, const Resource& resource, FieldErr
 void validate_object_meta_update(const Json& object, const Json& old, const Resource& resource,
                                  FieldErrors& errors);
 
+/// Labels, annotations, finalizers and owners as they were: what a write of status leaves alone where the
+/// kind's strategy says so (metav1.ResetObjectMetaForStatus).
+void keep_own_metadata(Json& object, const Json& old);
+
 }  // namespace orch::api

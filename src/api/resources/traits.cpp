@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/resources/object_meta.h"
 #include "api/resources/printers.h"
 #include "base/json.h"
 
@@ -13,6 +14,7 @@ enum Trait : unsigned {
   kGeneration = 1U << 1,
   kNeedsVersion = 1U << 2,  // an update has to say which version it is of
   kCreatedByUpdate = 1U << 3,
+  kStatusAlone = 1U << 4,  // a write of status leaves metadata as it is
 };
 
 struct Traits {
@@ -35,7 +37,8 @@ constexpr Traits kTraits[] = {
     {"", "ResourceQuota", resource_quota_cells, kReturnsDeleted},
     {kAdmission, "MutatingWebhookConfiguration", webhooks_cells, kGeneration | kNeedsVersion},
     {kAdmission, "ValidatingWebhookConfiguration", webhooks_cells, kGeneration | kNeedsVersion},
-    {kAdmission, "ValidatingAdmissionPolicy", admission_policy_cells, kGeneration | kNeedsVersion},
+    {kAdmission, "ValidatingAdmissionPolicy", admission_policy_cells,
+     kGeneration | kNeedsVersion | kStatusAlone},
     {kAdmission, "ValidatingAdmissionPolicyBinding", admission_policy_binding_cells,
      kGeneration | kNeedsVersion},
     {"autoscaling", "HorizontalPodAutoscaler", autoscaler_cells, 0},
@@ -43,7 +46,7 @@ constexpr Traits kTraits[] = {
     {kNetworking, "IngressClass", ingress_class_cells, kGeneration},
     {kNetworking, "NetworkPolicy", network_policy_cells, kGeneration},
     {kNetworking, "IPAddress", ip_address_cells, 0},
-    {kNetworking, "ServiceCIDR", service_cidr_cells, 0},
+    {kNetworking, "ServiceCIDR", service_cidr_cells, kStatusAlone},
     {"node.k8s.io", "RuntimeClass", runtime_class_cells, kNeedsVersion | kCreatedByUpdate},
     {"policy", "PodDisruptionBudget", disruption_budget_cells, kGeneration | kNeedsVersion},
     {kDevices, "DeviceClass", named_cells, kReturnsDeleted | kGeneration},
@@ -55,7 +58,7 @@ constexpr Traits kTraits[] = {
     {kStorage, "CSINode", csi_node_cells, kReturnsDeleted | kNeedsVersion},
     {kStorage, "CSIStorageCapacity", csi_storage_capacity_cells, kNeedsVersion},
     {kStorage, "StorageClass", storage_class_cells, kReturnsDeleted},
-    {kStorage, "VolumeAttachment", volume_attachment_cells, kReturnsDeleted | kNeedsVersion},
+    {kStorage, "VolumeAttachment", volume_attachment_cells, kReturnsDeleted | kNeedsVersion | kStatusAlone},
     {kStorage, "VolumeAttributesClass", volume_attributes_class_cells, kReturnsDeleted},
 };
 
@@ -71,6 +74,11 @@ Strategy traits_of(std::string_view group, std::string_view kind) {
   s.has_generation = (it->traits & kGeneration) != 0;
   s.allow_unconditional_update = (it->traits & kNeedsVersion) == 0;
   s.allow_create_on_update = (it->traits & kCreatedByUpdate) != 0;
+  if ((it->traits & kStatusAlone) != 0) {
+    s.prepare_status_update = [](Json& object, const Json& old, const StrategyContext&) {
+      keep_own_metadata(object, old);
+    };
+  }
   return s;
 }
 

@@ -65,30 +65,30 @@ void default_message(Json& object, const Type& type) {
   }
 }
 
-void normalise_message(Json& object, const Type& type);
+void normalise_message(Json& object, const Type& type, Empty empty);
 
-void normalise_value(Json& json, const Value& value) {
+void normalise_value(Json& json, const Value& value, Empty empty) {
   switch (value.kind) {
     case ValueKind::kMessage:
-      if (json.is_object()) normalise_message(json, *value.type);
+      if (json.is_object()) normalise_message(json, *value.type, empty);
       break;
     case ValueKind::kList:
       if (json.is_array()) {
-        for (Json& item : json) normalise_value(item, *value.element);
+        for (Json& item : json) normalise_value(item, *value.element, empty);
       }
       break;
     case ValueKind::kMap:
       if (json.is_object()) {
-        for (auto& [key, item] : json.get_ref<Members&>()) normalise_value(item, *value.element);
+        for (auto& [key, item] : json.get_ref<Members&>()) normalise_value(item, *value.element, empty);
       }
       break;
     case ValueKind::kSchemaOrBool:
     case ValueKind::kSchemaOrArray:
     case ValueKind::kSchemaOrStrings:
-      if (json.is_object()) normalise_message(json, *value.type);
+      if (json.is_object()) normalise_message(json, *value.type, empty);
       if (json.is_array()) {
         for (Json& item : json) {
-          if (item.is_object()) normalise_message(item, *value.type);
+          if (item.is_object()) normalise_message(item, *value.type, empty);
         }
       }
       break;
@@ -104,7 +104,7 @@ void normalise_absent(Members& members, Members::iterator found, const Field& fi
     return;
   }
   Json zero = field.pointer ? Json() : zero_value(*field.value);
-  normalise_value(zero, *field.value);
+  normalise_value(zero, *field.value, Empty::kNull);
   members.insert_or_assign(std::string(field.name), std::move(zero));
 }
 
@@ -112,23 +112,31 @@ void normalise_absent(Members& members, Members::iterator found, const Field& fi
 bool is_empty_message(const Json& json, const Field& field) {
   if (field.always || field.pointer || field.value->kind != ValueKind::kMessage) return false;
   Json empty = Json::object();
-  normalise_message(empty, *field.value->type);
+  normalise_message(empty, *field.value->type, Empty::kNull);
   return json == empty;
 }
 
-void normalise_message(Json& object, const Type& type) {
+bool is_empty_collection(const Json& json, const Value& value) {
+  return (value.kind == ValueKind::kList || value.kind == ValueKind::kMap) && json.is_structured() &&
+         json.empty();
+}
+
+void normalise_message(Json& object, const Type& type, Empty empty) {
   auto& members = object.get_ref<Members&>();
   for (const Member& member : type.members) {
     const Field& field = *member.field;
     auto found = members.find(field.name);
     if (type.structural) {
-      if (found != members.end()) normalise_value(found->second, *field.value);
+      if (found != members.end()) normalise_value(found->second, *field.value, empty);
       continue;
     }
+    if (empty == Empty::kKept && field.always && found != members.end() &&
+        is_empty_collection(found->second, *field.value))
+      continue;
     bool absent = found == members.end() || found->second.is_null() ||
                   (!field.pointer && is_zero(found->second, *field.value));
     if (!absent) {
-      normalise_value(found->second, *field.value);
+      normalise_value(found->second, *field.value, empty);
       absent = is_empty_message(found->second, field);
     }
     if (absent) normalise_absent(members, found, field);
@@ -141,8 +149,8 @@ void apply_defaults(const Schema& /*schema*/, const Type& type, Json& object) {
   if (type.has_defaults && object.is_object()) default_message(object, type);
 }
 
-void normalise(const Schema& /*schema*/, const Type& type, Json& object) {
-  if (object.is_object()) normalise_message(object, type);
+void normalise(const Schema& /*schema*/, const Type& type, Json& object, Empty empty) {
+  if (object.is_object()) normalise_message(object, type, empty);
 }
 
 }  // namespace orch::api::schema

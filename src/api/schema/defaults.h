@@ -1,6 +1,8 @@
 // Defaults and normal form of decoded objects.
 #pragma once
 
+#include <cstdint>
+
 #include "api/schema/schema.h"
 #include "base/json_fwd.h"
 
@@ -13,6 +15,10 @@ void apply_defaults(const Schema& schema, const Type& type, Json& object);
 /// Brings a decoded object into the form that Go's encoder would write after a round through storage:
 /// what is empty and may be left out is left out, what is always written is there (`"resources":{}`), and
 /// empty lists and maps of those are null. Order of members aside, which is alphabetical here.
-void normalise(const Schema& schema, const Type& type, Json& object);
+///
+/// Empty::kKept: as Go's encoder writes what was just decoded, where an empty list that somebody sent is not
+/// null yet.
+enum class Empty : uint8_t { kNull, kKept };
+void normalise(const Schema& schema, const Type& type, Json& object, Empty empty = Empty::kNull);
 
 }  // namespace orch::api::schema

@@ -58,7 +58,8 @@ http::Response ApiServer::do_update(Call& call) {
   if (!versioned && !r.strategy->allow_unconditional_update) {
     api::FieldErrors errors;
     errors.invalid(api::FieldPath("metadata.resourceVersion"), Json(0), "must be specified for an update");
-    return http::Response::from_status(errors.to_status(r.group, r.kind, info.name));
+    // Told by the resource, not by the kind as other invalid objects are.
+    return http::Response::from_status(errors.to_status(r.group, r.plural, info.name));
   }
   const auto update = [&] {
     return registry_.update(

@@ -36,6 +36,7 @@ const FieldSet* reset_fields(const Resource& r, std::string_view subresource) {
   const bool request = r.kind == "CertificateSigningRequest" && r.group == "certificates.k8s.io";
   if (subresource.empty()) {
     if (request) return &both;
+    if (r.group == "networking.k8s.io" && r.kind == "ServiceCIDR") return nullptr;
     return r.subresource("status") != nullptr ? &status : nullptr;
   }
   if (subresource == "finalize") return &status;
@@ -45,7 +46,7 @@ const FieldSet* reset_fields(const Resource& r, std::string_view subresource) {
   if (r.group.empty() && r.kind == "Pod") return &pod_status;
   if (r.group == "apps" && r.kind == "Deployment") return &deployment_status;
   for (const char* kind : {"ValidatingAdmissionPolicy", "FlowSchema", "PriorityLevelConfiguration",
-                           "ResourceClaim", "VolumeAttachment"}) {
+                           "ResourceClaim", "VolumeAttachment", "CustomResourceDefinition", "APIService"}) {
     if (r.kind == kind) return &all_but_status;
   }
   return &spec;
@@ -174,7 +175,9 @@ void FieldTracking::fill(const Place& place, Context& out) const {
 std::string FieldTracking::update(const Place& place, const Json* before, const Json& after, const Json& sent,
                                   std::string_view stored, std::string_view manager) const {
   Json next = as_asked(place.asked, place.storage, after);
-  if (place.asked.type != nullptr) api::schema::normalise(schema_, *place.asked.type, next);
+  // Who sends an empty list says something, if only that it is empty.
+  if (place.asked.type != nullptr)
+    api::schema::normalise(schema_, *place.asked.type, next, api::schema::Empty::kKept);
   if (before != nullptr) {
     next["metadata"]["resourceVersion"] = base::string_at(*before, {"metadata", "resourceVersion"});
     if (sent.is_null() && next == *before) return std::string(stored);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <shared_mutex>
 #include <unordered_map>
@@ -398,7 +399,8 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
         details_of(r, base::string_at(object, {"metadata", "name"})));
   }
   const Json sent = take_managed_fields(object);
-  const bool versioned = !base::string_at(object, {"metadata", "resourceVersion"}).empty();
+  const std::string version(base::string_at(object, {"metadata", "resourceVersion"}));
+  const bool versioned = !version.empty();
   ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
   std::string name(base::string_at(object, {"metadata", "name"}));
   apply_defaults(schema_, r, object);
@@ -424,7 +426,9 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   finish_tree(object);
 
   api::FieldErrors errors;
-  api::validate_object_meta(object, r, errors);
+  validate_namespace_grants(*this, r, object, nullptr, {}, errors);
+  const bool asked_otherwise = context.asked != nullptr && context.asked->group != r.group;
+  api::validate_object_meta(object, asked_otherwise ? *context.asked : r, errors);
   if (const auto& demands = demands_of(r, context).validate) demands(object, errors);
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   collect_warnings(strategy, object, nullptr, context);
@@ -447,7 +451,9 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
     if (h != nullptr) h->settle(nullptr, &object);
     const WatchCachePtr c = cache(r);
     if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(named, name);
-    return api::Object::from_stored(stored, 0, r.selectable_fields);
+    // Nothing assigned it another.
+    const int64_t revision = versioned ? std::strtoll(version.c_str(), nullptr, 10) : 0;
+    return api::Object::from_stored(stored, revision, r.selectable_fields);
   }
   datastore::WriteResult written =
       store_.write_sync({datastore::Write::Type::kPut, r.key(ns, name), stored, 0});

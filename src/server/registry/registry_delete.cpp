@@ -46,6 +46,10 @@ bool set_propagation_finalizers(Json& meta, const std::string& propagation, bool
   return changed;
 }
 
+/// Namespaces and CustomResourceDefinitions mark themselves as going, in stores of their own in
+/// kube-apiserver.
+bool deletes_by_update(const Resource& r) { return r.strategy->prepare_delete != nullptr; }
+
 /// A collection is deleted object by object, and a lost race is run again.
 void warn_once(const WriteContext& context, std::string_view text) {
   if (text.empty() || context.warnings == nullptr) return;
@@ -54,6 +58,23 @@ void warn_once(const WriteContext& context, std::string_view text) {
 }
 
 Status check_preconditions(const Resource& r, const api::Object& o, const DeleteParams& p) {
+  const bool other_uid = !p.uid.empty() && p.uid != o.uid();
+  const bool other_version =
+      !p.resource_version.empty() && p.resource_version != std::to_string(o.revision());
+  if (deletes_by_update(r)) {
+    if (other_uid) {
+      return conflict_status(
+          r, o.name(),
+          base::cat("Precondition failed: UID in precondition: ", p.uid, ", UID in object meta: ", o.uid()));
+    }
+    if (other_version) {
+      return conflict_status(
+          r, o.name(),
+          base::cat("Precondition failed: ResourceVersion in precondition: ", p.resource_version,
+                    ", ResourceVersion in object meta: ", o.revision()));
+    }
+    return {};
+  }
   const auto conflict = [&](std::string_view why) {
     // Here, and only here, Kubernetes says the kind where it says the resource otherwise.
     base::StatusDetails details;
@@ -65,11 +86,11 @@ Status check_preconditions(const Resource& r, const api::Object& o, const Delete
                             " ", api::go_quote(o.name()), ": ", why),
                   details);
   };
-  if (!p.uid.empty() && p.uid != o.uid()) {
+  if (other_uid) {
     return conflict(base::cat("the UID in the precondition (", p.uid, ") does not match the UID in record (",
                               o.uid(), "). The object might have been deleted and then recreated"));
   }
-  if (!p.resource_version.empty() && p.resource_version != std::to_string(o.revision())) {
+  if (other_version) {
     return conflict(base::cat("the ResourceVersion in the precondition (", p.resource_version,
                               ") does not match the ResourceVersion in record (", o.revision(),
                               "). The object might have been modified"));
@@ -96,6 +117,8 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
                                             Attempt& attempt) {
   const api::Strategy& strategy = *r.strategy;
   const std::string ns(current->ns()), name(current->name());
+  const api::OrphaningByDefault orphaning = api::orphaning_of(r.group, r.kind);
+  if (params.propagation.empty()) warn_once(context, orphaning.warning);
   ORCH_RETURN_IF_ERROR(check_preconditions(r, *current, params));
   const Json old = current->tree();
   const std::string_view owners = api::raw_value(current->bytes(), {"metadata", "managedFields"});
@@ -110,9 +133,7 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
 
   Json next = old;
   Json& meta = next["metadata"];
-  const api::OrphaningByDefault orphaning = api::orphaning_of(r.group, r.kind);
-  set_propagation_finalizers(meta, params.propagation, orphaning.orphans);
-  if (params.propagation.empty()) warn_once(context, orphaning.warning);
+  const bool other_finalizers = set_propagation_finalizers(meta, params.propagation, orphaning.orphans);
   const int64_t* asked = params.grace_seconds ? &*params.grace_seconds : nullptr;
   int64_t grace = 0;
   if (current->deleting()) {
@@ -133,8 +154,9 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
     if (grace != 0 && asked != nullptr) grace = *asked;
     grace = std::max<int64_t>(0, grace);
     meta["deletionTimestamp"] = base::format_time(clock_.now() + std::chrono::seconds(grace));
-    meta["deletionGracePeriodSeconds"] = grace;
-    if (strategy.has_generation) meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
+    if (!deletes_by_update(r)) meta["deletionGracePeriodSeconds"] = grace;
+    if (strategy.has_generation && !deletes_by_update(r))
+      meta["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
     if (strategy.prepare_delete) {
       strategy.prepare_delete(
           next, {clock_.now(), context.user != nullptr ? context.user->name : std::string_view(), nullptr,
@@ -145,7 +167,14 @@ Result<DeleteOutcome> Registry::remove_once(const Resource& r, const ObjectPtr& 
       !base::array_at(next, {"metadata", "finalizers"}).empty() || (strategy.held && strategy.held(next));
   const bool goes = !held && grace == 0;
   if (!goes && next == old) return DeleteOutcome{false, current};
-  if (context.dry_run) return DeleteOutcome{goes, current};
+  if (context.dry_run) {
+    // Kinds with grace periods, and objects that something holds, are written before they go.
+    if (!held && !other_finalizers && !strategy.grace_seconds) return DeleteOutcome{goes, current};
+    auto marked = api::Object::from_stored(with_managed_fields(api::to_stored(next), owners),
+                                           current->revision(), r.selectable_fields);
+    if (!marked.ok()) return marked.error();
+    return DeleteOutcome{goes, std::move(*marked)};
+  }
 
   std::string stored = goes ? std::string() : with_managed_fields(api::to_stored(next), owners);
   datastore::WriteResult written =

@@ -42,11 +42,16 @@ void keep_system_metadata(const Json& old, Json& next) {
   }
 }
 
-/// A status write keeps everything but status, annotations and what the strategy lets through.
-void keep_all_but_status(const Json& old, Json& next) {
+constexpr const char* kOwnMetadata[] = {"labels", "annotations", "finalizers", "ownerReferences"};
+
+/// What a status write sends of the rest is not looked at. Metadata that belongs to whoever writes it is
+/// taken of kinds that are not custom, as most of Kubernetes' strategies have it.
+void keep_all_but_status(const Resource& r, const Json& old, Json& next) {
   Json kept = old;
   copy_member(next, kept, "status");
-  for (const char* key : {"annotations"}) copy_member(next["metadata"], kept["metadata"], key);
+  if (!r.custom) {
+    for (const char* key : kOwnMetadata) copy_member(next["metadata"], kept["metadata"], key);
+  }
   copy_member(next["metadata"], kept["metadata"], "resourceVersion");
   next = std::move(kept);
 }
@@ -126,8 +131,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   const auto own = strategy.subresource_updates.find(subresource);
   const bool has_own = !status_write && own != strategy.subresource_updates.end();
   if (status_write) {
-    keep_all_but_status(old, next);
-    if (strategy.prepare_status_update) strategy.prepare_status_update(next, old, sc);
+    keep_all_but_status(r, old, next);
   } else if (!has_own && !context.skip_validation && r.subresource("status") != nullptr) {
     copy_member(old, next, "status");  // the others know themselves what of it they may change
   }
@@ -150,15 +154,19 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
     // Webhooks may change no more than clients.
     keep_system_metadata(old, next);
     if (status_write) {
-      keep_all_but_status(old, next);
+      keep_all_but_status(r, old, next);
     } else if (!context.skip_validation && r.subresource("status") != nullptr) {
       copy_member(old, next, "status");
     }
   }
   apply_defaults(schema_, r, next);
-  if (has_own) {
+  if (status_write) {
+    // Now, after admission and after it was written down whose the sent metadata is.
+    if (strategy.prepare_status_update) strategy.prepare_status_update(next, old, sc);
+  } else if (has_own) {
     if (own->second.prepare) own->second.prepare(next, old, sc);
   } else if (subresource.empty() && strategy.prepare_update) {
+    normalise(schema_, r, next);  // strategies compare it with what is stored
     strategy.prepare_update(next, old, sc);
   }
   // What is stored is in normal form: so must be what is compared with it, or an empty string that a client
@@ -167,6 +175,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   finish_tree(next);
 
   api::FieldErrors errors;
+  validate_namespace_grants(*this, r, next, &old, subresource, errors);
   api::validate_object_meta_update(next, old, r, errors);
   if (status_write) {
     if (strategy.validate_status_update) strategy.validate_status_update(next, old, errors);

@@ -286,5 +286,32 @@ TEST_CASE("a namespace becomes Terminating and goes when it is finalized") {
   CHECK_FALSE(f.stored("namespaces", "team"));
 }
 
+TEST_CASE("a dry deletion answers with what would be written") {
+  RegistryFixture f;
+  const auto dry = [&](const char* resource, const char* ns, const char* name) {
+    auto gone = f.registry().remove(f.row(resource), ns, name, {}, f.dry());
+    REQUIRE(gone.ok());
+    return gone->object->tree()["metadata"];
+  };
+  f.create("configmaps", config_map("plain"));
+  CHECK_FALSE(dry("configmaps", "ns", "plain").contains("deletionTimestamp"));
+  Json held = config_map("held");
+  held["metadata"]["finalizers"] = Json::array({"example.com/x"});
+  f.create("configmaps", held);
+  CHECK(dry("configmaps", "ns", "held")["deletionGracePeriodSeconds"] == 0);
+  CHECK_FALSE(f.get("configmaps", "held")["metadata"].contains("deletionTimestamp"));
+  f.create("namespaces", {{"metadata", {{"name", "team"}}}});
+  CHECK(dry("namespaces", "", "team").contains("deletionTimestamp"));
+  // Namespaces mark themselves, without a period.
+  CHECK_FALSE(dry("namespaces", "", "team").contains("deletionGracePeriodSeconds"));
+  DeleteParams other;
+  other.uid = "other";
+  const auto refused = f.registry().remove(f.row("namespaces"), "", "team", other, f.dry());
+  REQUIRE_FALSE(refused.ok());
+  CHECK_THAT(refused.error().message(),
+             contains("Operation cannot be fulfilled on namespaces \"team\": Precondition failed: UID in "
+                      "precondition: other, UID in object meta: "));
+}
+
 }  // namespace
 }  // namespace orch::testing

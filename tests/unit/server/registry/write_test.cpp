@@ -31,7 +31,9 @@ TEST_CASE("create refuses what clients may not send") {
     REQUIRE_FALSE(made.ok());
     CHECK(made.error().code() == Code::kUnknown);
     CHECK(made.error().message() == "resourceVersion should not be set on objects to be created");
-    CHECK(f.registry().create(f.row("configmaps"), "ns", object, f.dry()).ok());
+    auto dry = f.registry().create(f.row("configmaps"), "ns", object, f.dry());
+    REQUIRE(dry.ok());
+    CHECK((*dry)->tree()["metadata"]["resourceVersion"] == "5");  // nothing gave it another
   }
   SECTION("another namespace") {
     object["metadata"]["namespace"] = "other";
@@ -402,6 +404,110 @@ TEST_CASE("uids and generated names come from where they are said to") {
   const Json first = f.create("configmaps", map);
   CHECK(first["metadata"]["uid"] == "the-uid");
   CHECK(first["metadata"]["name"] == api::generate_name("a-", 7));
+}
+
+TEST_CASE("a write of status takes the metadata that is its writer's, but of some kinds") {
+  RegistryFixture f;
+  const auto with_metadata = [](Json object) {
+    object["metadata"]["labels"] = {{"from", "status"}};
+    object["metadata"]["annotations"] = {{"from", "status"}};
+    object["metadata"]["finalizers"] = Json::array({"example.com/x"});
+    return object;
+  };
+  const Json budget =
+      f.update("poddisruptionbudgets.policy",
+               with_metadata(f.create("poddisruptionbudgets.policy",
+                                      {{"metadata", {{"name", "b"}}}, {"spec", {{"minAvailable", 1}}}})),
+               "status");
+  CHECK(budget["metadata"]["labels"]["from"] == "status");
+  CHECK(budget["metadata"]["annotations"]["from"] == "status");
+  CHECK(budget["metadata"]["finalizers"] == Json::array({"example.com/x"}));
+  const Json range = f.update(
+      "servicecidrs.networking.k8s.io",
+      with_metadata(f.create("servicecidrs.networking.k8s.io",
+                             {{"metadata", {{"name", "r"}}}, {"spec", {{"cidrs", {"10.97.0.0/24"}}}}})),
+      "status");
+  CHECK_FALSE(range["metadata"].contains("labels"));
+  CHECK_FALSE(range["metadata"].contains("annotations"));
+  CHECK_FALSE(range["metadata"].contains("finalizers"));
+}
+
+TEST_CASE("who sends an empty list owns it") {
+  RegistryFixture f;
+  auto context = f.context();
+  context.manager = "m";
+  const auto owned = [&](const char* rules) {
+    Json role = json(R"({"kind":"ClusterRole","apiVersion":"rbac.authorization.k8s.io/v1",
+                         "metadata":{"name":"r","labels":{"a":"b"}}})");
+    if (rules != nullptr) role["rules"] = json(rules);
+    context.dry_run = true;
+    auto made = f.registry().create(f.row("clusterroles.rbac.authorization.k8s.io"), "", role, context);
+    REQUIRE(made.ok());
+    return std::string((*made)->bytes()).find("f:rules") != std::string::npos;
+  };
+  CHECK(owned("[]"));
+  CHECK(owned(R"([{"verbs":["get"],"nonResourceURLs":["/x"]}])"));
+  CHECK_FALSE(owned(nullptr));
+}
+
+TEST_CASE("what is spelled out but says nothing does not change a template") {
+  RegistryFixture f;
+  const auto daemon_set = [](bool spelled) {
+    Json container = {{"name", "c"}, {"image", "i"}};
+    if (spelled) container["stdinOnce"] = false;
+    return Json{{"metadata", {{"name", "d"}, {"namespace", "ns"}}},
+                {"spec",
+                 {{"selector", {{"matchLabels", {{"a", "b"}}}}},
+                  {"template",
+                   {{"metadata", {{"labels", {{"a", "b"}}}}},
+                    {"spec", {{"containers", Json::array({std::move(container)})}}}}}}}};
+  };
+  f.create("daemonsets.apps", daemon_set(false));
+  const Json after = f.update("daemonsets.apps", daemon_set(true));
+  CHECK(after["metadata"]["annotations"]["deprecated.daemonset.template.generation"] == "1");
+}
+
+TEST_CASE("devices with admin access are for namespaces that say so") {
+  RegistryFixture f;
+  const auto message = [&](const char* resource, const char* ns, Json spec) {
+    Json object = {{"metadata", {{"name", "c"}}}, {"spec", std::move(spec)}};
+    const auto& row = f.row(resource);
+    object["kind"] = row.kind;
+    object["apiVersion"] = row.api_version();
+    return f.registry().create(row, ns, object, f.dry()).status().message();
+  };
+  const auto spec = [](bool admin) {
+    return Json{
+        {"devices",
+         {{"requests", Json::array({{{"name", "one"},
+                                     {"exactly", {{"deviceClassName", "gpu"}, {"adminAccess", admin}}}}})}}}};
+  };
+  f.create("namespaces", {{"metadata", {{"name", "plain"}}}});
+  f.create(
+      "namespaces",
+      {{"metadata", {{"name", "admins"}, {"labels", {{"resource.kubernetes.io/admin-access", "true"}}}}}});
+  constexpr const char* kClaims = "resourceclaims.resource.k8s.io";
+  CHECK(message(kClaims, "admins", spec(true)).empty());
+  CHECK(message(kClaims, "plain", spec(false)).empty());
+  CHECK(message(kClaims, "plain", spec(true)) ==
+        "ResourceClaim.resource.k8s.io \"c\" is invalid: spec.devices.requests[0].adminAccess: Forbidden: "
+        "admin "
+        "access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing "
+        "namespace");
+  CHECK_THAT(message(kClaims, "nowhere", spec(true)),
+             contains("Internal error: could not retrieve namespace to verify admin access"));
+  CHECK_THAT(message("resourceclaimtemplates.resource.k8s.io", "plain", {{"spec", spec(true)}}),
+             contains("spec.devices.requests[0].adminAccess: Forbidden"));
+
+  Json claim = f.create(kClaims, {{"metadata", {{"name", "c"}}}, {"spec", spec(false)}}, "plain");
+  claim["status"]["allocation"]["devices"]["results"] = Json::array(
+      {{{"request", "one"}, {"driver", "d"}, {"pool", "p"}, {"device", "x"}, {"adminAccess", true}}});
+  auto refused = f.try_update(kClaims, claim, "status");
+  REQUIRE_FALSE(refused.ok());
+  CHECK_THAT(refused.error().message(),
+             contains("status.allocation.devices.results[0].adminAccess: Forbidden"));
+  claim["status"]["allocation"]["devices"]["results"][0].erase("adminAccess");
+  CHECK(f.try_update(kClaims, claim, "status").ok());
 }
 
 }  // namespace
