@@ -291,9 +291,12 @@ class ServerImpl final : public Server {
     client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-controller-manager");
     api_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-apiserver");
     scheduler_client_ = make_local_client(*registry_, component("system:orch"), post(), "kube-scheduler");
-    for (const char* manager :
-         {"api-priority-and-fairness-config-producer-v1", "api-priority-and-fairness-config-consumer-v1"})
-      flow_clients_.push_back(make_local_client(*registry_, component("system:apiserver"), post(), manager));
+    const auto add_flow_client = [this](const char* manager, LocalWrites writes) {
+      flow_clients_.push_back(
+          make_local_client(*registry_, component("system:apiserver"), post(), manager, writes));
+    };
+    add_flow_client("api-priority-and-fairness-config-producer-v1", LocalWrites::kUpdate);
+    add_flow_client("api-priority-and-fairness-config-consumer-v1", LocalWrites::kApply);
     informers_ = std::make_unique<client::InformerFactory>(*client_, timers_);
     access_.follow(*informers_);
     follow_admission();

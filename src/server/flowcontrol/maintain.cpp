@@ -72,19 +72,13 @@ std::optional<Json> mark_dangling(const Json& schema, bool level_exists, base::W
                     {"reason", reason},
                     {"message", message},
                     {"lastTransitionTime", base::format_time(now)}};
-  Json changed = schema;
-  Json& conditions = changed["status"]["conditions"];
-  if (!conditions.is_array()) conditions = Json::array();
-  for (Json& old : conditions) {
-    if (api::text_of(old, "type") != "Dangling") continue;
-    if (api::text_of(old, "status") == status && api::text_of(old, "reason") == reason &&
-        api::text_of(old, "message") == message)
+  for (const Json& old : base::array_at(schema, {"status", "conditions"})) {
+    if (api::text_of(old, "type") == "Dangling" && api::text_of(old, "status") == status &&
+        api::text_of(old, "reason") == reason && api::text_of(old, "message") == message)
       return std::nullopt;
-    old = std::move(condition);
-    return changed;
   }
-  conditions.push_back(std::move(condition));
-  return changed;
+  return Json{{"metadata", {{"name", base::string_at(schema, {"metadata", "name"})}}},
+              {"status", {{"conditions", Json::array({std::move(condition)})}}}};
 }
 
 }  // namespace orch::server

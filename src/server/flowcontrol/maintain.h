@@ -16,8 +16,8 @@ namespace orch::server {
 std::optional<Json> revise_flow_object(const Json* current, const Json& builtin, bool mandatory);
 /// An object that an older server made and nobody needs any more: it has the annotation, but is not built in.
 bool obsolete_flow_object(const Json& current, const api::FlowObjects& builtin);
-/// The FlowSchema with its condition Dangling as it must be: whether the level that it names exists. None
-/// when it says so already.
+/// What is to be applied to the status of a FlowSchema: the condition Dangling as it must be, whether the
+/// level that it names exists. None when it says so already.
 std::optional<Json> mark_dangling(const Json& schema, bool level_exists, base::WallTime now);
 
 }  // namespace orch::server

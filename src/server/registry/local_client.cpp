@@ -36,8 +36,13 @@ client::WatchEvent::Type event_type(CacheEvent::Type t) {
 
 class LocalClient final : public client::Client {
  public:
-  LocalClient(Registry& registry, UserInfo user, SubresourcePost post, std::string manager)
-      : registry_(registry), user_(std::move(user)), post_(std::move(post)), manager_(std::move(manager)) {}
+  LocalClient(Registry& registry, UserInfo user, SubresourcePost post, std::string manager,
+              LocalWrites writes)
+      : registry_(registry),
+        user_(std::move(user)),
+        post_(std::move(post)),
+        manager_(std::move(manager)),
+        writes_(writes) {}
 
   Result<ObjectPtr> get(const ResourceRef& ref, std::string_view ns, std::string_view name) override {
     auto r = find(ref);
@@ -67,9 +72,18 @@ class LocalClient final : public client::Client {
     auto r = find(ref);
     if (!r.ok()) return r.error();
     std::string name(base::string_at(object, {"metadata", "name"}));
+    WriteContext c = context();
+    if (writes_ == LocalWrites::kUpdate) {
+      return registry_.update(
+          **r, ns, name, subresource, [&](const Json&) -> Result<Json> { return with_type(**r, object); }, c);
+    }
+    c.applied = c.with_owners = true;
     return registry_.update(
-        **r, ns, name, subresource, [&](const Json&) -> Result<Json> { return with_type(**r, object); },
-        context());
+        **r, ns, name, subresource,
+        [&](const Json& stored) {
+          return registry_.apply(**r, c, subresource, &stored, with_type(**r, object), true);
+        },
+        c);
   }
 
   Result<ObjectPtr> patch(const ResourceRef& ref, std::string_view ns, std::string_view name,
@@ -171,13 +185,15 @@ class LocalClient final : public client::Client {
   const UserInfo user_;
   const SubresourcePost post_;
   const std::string manager_;
+  const LocalWrites writes_;
 };
 
 }  // namespace
 
 std::unique_ptr<client::Client> make_local_client(Registry& registry, UserInfo user, SubresourcePost post,
-                                                  std::string manager) {
-  return std::make_unique<LocalClient>(registry, std::move(user), std::move(post), std::move(manager));
+                                                  std::string manager, LocalWrites writes) {
+  return std::make_unique<LocalClient>(registry, std::move(user), std::move(post), std::move(manager),
+                                       writes);
 }
 
 }  // namespace orch::server

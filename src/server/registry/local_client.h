@@ -3,6 +3,7 @@
 // round and no second copy of any object.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -18,9 +19,13 @@ using SubresourcePost = std::function<base::Result<Json>(const api::Resource& re
                                                          std::string_view name, std::string_view subresource,
                                                          const Json& body, const UserInfo& user)>;
 
+/// How a client's update() is meant: as the whole object, or as what is applied of it, by force.
+enum class LocalWrites : uint8_t { kUpdate, kApply };
+
 /// Writes as `user`. Watch callbacks come on the store's writer thread or on the caller's of watch(): they
 /// must only queue. Outlived by registry and post.
 std::unique_ptr<client::Client> make_local_client(Registry& registry, UserInfo user, SubresourcePost post,
-                                                  std::string manager);
+                                                  std::string manager,
+                                                  LocalWrites writes = LocalWrites::kUpdate);
 
 }  // namespace orch::server
