@@ -263,6 +263,7 @@ http::Response ApiServer::do_virtual(Call& call) {
                                  .update({r, r}, nullptr, body->tree, sent, {}, context.manager.value_or(""));
   auto answer = o_.review(r.kind, body->tree, call.user);
   if (!answer.ok()) return http::Response::from_status(answer.error());
+  api::schema::normalise(schema_, *r.type, *answer);
   if (auto fields = base::parse_json(owners); fields.ok() && !fields->empty())
     (*answer)["metadata"]["managedFields"] = std::move(*fields);
   return encode_tree(call.want, schema_, *answer, 201);

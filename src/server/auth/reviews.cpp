@@ -2,6 +2,8 @@
 
 #include "api/field_error.h"
 #include "api/go_text.h"
+#include "api/names.h"
+#include "api/selector.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -15,6 +17,31 @@ const Json* non_null(const Json& spec, const char* key) {
 }
 
 const Json& spec_of(const Json& review) { return base::object_at(review, {"spec"}); }
+
+constexpr std::string_view kLabelSelector = "labelSelector";
+
+/// An operator that is not known is taken, for the sake of newer clients.
+void check_requirement(const Json& requirement, bool of_labels, const api::FieldPath& path,
+                       api::FieldErrors& errors) {
+  const std::string_view key = base::string_at(requirement, {"key"});
+  const std::string_view op = base::string_at(requirement, {"operator"});
+  const Json& values = base::array_at(requirement, {"values"});
+  if (!of_labels && key.empty()) errors.required(path.child("key"), "must be specified");
+  if ((op == "In" || op == "NotIn") && values.empty()) {
+    errors.required(path.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
+  } else if ((op == "Exists" || op == "DoesNotExist") && !values.empty()) {
+    errors.forbidden(path.child("values"),
+                     "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+  }
+  if (!of_labels) return;
+  for (const std::string& problem : api::check_qualified_name(key))
+    errors.invalid(path.child("key"), std::string(key), problem);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const std::string value = values[i].is_string() ? values[i].get<std::string>() : "";
+    for (const std::string& problem : api::check_label_value(value))
+      errors.invalid(path.child("values").index(i), value, problem);
+  }
+}
 
 void check_selector(const Json& attributes, const char* key, const api::FieldPath& at,
                     api::FieldErrors& errors) {
@@ -31,6 +58,9 @@ void check_selector(const Json& attributes, const char* key, const api::FieldPat
         path.child("requirements"),
         base::cat("when ", path.text(), " is specified, requirements or rawSelector is required"));
   }
+  size_t i = 0;
+  for (const Json& one : base::array_at(*selector, {"requirements"}))
+    check_requirement(one, key == kLabelSelector, path.child("requirements").index(i++), errors);
 }
 
 void check_attributes(const Json& spec, api::FieldErrors& errors) {
@@ -130,13 +160,57 @@ Attributes attributes_of(const Json& spec, const UserInfo& user) {
   return a;
 }
 
+/// How much of a selector the authorizers could be told: requirements that say nothing they know are left
+/// out, which only makes the question a wider one.
+struct Understood {
+  size_t kept = 0;
+  bool all = true;
+};
+
+Understood understood_of(const Json& resource, std::string_view key) {
+  Understood out;
+  const Json& selector = base::object_at(resource, {key});
+  const std::string_view raw = base::string_at(selector, {"rawSelector"});
+  if (!raw.empty()) {
+    out.all =
+        key == kLabelSelector ? api::LabelSelector::parse(raw).ok() : api::FieldSelector::parse(raw).ok();
+    return out;
+  }
+  for (const Json& one : base::array_at(selector, {"requirements"})) {
+    const std::string_view op = base::string_at(one, {"operator"});
+    const bool compares = op == "In" || op == "NotIn";
+    const bool known = key == kLabelSelector ? compares || op == "Exists" || op == "DoesNotExist"
+                                             : compares && base::array_at(one, {"values"}).size() == 1;
+    if (known) {
+      ++out.kept;
+    } else {
+      out.all = false;
+    }
+  }
+  return out;
+}
+
+std::string evaluation_error(const Json& spec, std::string_view error) {
+  std::string out(error);
+  const Json* resource = non_null(spec, "resourceAttributes");
+  for (const std::string_view key : {std::string_view("fieldSelector"), kLabelSelector}) {
+    if (resource == nullptr) continue;
+    const Understood understood = understood_of(*resource, key);
+    if (understood.all) continue;
+    out += base::cat(out.empty() ? "" : "; ", "spec.resourceAttributes.", key,
+                     understood.kept > 0 ? " partially" : "", " ignored due to parse error");
+  }
+  return out;
+}
+
 Json answered(const Json& review, const UserInfo& user, Authorizer& authorizer) {
   const Verdict verdict = authorizer.authorize(attributes_of(spec_of(review), user));
   Json out = review;
   Json status = {{"allowed", verdict.decision == Decision::kAllow}};
   if (verdict.decision == Decision::kDeny) status["denied"] = true;
   if (!verdict.reason.empty()) status["reason"] = verdict.reason;
-  if (!verdict.error.empty()) status["evaluationError"] = verdict.error;
+  if (std::string error = evaluation_error(spec_of(review), verdict.error); !error.empty())
+    status["evaluationError"] = std::move(error);
   out["status"] = std::move(status);
   return out;
 }
@@ -232,7 +306,10 @@ base::Result<Json> review_token(const Json& review, Authenticator& authenticator
   if (audiences.empty()) audiences = api_audiences;
   const base::Result<std::optional<TokenUser>> user = authenticator.authenticate_token(token, audiences);
   Json out = review;
-  Json status = {{"user", Json::object()}};
+  // What a client sends of the status stays where the answer says nothing else.
+  Json status = base::object_at(review, {"status"});
+  if (!status.contains("user")) status["user"] = Json::object();
+  status.erase("authenticated");
   if (!user.ok()) {
     status["error"] = user.error().message();
   } else if (user->has_value()) {

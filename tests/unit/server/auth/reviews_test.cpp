@@ -134,6 +134,60 @@ TEST_CASE("token reviews") {
   auto bad = review_token(json(R"({"spec":{"token":"bad"}})"), tokens, {"api"});
   REQUIRE(bad.ok());
   CHECK((*bad)["status"] == json(R"({"error":"invalid bearer token","user":{}})"));
+  auto said = review_token(json(R"({"spec":{"token":"bad"},"status":{"authenticated":true,
+                                     "user":{"username":"x"}}})"),
+                           tokens, {"api"});
+  REQUIRE(said.ok());
+  CHECK((*said)["status"] == json(R"({"error":"invalid bearer token","user":{"username":"x"}})"));
   CHECK(review_token(json(R"({"spec":{}})"), tokens, {}).status().message() ==
         "token is required for TokenReview in authentication");
+}
+
+TEST_CASE("selectors in subject access reviews") {
+  Cluster c;
+  const auto ask = [&](const char* selectors) {
+    Json review = {{"spec", {{"user", "eve"}, {"resourceAttributes", json(selectors)}}}};
+    return review_subject_access(review, c.authorizer);
+  };
+  struct Row {
+    const char* selectors;
+    const char* error;
+  };
+  const Row ignored[] = {
+      {R"({"fieldSelector":{"rawSelector":"a=b"},"labelSelector":{"rawSelector":"a in (b)"}})", ""},
+      {R"({"fieldSelector":{"rawSelector":"x"}})",
+       "spec.resourceAttributes.fieldSelector ignored due to parse error"},
+      {R"({"labelSelector":{"rawSelector":"a=b=c"}})",
+       "spec.resourceAttributes.labelSelector ignored due to parse error"},
+      {R"({"fieldSelector":{"requirements":[{"key":"a","operator":"Exists"}]},
+           "labelSelector":{"requirements":[{"key":"a","operator":"Later"},{"key":"b","operator":"Exists"}]}})",
+       "spec.resourceAttributes.fieldSelector ignored due to parse error; "
+       "spec.resourceAttributes.labelSelector partially ignored due to parse error"},
+      {R"({"fieldSelector":{"requirements":[{"key":"a","operator":"In","values":["b"]},
+                                             {"key":"a","operator":"In","values":["b","c"]}]}})",
+       "spec.resourceAttributes.fieldSelector partially ignored due to parse error"},
+};
+for (const Row& row : ignored) {
+  INFO(row.selectors);
+  auto out = ask(row.selectors);
+  REQUIRE(out.ok());
+  CHECK((*out)["status"].value("evaluationError", "") == row.error);
+}
+const Row refused[] = {
+    {R"({"fieldSelector":{"requirements":[{"operator":"In"}]}})",
+     "[spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: must be specified, "
+     "spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: must be specified when "
+     "`operator` is 'In' or 'NotIn']"},
+    {R"({"labelSelector":{"requirements":[{"key":"a","operator":"Exists","values":["b"]}]}})",
+     "spec.resourceAttributes.labelSelector.requirements[0].values: Forbidden: may not be specified when "
+     "`operator` is 'Exists' or 'DoesNotExist'"},
+    {R"({"labelSelector":{"requirements":[{"key":"a","operator":"In","values":["b c"]}]}})",
+     "labelSelector.requirements[0].values[0]: Invalid value: \"b c\""},
+    {R"({"labelSelector":{"requirements":[{"key":"a b","operator":"Exists"}]}})",
+     "labelSelector.requirements[0].key: Invalid value: \"a b\""},
+};
+for (const Row& row : refused) {
+  INFO(row.selectors);
+  CHECK_THAT(ask(row.selectors).status().message(), contains(row.error));
+}
 }
