@@ -5,6 +5,8 @@
 #include "api/resources/printers.h"
 #include "api/resources/tree.h"
 #include "base/json.h"
+#include "pki/key_pair.h"
+#include "pki/pki.h"
 
 namespace orch::api {
 namespace {
@@ -120,6 +122,16 @@ void validate_secret(const Json& secret, FieldErrors& errors) {
   validate_secret_type(secret, errors);
 }
 
+std::vector<std::string> secret_warnings(const Json& secret, const Json*) {
+  if (text_of(secret, "type") != "kubernetes.io/tls") return {};
+  const auto decoded = [&](const char* key) {
+    auto bytes = pki::base64_decode(text_of(map_of(secret, "data"), key));
+    return bytes.ok() ? std::move(*bytes) : std::string();
+  };
+  std::string problem = pki::key_pair_problem(decoded("tls.crt"), decoded("tls.key"));
+  return problem.empty() ? std::vector<std::string>() : std::vector<std::string>{std::move(problem)};
+}
+
 /// Of a reference to a secret only the name counts.
 void clean_secret_references(Json& account) {
   each(account, "secrets", [](Json& reference) {
@@ -151,6 +163,7 @@ Strategy config_map_strategy() {
 
 Strategy secret_strategy() {
   Strategy s;
+  s.warnings = secret_warnings;
   s.set_defaults = default_secret;
   s.validate = validate_secret;
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {

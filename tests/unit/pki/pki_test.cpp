@@ -4,6 +4,7 @@
 #include <openssl/rsa.h>
 
 #include "base/json.h"
+#include "pki/key_pair.h"
 #include "pki/openssl.h"
 #include "tests/catch.h"
 
@@ -14,6 +15,45 @@ using base::Code;
 using base::WallTime;
 
 const WallTime kNow(std::chrono::seconds(1767225600));
+
+TEST_CASE("a certificate and its key, or what is wrong with them") {
+  const auto ca = pki::make_ca("a", kNow);
+  const auto other = pki::make_ca("b", kNow);
+  REQUIRE(ca.ok());
+  REQUIRE(other.ok());
+  const std::string& cert = ca->certificate_pem;
+  const std::string& key = ca->key_pem;
+  const std::string odd = "-----BEGIN ODD-----\nAAEC\n-----END ODD-----\n";
+  const std::string empty_cert = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
+  const std::string empty_key = "-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----\n";
+  struct Row {
+    std::string certificate, key, problem;
+  };
+  const Row rows[] = {
+      {cert, key, ""},
+      {odd + cert + other->certificate_pem, "text\n" + odd + key, ""},
+      {"", key, "tls: failed to find any PEM data in certificate input"},
+      {key, key,
+       "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM "
+       "inputs "
+       "may have been switched"},
+      {odd + key, key,
+       "tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the "
+       "following types: [ODD PRIVATE KEY]"},
+      {cert, "x", "tls: failed to find any PEM data in key input"},
+      {cert, cert, "tls: found a certificate rather than a key in the PEM for the private key"},
+      {cert, odd + odd,
+       "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM "
+       "blocks of the following types: [ODD ODD]"},
+      {empty_cert, key, "x509: malformed certificate"},
+      {cert, empty_key, "tls: failed to parse private key"},
+      {cert, other->key_pem, "tls: private key does not match public key"},
+  };
+  for (const Row& row : rows) {
+    INFO(row.problem);
+    CHECK(pki::key_pair_problem(row.certificate, row.key) == row.problem);
+  }
+}
 
 TEST_CASE("encodings round-trip and refuse what does not belong") {
   struct Row {
