@@ -105,6 +105,21 @@ Headers response_headers(const Response& response, int minor_version, bool keep_
   return out;
 }
 
+/// The library keeps headers in a hash map, which gives several of one name back in an order of its own:
+/// where some stand side by side, as warnings do, all of that name are put in the wanted order afterwards.
+void set_headers(const Headers& wanted, httplib::Response& out) {
+  for (const auto& [name, value] : wanted) out.set_header(name, value);
+  for (size_t i = 1; i < wanted.size(); ++i) {
+    const std::string& repeated = wanted[i].first;
+    if (repeated != wanted[i - 1].first) continue;
+    auto [at, last] = out.headers.equal_range(repeated);
+    for (const auto& [name, value] : wanted) {
+      if (at != last && equal_fold(name, repeated)) (at++)->second = value;
+    }
+    while (i + 1 < wanted.size() && wanted[i + 1].first == repeated) ++i;
+  }
+}
+
 void call_handler(Exchange& exchange) {
   exchange.handled = true;
   try {
@@ -174,10 +189,8 @@ class Codec::Library : public httplib::Server {
       }
       out.body.clear();
       out.headers.clear();
-      for (auto& [name, value] :
-           response_headers(exchange.response, exchange.request.minor_version, exchange.keep_alive)) {
-        out.set_header(name, value);
-      }
+      set_headers(response_headers(exchange.response, exchange.request.minor_version, exchange.keep_alive),
+                  out);
     });
   }
 

@@ -438,6 +438,25 @@ TEST_CASE("headers a handler sets cannot break the framing") {
   CHECK(answer.find("999") == std::string::npos);
 }
 
+TEST_CASE("headers of one name keep their order") {
+  const auto server = start(plain_options(), [](Request&) {
+    Response response = Response::text("x");
+    for (const char* text : {"first", "second", "third", "fourth"})
+      response.headers.emplace_back("Warning", text);
+    response.headers.emplace_back("Other", "fifth");
+    return response;
+  });
+  const std::string answer = talk(*server, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  size_t last = 0;
+  for (const char* text : {"first", "second", "third", "fourth"}) {
+    const size_t at = answer.find(base::cat("Warning: ", text));
+    REQUIRE(at != std::string::npos);
+    CHECK(at > last);
+    last = at;
+  }
+  CHECK(answer.find("Other: fifth") != std::string::npos);
+}
+
 TEST_CASE("certificates are exchanged while running") {
   const auto& certificates = Certificates::get();
   const auto server = start(tls_options(), echo);
