@@ -189,7 +189,13 @@ base::WallTime to_wall(const ASN1_TIME* time) {
 Result<CsrPtr> read_csr(const std::string& pem) {
   const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   CsrPtr csr(PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr));
-  if (!csr) return openssl_error(Code::kBadRequest, "PEM block type must be CERTIFICATE REQUEST");
+  if (!csr) {
+    constexpr const char* kNoBlock = "PEM block type must be CERTIFICATE REQUEST";
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+      return openssl_error(Code::kBadRequest, kNoBlock);
+    ERR_clear_error();
+    return Status(Code::kBadRequest, kNoBlock);
+  }
   EVP_PKEY* key = X509_REQ_get0_pubkey(csr.get());
   if (key == nullptr || X509_REQ_verify(csr.get(), key) != 1) {
     return openssl_error(Code::kBadRequest, "the certificate request's signature does not verify");

@@ -209,9 +209,10 @@ def write(args):
 
 # Why something differs: what the first that matches the difference's line says.
 REASONS = [
-    (r"^(device-class|resource-claim|resource-claim-template|resource-slice) ", "Orch validates resource.k8s.io in part: no expressions, no resource slices, no status"),
+    (r"^served get /openapi", "Orch's OpenAPI documents leave out the deprecated paths below watch/ and what they refer to"),
     (r"^(access-review|access-review-local|access-review-self|token-review) .*managedFields", "Orch answers reviews, which are not stored, without managedFields"),
     (r"^resource-quota", "Orch's quota admission counts at once; kube-apiserver waits for the quota controller, which the recording has not"),
+    (r"disallowed by cluster policy", "the recorded kube-apiserver ran without --allow-privileged"),
     (r"managedFields", "who owns a field that the server itself set or left empty"),
     (r"^[a-z0-9-]+ (post|put) [^|]*\|warnings", "a warning is missing"),
     (r"^[a-z0-9-]+ delete", "what a dry deletion answers"),

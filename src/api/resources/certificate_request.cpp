@@ -148,7 +148,7 @@ void validate_usages(const Json& request, const Tolerated& t, FieldErrors& error
 void validate_request(const Json& request, const Tolerated& t, FieldErrors& errors) {
   const std::string text(base::string_at(request, {"spec", "request"}));
   if (auto csr = pki::parse_csr(decoded(text)); !csr.ok())
-    errors.invalid(FieldPath("spec.request"), text, csr.error().message());
+    errors.invalid(FieldPath("spec.request"), text.empty() ? Json() : Json(text), csr.error().message());
   validate_usages(request, t, errors);
   const std::string signer(base::string_at(request, {"spec", "signerName"}));
   if (!t.legacy_signer && signer == kLegacySigner) {

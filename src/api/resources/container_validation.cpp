@@ -284,9 +284,11 @@ void validate_host_ports(const Json& containers, size_t first, size_t count, siz
 /// Members that ephemeral containers cannot have.
 void validate_ephemeral_members(const Json& container, const FieldPath& path, FieldErrors& errors) {
   constexpr const char* kDetail = "cannot be set for an Ephemeral Container";
-  for (const char* key : {"ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules",
-                          "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"}) {
-    if (has_items(container, key)) errors.forbidden(path.child(key), kDetail);
+  if (has_items(container, "resources")) errors.forbidden(path.child("resources"), kDetail);
+  // An empty one is one too.
+  for (const char* key : {"ports", "resizePolicy", "restartPolicy", "restartPolicyRules", "livenessProbe",
+                          "readinessProbe", "startupProbe", "lifecycle"}) {
+    if (has(container, key)) errors.forbidden(path.child(key), kDetail);
   }
   size_t i = 0;
   for (const Json& mount : list_of(container, "volumeMounts")) {

@@ -1,4 +1,5 @@
 // Event, of core/v1 and events.k8s.io/v1. Both are stored as core/v1; the newer group has stricter rules.
+#include "api/names.h"
 #include "api/resources/common_validation.h"
 #include "api/resources/conversion.h"
 #include "api/resources/kinds.h"
@@ -86,6 +87,7 @@ void validate_strict_update(const Json& event, const Json& old, FieldErrors& err
 Strategy event_strategy() {
   Strategy s;
   s.allow_create_on_update = true;
+  s.validate_name = check_name_is_path_segment;  // of core/v1, Kubernetes asks for no more
   s.validate = [](const Json& event, FieldErrors& errors) {
     validate_any(event, "reportingComponent", errors);
   };
@@ -98,6 +100,7 @@ Strategy event_strategy() {
 
 Strategy events_v1_strategy() {
   Strategy s = event_strategy();
+  s.validate_name = check_name_is_subdomain;
   s.validate = validate_strict;
   s.validate_update = validate_strict_update;
   // Columns are made of what is served.

@@ -69,6 +69,9 @@ bool valid_name(std::string_view name) {
       name = name.substr(slash + 1);
     }
   }
+  constexpr size_t kLongestPath = 255;
+  constexpr size_t kImplied = 8;  // library/, which names without a slash are below
+  if (name.size() + (slash == std::string_view::npos ? kImplied : 0) > kLongestPath) return false;
   while (true) {
     const size_t next = name.find('/');
     if (!valid_path_component(name.substr(0, next))) return false;

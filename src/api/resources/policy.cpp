@@ -2,6 +2,8 @@
 #include <set>
 #include <string>
 
+#include "api/go_text.h"
+#include "api/names.h"
 #include "api/resources/common_validation.h"
 #include "api/resources/kinds.h"
 #include "api/resources/pod_parts.h"
@@ -71,8 +73,11 @@ void validate_priority_class(const Json& object, FieldErrors& errors) {
                      base::cat("maximum allowed value of a user defined priority is ", kHighestUserPriority));
   }
   const std::string_view policy = text_of(object, "preemptionPolicy");
-  if (!policy.empty() && policy != "Never" && policy != "PreemptLowerPriority")
-    errors.not_supported(FieldPath("preemptionPolicy"), policy, {"Never", "PreemptLowerPriority"});
+  if (has(object, "preemptionPolicy") && policy.empty()) {
+    errors.required(FieldPath("preemptionPolicy"));
+  } else if (!policy.empty() && policy != "Never" && policy != "PreemptLowerPriority") {
+    errors.not_supported(FieldPath("preemptionPolicy"), policy, {"PreemptLowerPriority", "Never"});
+  }
 }
 
 void validate_priority_class_update(const Json& object, const Json& old, FieldErrors& errors) {
@@ -99,7 +104,16 @@ void validate_runtime_class(const Json& object, FieldErrors& errors) {
   for (size_t i = 0; i < tolerations.size(); ++i) {
     Json key = tolerations[i];
     drop(key, "tolerationSeconds");
-    if (!seen.insert(key.dump()).second) errors.duplicate(path.child("tolerations").index(i), tolerations[i]);
+    if (!seen.insert(key.dump()).second) {
+      const Json& one = tolerations[i];
+      add_cause(errors, "FieldValueDuplicate", path.child("tolerations").index(i),
+                "Duplicate value: " +
+                    go_struct({{"Key", text_of(one, "key")},
+                               {"Operator", text_of(one, "operator")},
+                               {"Value", text_of(one, "value")},
+                               {"Effect", text_of(one, "effect")}},
+                              ",\"TolerationSeconds\":" + go_json(member_of(one, "tolerationSeconds"))));
+    }
   }
 }
 
@@ -107,6 +121,7 @@ void validate_runtime_class(const Json& object, FieldErrors& errors) {
 
 Strategy disruption_budget_strategy() {
   Strategy s = traits_of("policy", "PodDisruptionBudget");
+  s.validate_name = check_name_is_path_segment;  // Kubernetes asks for no more
   s.validate = [](const Json& object, FieldErrors& errors) { validate_budget(object, nullptr, errors); };
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {
     validate_budget(object, &old, errors);

@@ -48,6 +48,13 @@ void require_choice(const Json& spec, const char* key, const std::vector<std::st
   }
 }
 
+/// The same of a member that may say nothing, but not nothing in words.
+void require_given_choice(const Json& spec, const char* key, const std::vector<std::string>& choices,
+                          FieldErrors& errors) {
+  if (has(spec, key) && text_of(spec, key).empty()) return errors.not_supported(kSpec.child(key), "", choices);
+  require_choice(spec, key, choices, errors);
+}
+
 // --- Ports ---------------------------------------------------------------------------------------------
 
 void validate_port(const Json& port, bool need_name, std::set<std::string_view>& names, const FieldPath& path,
@@ -252,11 +259,11 @@ void validate_traffic_policies(const Json& spec, FieldErrors& errors) {
   }
   const bool internal_needed =
       is_type(spec, "NodePort") || is_type(spec, "LoadBalancer") || is_type(spec, "ClusterIP");
-  if (internal_needed || has(spec, "internalTrafficPolicy")) {
-    require_choice(spec, "internalTrafficPolicy", {"Cluster", "Local"}, errors);
-  }
+  if (internal_needed || has(spec, "internalTrafficPolicy"))
+    require_given_choice(spec, "internalTrafficPolicy", {"Cluster", "Local"}, errors);
   if (has(spec, "trafficDistribution")) {
-    require_choice(spec, "trafficDistribution", {"PreferClose", "PreferSameZone", "PreferSameNode"}, errors);
+    require_given_choice(spec, "trafficDistribution", {"PreferClose", "PreferSameZone", "PreferSameNode"},
+                         errors);
   }
 }
 

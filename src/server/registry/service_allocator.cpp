@@ -149,11 +149,12 @@ void ServiceAllocator::use_ranges(const std::vector<std::string>& cidrs) {
   in_use_ = std::move(now);
 }
 
-std::string ServiceAllocator::why_outside(const std::string& ip) const {
+std::string ServiceAllocator::why_outside(const std::string& ip, bool dry_run) const {
   for (const Range& range : in_use_) {
     const auto cidr = api::Cidr::parse(range.cidr);
     const auto address = api::Ip::parse(ip);
-    if (cidr && address && cidr->contains(*address)) {
+    // A dry run asks one range alone.
+    if (cidr && address && (dry_run || cidr->contains(*address))) {
       return base::cat("the provided IP (", ip, ") is not in the valid range. The range of valid IPs is ",
                        range.cidr);
     }
@@ -279,7 +280,7 @@ Status ServiceAllocator::allocate_ports(Json& service, const std::string& owner,
   return {};
 }
 
-Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
+Status ServiceAllocator::allocate(Json& service, const Json* old, bool dry_run) {
   Json& spec = service["spec"];
   const std::string owner = owner_of(service);
   if (old != nullptr) carry_over(spec, base::object_at(*old, {"spec"}));
@@ -296,6 +297,12 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
     return s;
   };
   const api::FieldPath path("spec");
+  if (base::string_at(spec, {"ipFamilyPolicy"}) == "RequireDualStack" && wants_cluster_ip(spec)) {
+    return invalid(service, [&](api::FieldErrors& e) {
+      e.invalid(path.child("ipFamilyPolicy"), "RequireDualStack",
+                "this cluster is not configured for dual-stack services");
+    });
+  }
   if (wants_cluster_ip(spec)) {
     std::string ip(base::string_at(spec, {"clusterIP"}));
     if (ip.empty() && !base::array_at(spec, {"clusterIPs"}).empty())
@@ -309,11 +316,12 @@ Status ServiceAllocator::allocate(Json& service, const Json* old, bool) {
       if (!in_range(ip)) {
         return fail(invalid(service, [&](api::FieldErrors& e) {
           e.invalid(path.child("clusterIPs"), Json::array({ip}),
-                    base::cat("failed to allocate IP ", ip, ": ", why_outside(ip)));
+                    base::cat("failed to allocate IP ", ip, ": ", why_outside(ip, dry_run)));
         }));
       }
-      bool fresh = ips_.find(ip) == ips_.end();
-      if (!take_ip(ip, owner).ok()) {
+      // Whether somebody has it is not asked in a dry run, in Kubernetes too.
+      const bool fresh = !dry_run && ips_.find(ip) == ips_.end();
+      if (!dry_run && !take_ip(ip, owner).ok()) {
         return fail(invalid(service, [&](api::FieldErrors& e) {
           e.invalid(path.child("clusterIPs"), Json::array({ip}),
                     base::cat("failed to allocate IP ", ip, ": provided IP is already allocated"));

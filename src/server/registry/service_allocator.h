@@ -63,7 +63,7 @@ class ServiceAllocator {
   base::Result<int> next_port(const std::string& owner);
   base::Status allocate_ports(Json& service, const std::string& owner, std::vector<int>& taken);
   bool in_range(const std::string& ip) const;
-  std::string why_outside(const std::string& ip) const;
+  std::string why_outside(const std::string& ip, bool dry_run) const;
 
   ServiceRanges ranges_;
   Range own_;  // the server's; `next` is unused
