@@ -166,6 +166,7 @@ Strategy resource_claim_strategy() {
   Strategy s = traits_of(kGroup, "ResourceClaim");
   s.set_defaults = [](Json& object) { default_device_spec(child(object, "spec")); };
   s.prepare_create = [](Json& object, const StrategyContext&) {
+    drop(object, "status");
     drop_disabled(child(object, "spec"), nullptr);
   };
   s.prepare_update = [](Json& object, const Json& old, const StrategyContext&) {

@@ -146,7 +146,7 @@ void validate_nodes(const Json& spec, const FieldPath& path, FieldErrors& errors
     ways.emplace_back("`nodeSelector`");
     const FieldPath at = path.child("nodeSelector");
     validate_node_selector(map_of(spec, "nodeSelector"), false, at, errors);
-    const Json& terms = list_of(map_of(spec, "nodeSelector"), "nodeSelectorTerms");
+    const Json& terms = member_of(map_of(spec, "nodeSelector"), "nodeSelectorTerms");
     if (terms.size() != 1)
       errors.invalid(at.child("nodeSelectorTerms"), terms, "must have exactly one node selector term");
   }
@@ -177,7 +177,8 @@ void validate_slice(const Json& object, const Json* old, FieldErrors& errors) {
     validate_immutable_member(map_of(spec, "pool"), map_of(before, "pool"), "name", path.child("pool"),
                               errors);
     validate_immutable_member(spec, before, "driver", path, errors);
-    validate_immutable_member(spec, before, "nodeName", path, errors);
+    if (!same_member(spec, before, "nodeName"))
+      errors.invalid(path.child("nodeName"), member_of(spec, "nodeName"), "field is immutable");
   }
   validate_nodes(spec, path, errors);
   validate_device_set(
