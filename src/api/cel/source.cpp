@@ -33,9 +33,11 @@ std::string Source::describe(std::vector<Issue> issues) const {
   for (size_t i = 0; i < issues.size() && i < kMaxIssues; ++i) {
     const Issue& issue = issues[i];
     if (i > 0) out += '\n';
-    out += "ERROR: <input>:" + std::to_string(issue.line) + ":" + std::to_string(issue.column + 1) + ": " +
+    // Where there is no text there is no first column either, and nothing to show.
+    const int column_shown = runes_.empty() ? 0 : static_cast<int>(issue.column) + 1;
+    out += "ERROR: <input>:" + std::to_string(issue.line) + ":" + std::to_string(column_shown) + ": " +
            issue.message;
-    if (issue.line < 1) continue;
+    if (issue.line < 1 || runes_.empty()) continue;
     const auto start = static_cast<size_t>(line_starts_[static_cast<size_t>(issue.line - 1)]);
     const size_t end = runes_.find(U'\n', start);
     std::u32string snippet = runes_.substr(start, end == std::u32string::npos ? end : end - start);
