@@ -1,5 +1,6 @@
 // Subresources that are not plain edits: scale, binding, token; and the virtual kinds. Eviction:
 // eviction.cpp.
+#include "api/schema/defaults.h"
 #include "api/schema/schema.h"
 #include "api/selector.h"
 #include "base/clock.h"

@@ -154,7 +154,7 @@ TEST_CASE("selectors in subject access reviews") {
     const char* error;
   };
   const Row ignored[] = {
-      {R"({"fieldSelector":{"rawSelector":"a=b"},"labelSelector":{"rawSelector":"a in (b)"}})", ""},
+      {R"x({"fieldSelector":{"rawSelector":"a=b"},"labelSelector":{"rawSelector":"a in (b)"}})x", ""},
       {R"({"fieldSelector":{"rawSelector":"x"}})",
        "spec.resourceAttributes.fieldSelector ignored due to parse error"},
       {R"({"labelSelector":{"rawSelector":"a=b=c"}})",
@@ -166,28 +166,28 @@ TEST_CASE("selectors in subject access reviews") {
       {R"({"fieldSelector":{"requirements":[{"key":"a","operator":"In","values":["b"]},
                                              {"key":"a","operator":"In","values":["b","c"]}]}})",
        "spec.resourceAttributes.fieldSelector partially ignored due to parse error"},
-};
-for (const Row& row : ignored) {
-  INFO(row.selectors);
-  auto out = ask(row.selectors);
-  REQUIRE(out.ok());
-  CHECK((*out)["status"].value("evaluationError", "") == row.error);
-}
-const Row refused[] = {
-    {R"({"fieldSelector":{"requirements":[{"operator":"In"}]}})",
-     "[spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: must be specified, "
-     "spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: must be specified when "
-     "`operator` is 'In' or 'NotIn']"},
-    {R"({"labelSelector":{"requirements":[{"key":"a","operator":"Exists","values":["b"]}]}})",
-     "spec.resourceAttributes.labelSelector.requirements[0].values: Forbidden: may not be specified when "
-     "`operator` is 'Exists' or 'DoesNotExist'"},
-    {R"({"labelSelector":{"requirements":[{"key":"a","operator":"In","values":["b c"]}]}})",
-     "labelSelector.requirements[0].values[0]: Invalid value: \"b c\""},
-    {R"({"labelSelector":{"requirements":[{"key":"a b","operator":"Exists"}]}})",
-     "labelSelector.requirements[0].key: Invalid value: \"a b\""},
-};
-for (const Row& row : refused) {
-  INFO(row.selectors);
-  CHECK_THAT(ask(row.selectors).status().message(), contains(row.error));
-}
+  };
+  for (const Row& row : ignored) {
+    INFO(row.selectors);
+    auto out = ask(row.selectors);
+    REQUIRE(out.ok());
+    CHECK((*out)["status"].value("evaluationError", "") == row.error);
+  }
+  const Row refused[] = {
+      {R"({"fieldSelector":{"requirements":[{"operator":"In"}]}})",
+       "[spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: must be specified, "
+       "spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: must be specified when "
+       "`operator` is 'In' or 'NotIn']"},
+      {R"({"labelSelector":{"requirements":[{"key":"a","operator":"Exists","values":["b"]}]}})",
+       "spec.resourceAttributes.labelSelector.requirements[0].values: Forbidden: may not be specified when "
+       "`operator` is 'Exists' or 'DoesNotExist'"},
+      {R"({"labelSelector":{"requirements":[{"key":"a","operator":"In","values":["b c"]}]}})",
+       "labelSelector.requirements[0].values[0]: Invalid value: \"b c\""},
+      {R"({"labelSelector":{"requirements":[{"key":"a b","operator":"Exists"}]}})",
+       "labelSelector.requirements[0].key: Invalid value: \"a b\""},
+  };
+  for (const Row& row : refused) {
+    INFO(row.selectors);
+    CHECK_THAT(ask(row.selectors).status().message(), contains(row.error));
+  }
 }
