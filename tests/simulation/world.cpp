@@ -54,7 +54,7 @@ void World::choose_weather() {
   };
   weather.refused = maybe(0.6, 0.15);
   weather.conflict = maybe(0.5, 0.15);
-  weather.lost = maybe(0.6, 0.15);
+  weather.lost = maybe(0.7, 0.3);
   weather.crash = maybe(0.6, 0.03);
   weather.interleave = maybe(0.8, 0.6);
   weather.watch_break = maybe(0.5, 0.05);
@@ -91,6 +91,15 @@ void World::begin() {
   kubelets->begin();
   users->begin();
   plane_ = std::make_unique<ControlPlane>(*this);
+  // Some begin well: what is changed then is changed under pods that are ready.
+  if (!random.chance(0.25)) return;
+  for (int i = 0; i < 8 && found_.empty(); ++i) {
+    settle();
+    while (kubelets->work()) {
+    }
+    pass(2s);
+  }
+  settle();
 }
 
 void World::live() {
