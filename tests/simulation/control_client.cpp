@@ -90,7 +90,12 @@ Result<T> ControlClient::meet(const ResourceRef& r, const std::string& what, boo
     const Acting as(world_, actor_);
     return write();
   }();
-  if (!answer.ok()) said(base::cat(" fails: ", answer.error().message()).c_str());
+  if (!answer.ok()) {
+    said(base::cat(" fails: ", answer.error().message()).c_str());
+    // Whatever it saw and however late: it must not want what nobody may have.
+    if (answer.error().code() == Code::kInvalid)
+      world_.violated("valid", base::cat(actor_, ": ", what, ": ", answer.error().message()));
+  }
   world_.after_write(r);
   if (answer.ok() && world_.random.chance(weather.lost)) {
     said(" happened, but its answer is lost");

@@ -42,10 +42,9 @@ void Kubelets::add(const std::string& name, int64_t milli_cpu) {
 }
 
 void Kubelets::tell_ready(const Node& node) {
-  const auto object = api_->get(kNodes, "", node.name);
-  if (!object.ok()) return;
-  Json tree = (*object)->tree();
-  if (api::condition_is_true(tree, "Ready")) return;
+  const Json* object = world_.truth->find("nodes", node.name);
+  if (object == nullptr || api::condition_is_true(*object, "Ready")) return;
+  Json tree = *object;
   const Acting as(world_, "kubelet");
   api::set_condition(tree, {"Ready", "True", "KubeletReady", "kubelet is posting ready status"},
                      world_.clock.now());
@@ -121,7 +120,7 @@ bool Kubelets::turn(Node& node) {
 }
 
 void Kubelets::write(const api::ObjectPtr& pod, const char* phase, bool ready) {
-  Json tree = pod->tree();
+  Json tree = *world_.truth->find("pods", pod->name());
   api::set_condition(tree, {"Ready", ready ? "True" : "False", "", ""}, world_.clock.now(),
                      api::ConditionTimes::kProbe);
   const Json patch = {
@@ -170,7 +169,7 @@ bool Kubelets::finish_pod(const api::ObjectPtr& pod, const Json& tree, Local& lo
 }
 
 bool Kubelets::turn(Node& node, const api::ObjectPtr& pod) {
-  const Json tree = pod->tree();
+  const Json& tree = *world_.truth->find("pods", pod->name());  // until the first write
   const std::string_view phase = base::string_at(tree, {"status", "phase"});
   const bool ended = phase == "Succeeded" || phase == "Failed";
   Local& local = node.pods[std::string(pod->uid())];

@@ -1,4 +1,5 @@
 // The simulation's command line; see docs/testing.md.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/status.h"
 #include "tests/simulation/plants.h"
 #include "tests/simulation/world.h"
 
@@ -128,18 +130,27 @@ int run_many(const Arguments& a) {
   return out.found.empty() ? 0 : 1;
 }
 
-/// Each planted bug is found, and a world takes the same course twice.
+/// In how many worlds a planted bug has to show.
+constexpr uint64_t kEnoughWorlds = 50;
+
+/// Each planted bug is found by the rule that is meant to, and a world takes the same course twice.
 int self_test(Arguments a) {
   int bad = 0;
   for (const auto& p : plants()) {
     a.plant = p.plant;
-    a.seeds = 300;
+    a.seeds = kEnoughWorlds;
     const Findings out = run_all(a, 1);
-    const bool good = !out.found.empty();
+    const bool good =
+        !out.found.empty() && std::all_of(out.found.begin(), out.found.end(), [&](const auto& f) {
+          return f.second.compare(0, p.rule.size() + 1, base::cat(p.rule, ":")) == 0;
+        });
     bad += good ? 0 : 1;
-    std::printf("%s finds %s in %llu worlds%s%s\n", good ? "ok" : "not ok", std::string(p.name).c_str(),
-                static_cast<unsigned long long>(out.tried), good ? ": " : "",
-                good ? out.found[0].second.c_str() : "");
+    std::printf("%s the rule \"%s\" finds %s, %llu worlds", good ? "ok" : "not ok",
+                std::string(p.rule).c_str(), std::string(p.name).c_str(),
+                static_cast<unsigned long long>(out.tried));
+    for (const auto& f : out.found)
+      std::printf("; seed %llu: %s", static_cast<unsigned long long>(f.first), f.second.c_str());
+    std::printf("\n");
     std::fflush(stdout);
   }
   World first({a.from, false, Plant::kNone}), second({a.from, false, Plant::kNone});

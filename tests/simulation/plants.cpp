@@ -54,18 +54,19 @@ void tint(server::Controller& controller, const client::ResourceRef& resource, c
 }  // namespace
 
 const std::vector<PlantName>& plants() {
-  static const std::vector<PlantName> all = {{"forget-own-writes", Plant::kForgetOwnWrites},
-                                             {"create-twice", Plant::kCreateTwice},
-                                             {"count-twice", Plant::kCountTwice},
-                                             {"ignore-max-unavailable", Plant::kIgnoreUnavailable},
-                                             {"ignore-max-surge", Plant::kIgnoreSurge},
-                                             {"ignore-budget", Plant::kIgnoreBudget},
-                                             {"keep-finalizer", Plant::kKeepFinalizer},
-                                             {"ignore-conflict", Plant::kIgnoreConflict},
-                                             {"lose-wakeup", Plant::kLoseWakeup},
-                                             {"bind-anywhere", Plant::kBindAnywhere},
-                                             {"skip-ordinal", Plant::kSkipOrdinal},
-                                             {"ignore-owners", Plant::kIgnoreOwners}};
+  static const std::vector<PlantName> all = {
+      {"forget-own-writes", Plant::kForgetOwnWrites, "replicas"},
+      {"create-twice", Plant::kCreateTwice, "replicas"},
+      {"count-twice", Plant::kCountTwice, "counts"},
+      {"ignore-max-unavailable", Plant::kIgnoreUnavailable, "available"},
+      {"ignore-max-surge", Plant::kIgnoreSurge, "surge"},
+      {"ignore-budget", Plant::kIgnoreBudget, "budget"},
+      {"keep-finalizer", Plant::kKeepFinalizer, "rest"},
+      {"ignore-conflict", Plant::kIgnoreConflict, "undone"},
+      {"lose-wakeup", Plant::kLoseWakeup, "rest"},
+      {"bind-anywhere", Plant::kBindAnywhere, "capacity"},
+      {"skip-ordinal", Plant::kSkipOrdinal, "ordinals"},
+      {"ignore-owners", Plant::kIgnoreOwners, "rest"}};
   return all;
 }
 
@@ -101,9 +102,15 @@ void plant_in_controllers(World& world, std::vector<server::Controller>& control
   }
 }
 
+bool is_set_pod(const Json& object) {
+  const Json& owners = base::array_at(object, {"metadata", "ownerReferences"});
+  return !owners.empty() && base::string_at(owners[0], {"kind"}) == "ReplicaSet";
+}
+
 void plant_after_loss(World& world, client::Client& api, const client::ResourceRef& r,
                       const std::string& what) {
-  if (world.plant == Plant::kCreateTwice && r == server::kPods && what.compare(0, 6, "create") == 0) {
+  if (world.plant == Plant::kCreateTwice && r == server::kPods && what.compare(0, 6, "create") == 0 &&
+      is_set_pod(world.last_created)) {
     Json again = world.last_created;
     std::string name(base::string_at(again, {"metadata", "name"}));
     again["metadata"]["name"] = name + "x";
@@ -114,9 +121,15 @@ void plant_after_loss(World& world, client::Client& api, const client::ResourceR
     const auto job = api.get(r, "default", name.substr(0, name.find('/')));
     if (!job.ok()) return;
     Json tree = (*job)->tree();
-    if (base::int_at(tree, {"status", "failed"}) == 0) return;
-    tree["status"]["failed"] = base::int_at(tree, {"status", "failed"}) + 1;
-    (void)api.update(r, "default", tree, "status");
+    // Of an indexed Job what succeeded is counted by index.
+    const bool indexed = base::string_at(tree, {"spec", "completionMode"}) == "Indexed";
+    for (const char* count : {"failed", "succeeded"}) {
+      const int64_t n = base::int_at(tree, {"status", count});
+      if (n == 0 || (indexed && std::string_view(count) == "succeeded")) continue;
+      tree["status"][count] = n + 1;
+      (void)api.update(r, "default", tree, "status");
+      return;
+    }
   }
 }
 

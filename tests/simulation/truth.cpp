@@ -82,6 +82,7 @@ void Truth::on_put(const std::string& plural, const std::string& name, Json tree
   const Json before = same ? std::move(it->second) : Json();
   Json& now = kind[name] = std::move(tree);
   const Json* had = same ? &before : nullptr;
+  if (same && world_.actor != "user") check_undone(plural, name, before, now);
   if (plural == "pods") put_pod(now);
   if (plural == "deployments") put_deployment(now);
   if (plural == "replicasets") put_set(had, now);
@@ -101,11 +102,21 @@ void Truth::on_gone(const std::string& plural, const std::string& name) {
   if (plural == "pods") pod_gone(name);
 }
 
+const Json* Truth::find(const std::string& plural, std::string_view name) const {
+  const auto kind = all_.find(plural);
+  if (kind == all_.end()) return nullptr;
+  const auto it = kind->second.find(name);
+  return it == kind->second.end() ? nullptr : &it->second;
+}
+
 void Truth::calm() {
   for (auto& [uid, d] : deployments_) d.limit.calm(), d.floor.calm();
   for (auto& [uid, n] : sets_) n.calm();
   disturbed_.clear();
   moved_.clear();
+  fresh_.clear();
+  ended_.clear();
+  calm_at_ = world_.clock.mono();
 }
 
 }  // namespace orch::simulation

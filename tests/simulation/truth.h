@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/object.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "datastore/store.h"
 
@@ -34,10 +35,14 @@ struct Span {
 };
 
 struct Pod {
-  Json tree;
   std::string uid, name, app, owner, owner_kind, phase, node, index;
+  std::string target;    // the node a daemon's pod is for, bound or not
+  std::string revision;  // label controller-revision-hash
   int64_t milli_cpu = 0;
+  base::MonoTime ready_at;  // when it became so last
   bool ready = false, deleting = false;
+  bool broken = false;   // can never become ready
+  bool tracked = false;  // its Job has yet to count it
   bool finished() const { return phase == "Succeeded" || phase == "Failed"; }
   bool active() const { return !deleting && !finished(); }
   bool healthy() const { return active() && ready; }
@@ -53,6 +58,8 @@ class Truth {
   void evicting(const api::ObjectPtr& pod) { evicted_ = pod; }
   /// A kubelet starts containers of the pod.
   void started(const api::ObjectPtr& pod);
+  /// What the API has under that name; null = nothing. Valid until the next write.
+  const Json* find(const std::string& plural, std::string_view name) const;
   /// The cluster is at rest: everything is as it is wanted.
   void check_rest();
   const std::string& last_write() const { return last_write_; }
@@ -63,13 +70,18 @@ class Truth {
     bool recreate = false;
   };
   struct Job {
-    std::set<std::string> succeeded, failed, going;  // uids of pods that ever were
-    std::set<std::string> failed_alone;              // failed without being deleted
-    std::set<int64_t> indexes;                       // of pods that succeeded
+    // Uids of pods that ever did so while the Job followed them.
+    std::set<std::string> succeeded, failed;
+    std::set<std::string> lost;          // were deleted before they were seen to succeed
+    std::set<std::string> failed_alone;  // failed while the Job went on
+    // Of any: deleted; or given up, as what is too much is, by who could not know yet that it had ended.
+    std::set<std::string> going, given_up;
+    bool stayed(const std::string& uid) const { return going.count(uid) == 0 && given_up.count(uid) == 0; }
+    std::set<int64_t> indexes;  // of pods that succeeded
     bool indexes_changed = false;
     int64_t counted_succeeded = 0, counted_failed = 0;
   };
-  using Kind = std::map<std::string, Json>;  // by name
+  using Kind = std::map<std::string, Json, std::less<>>;  // by name
 
   void on_event(const datastore::Event& event);
   void on_put(const std::string& plural, const std::string& name, Json tree);
@@ -78,6 +90,8 @@ class Truth {
   // --- truth_pods.cpp
   static Pod read_pod(const Json& tree);
   void put_pod(const Json& tree);
+  /// Ready, and was available already when all was calm last.
+  bool surely_available(const Pod& pod, int64_t min_ready_seconds) const;
   void pod_gone(const std::string& name);
   void pod_changed(const Pod* before, const Pod* after);
   void check_created(const Pod& pod);
@@ -94,7 +108,8 @@ class Truth {
   void put_set(const Json* before, const Json& tree);
   void put_budget(const Json* before, const Json& tree);
   void put_job(const Json* before, const Json& tree);
-  void note_job_pod(const Pod& pod, bool gone);
+  void check_undone(const std::string& plural, const std::string& name, const Json& before, const Json& now);
+  void note_job_pod(const Pod* before, const Pod& pod, bool gone);
   const Json* deployment_of(const Json& set) const;
   const Json* by_uid(const std::string& plural, std::string_view uid) const;
   int64_t desired_healthy(const Json& budget) const;
@@ -112,13 +127,16 @@ class Truth {
 
   World& world_;
   std::unique_ptr<datastore::Subscription> subscription_;
-  std::map<std::string, Kind> all_;  // by plural
-  std::map<std::string, Pod> pods_;  // by name
+  std::map<std::string, Kind, std::less<>> all_;  // by plural
+  std::map<std::string, Pod> pods_;               // by name
   std::map<std::string, Deployment> deployments_;
   std::map<std::string, Span> sets_;  // replicas, by uid
   std::map<std::string, Job> jobs_;
   std::set<std::string> disturbed_;  // apps whose pods somebody but their controller harmed, since calm
   std::set<std::string> moved_;      // apps whose pods or numbers changed but by evictions, since calm
+  // Uids of pods that became ready, or ended, since calm: not everybody has heard.
+  std::set<std::string> fresh_, ended_;
+  base::MonoTime calm_at_;
   api::ObjectPtr evicted_;
   std::string last_write_;
 };

@@ -54,7 +54,11 @@ Pod Truth::read_pod(const Json& tree) {
   p.phase = string_at(tree, {"status", "phase"});
   p.node = string_at(tree, {"spec", "nodeName"});
   p.index = api::annotation(tree, "batch.kubernetes.io/job-completion-index");
+  p.target = target_of(tree);
+  p.revision = string_at(tree, {"metadata", "labels", "controller-revision-hash"});
   p.ready = api::condition_is_true(tree, "Ready");
+  p.broken = api::annotation(tree, "broken") == "true";
+  p.tracked = api::has_finalizer(tree, "batch.kubernetes.io/job-tracking");
   p.deleting = base::object_at(tree, {"metadata"}).contains("deletionTimestamp");
   for (const Json& c : base::array_at(tree, {"spec", "containers"}))
     p.milli_cpu += milli_of(string_at(c, {"resources", "requests", "cpu"}));
@@ -67,10 +71,12 @@ int64_t Truth::count(const std::function<bool(const Pod&)>& which) const {
 
 void Truth::put_pod(const Json& tree) {
   Pod pod = read_pod(tree);
-  pod.tree = tree;
   const auto it = pods_.find(pod.name);
   const bool same = it != pods_.end() && it->second.uid == pod.uid;
-  const Pod before = same ? it->second : Pod();
+  const Pod before = same ? std::move(it->second) : Pod();
+  pod.ready_at = before.ready ? before.ready_at : world_.clock.mono();
+  if (pod.ready && !before.ready) fresh_.insert(pod.uid);
+  if (pod.finished() && !before.finished()) ended_.insert(pod.uid);
   const Pod& now = pods_[pod.name] = std::move(pod);
   if (!same) {
     check_created(now);
@@ -79,7 +85,7 @@ void Truth::put_pod(const Json& tree) {
     if (!before.deleting && now.deleting) check_going(before);
   }
   pod_changed(same ? &before : nullptr, &now);
-  if (now.owner_kind == "Job") note_job_pod(now, false);
+  if (now.owner_kind == "Job") note_job_pod(same ? &before : nullptr, now, false);
 }
 
 void Truth::pod_gone(const std::string& name) {
@@ -89,7 +95,7 @@ void Truth::pod_gone(const std::string& name) {
   pods_.erase(it);
   if (!before.deleting) check_going(before);
   pod_changed(&before, nullptr);
-  if (before.owner_kind == "Job") note_job_pod(before, true);
+  if (before.owner_kind == "Job") note_job_pod(nullptr, before, true);
 }
 
 void Truth::pod_changed(const Pod* before, const Pod* after) {
@@ -156,11 +162,12 @@ void Truth::check_daemon_pod(const Pod& pod) {
   const Json* set = by_uid("daemonsets", pod.owner);
   if (set == nullptr) return;
   const int64_t surge = base::int_at(*set, {"spec", "updateStrategy", "rollingUpdate", "maxSurge"});
-  const std::string node = target_of(pod.tree);
   const int64_t there =
-      count([&](const Pod& p) { return p.owner == pod.owner && p.active() && target_of(p.tree) == node; });
-  if (there > 1 + surge)
-    world_.violated("daemons", base::cat(there, " pods of one DaemonSet for ", node, ", last ", pod.name));
+      count([&](const Pod& p) { return p.owner == pod.owner && p.active() && p.target == pod.target; });
+  if (there > 1 + surge) {
+    world_.violated("daemons",
+                    base::cat(there, " pods of one DaemonSet for ", pod.target, ", last ", pod.name));
+  }
 }
 
 void Truth::check_bound(const Pod& before, const Pod& pod) {
@@ -204,6 +211,13 @@ void Truth::check_going(const Pod& before) {
   if (deployment == nullptr) return;
   const Deployment& facts = deployments_[std::string(string_at(*deployment, {"metadata", "uid"}))];
   if (facts.recreate) return;
+  const int64_t min_ready = base::int_at(*deployment, {"spec", "minReadySeconds"});
+  if (!surely_available(before, min_ready)) return;
+  // It is told how many pods to have, not which: of those that are ready it may take any.
+  const int64_t doubtful = count([&](const Pod& p) {
+    return p.owner == before.owner && p.healthy() && !surely_available(p, min_ready);
+  });
+  if (doubtful > 0) return;
   const int64_t left = count([&](const Pod& p) {
     return p.app == before.app && p.owner_kind == "ReplicaSet" && p.healthy() && p.uid != before.uid;
   });
@@ -211,6 +225,11 @@ void Truth::check_going(const Pod& before) {
     world_.violated("available", base::cat("deployment ", before.app, " has ", left, " pods ready after ",
                                            before.name, " goes, needs ", facts.floor.least));
   }
+}
+
+bool Truth::surely_available(const Pod& pod, int64_t min_ready_seconds) const {
+  return pod.healthy() && fresh_.count(pod.uid) == 0 &&
+         pod.ready_at + std::chrono::seconds(min_ready_seconds) <= calm_at_;
 }
 
 void Truth::check_budget(const Pod& pod) {

@@ -14,17 +14,18 @@ namespace {
 
 std::string uid_of(const Json& tree) { return std::string(string_at(tree, {"metadata", "uid"})); }
 
-bool is_broken(const Pod& pod) { return api::annotation(pod.tree, "broken") == "true"; }
+/// A StatefulSet that waits for each pod before it makes the next.
+bool ordered(const Json& tree) {
+  return string_at(tree, {"kind"}) == "StatefulSet" &&
+         string_at(tree, {"spec", "podManagementPolicy"}) != "Parallel";
+}
 
 /// Pods of an older template that cannot become ready stay: nobody deletes them (a ReplicaSet, OnDelete, a
 /// partition), or what is ordered waits for them, which Kubernetes documents as "forced rollback".
 bool keeps_broken_pods(const Json& tree) {
   const Json& update = base::object_at(tree, {"spec", "updateStrategy"});
-  const std::string_view kind = string_at(tree, {"kind"});
-  const bool ordered =
-      kind == "StatefulSet" && string_at(tree, {"spec", "podManagementPolicy"}) != "Parallel";
-  return kind == "ReplicaSet" || ordered || string_at(update, {"type"}) == "OnDelete" ||
-         int_at(update, {"rollingUpdate", "partition"}) > 0;
+  return string_at(tree, {"kind"}) == "ReplicaSet" || ordered(tree) ||
+         string_at(update, {"type"}) == "OnDelete" || int_at(update, {"rollingUpdate", "partition"}) > 0;
 }
 
 /// Its pods can never become ready: nobody is left who would change the template.
@@ -66,8 +67,7 @@ void Truth::rest_of_all() {
   }
   for (const auto& [name, pod] : pods_) {
     rest("pod " + name, pod.finished() || !pod.node.empty(), "was given no node");
-    const bool broken = api::annotation(pod.tree, "broken") == "true";
-    rest("pod " + name, pod.finished() || pod.ready || broken, "is neither ready nor finished");
+    rest("pod " + name, pod.finished() || pod.ready || pod.broken, "is neither ready nor finished");
   }
 }
 
@@ -87,17 +87,17 @@ void Truth::rest_of_scaled(const std::string& plural, const Json& tree) {
   const std::string uid = uid_of(tree);
   const int64_t have = count([&](const Pod& p) { return p.owner == uid && p.active(); });
   const int64_t ready = count([&](const Pod& p) { return p.owner == uid && p.healthy(); });
-  rest(what, have == want, base::cat("wants ", want, " pods and has ", have));
+  const int64_t stuck = keeps_broken_pods(tree)
+                            ? count([&](const Pod& p) { return p.owner == uid && p.active() && p.broken; })
+                            : 0;
+  const bool waits = ordered(tree) && stuck > 0;
+  rest(what, have == want || waits, base::cat("wants ", want, " pods and has ", have));
   const Json& status = base::object_at(tree, {"status"});
   rest(what,
        int_at(status, {"replicas"}) == have && int_at(status, {"readyReplicas"}) == ready &&
            int_at(status, {"availableReplicas"}) == ready,
        base::cat("has ", have, " pods, ", ready, " of them ready, its status is ", status.dump()));
-  const int64_t stuck =
-      keeps_broken_pods(tree)
-          ? count([&](const Pod& p) { return p.owner == uid && p.active() && is_broken(p); })
-          : 0;
-  if (!hopeless(tree))
+  if (!hopeless(tree) && !waits)
     rest(what, ready + stuck == want, base::cat("wants ", want, " pods, ready are ", ready));
 }
 
@@ -110,19 +110,18 @@ void Truth::rest_of_stateful_sets() {
     if (hopeless(tree)) continue;
     rest_of_scaled("statefulsets", tree);
     const int64_t want = int_at(tree, {"spec", "replicas"}, 1);
-    for (int64_t i = 0; i < want; ++i)
+    const std::string uid = uid_of(tree);
+    const bool stuck = keeps_broken_pods(tree) &&
+                       count([&](const Pod& p) { return p.owner == uid && p.active() && p.broken; }) > 0;
+    for (int64_t i = 0; i < want && !(ordered(tree) && stuck); ++i)
       rest("statefulset " + name, pods_.count(base::cat(name, "-", i)) != 0, base::cat("lacks pod ", i));
     const Json& update = base::object_at(tree, {"spec", "updateStrategy"});
     if (string_at(update, {"type"}) == "OnDelete") continue;
     const int64_t partition = int_at(update, {"rollingUpdate", "partition"});
     const std::string_view revision = string_at(tree, {"status", "updateRevision"});
-    const bool keeps = keeps_broken_pods(tree);
-    bool stuck = false;
-    for (int64_t i = 0; i < want; ++i) stuck = stuck || (keeps && is_broken(pods_[base::cat(name, "-", i)]));
     for (int64_t i = partition; i < want && !stuck; ++i) {
       const Pod& pod = pods_[base::cat(name, "-", i)];
-      rest("statefulset " + name,
-           string_at(pod.tree, {"metadata", "labels", "controller-revision-hash"}) == revision,
+      rest("statefulset " + name, pod.revision == revision,
            base::cat("pod ", i, " is not of the update revision"));
     }
   }
@@ -133,8 +132,7 @@ void Truth::rest_of_daemon_sets() {
     const std::string uid = uid_of(tree);
     if (hopeless(tree)) continue;
     const bool keeps = keeps_broken_pods(tree);
-    if (keeps && count([&](const Pod& p) { return p.owner == uid && p.active() && is_broken(p); }) > 0)
-      continue;
+    if (keeps && count([&](const Pod& p) { return p.owner == uid && p.active() && p.broken; }) > 0) continue;
     for (const auto& [node, object] : all_["nodes"]) {
       const int64_t there =
           count([&](const Pod& p) { return p.owner == uid && p.node == node && p.healthy(); });
@@ -165,14 +163,14 @@ void Truth::rest_of_jobs() {
     }
     if (string_at(tree, {"spec", "completionMode"}) != "Indexed") {
       const auto alone = std::count_if(job.succeeded.begin(), job.succeeded.end(),
-                                       [&](const std::string& uid) { return job.going.count(uid) == 0; });
+                                       [&](const std::string& uid) { return job.stayed(uid); });
       rest(what, succeeded >= alone, base::cat("counts ", succeeded, " succeeded pods of ", alone));
     }
     if (!job.indexes_changed) {
       // One that failed while it was being taken away, because the job was suspended or shrank, is let go of
       // without being looked at again, as in Kubernetes.
       const auto stayed = std::count_if(job.failed_alone.begin(), job.failed_alone.end(),
-                                        [&](const std::string& uid) { return job.going.count(uid) == 0; });
+                                        [&](const std::string& uid) { return job.stayed(uid); });
       rest(what, int_at(status, {"failed"}) >= stayed,
            base::cat("counts ", int_at(status, {"failed"}), " failed pods of ", stayed));
     }

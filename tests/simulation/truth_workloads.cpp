@@ -110,21 +110,48 @@ int64_t Truth::desired_healthy(const Json& budget) const {
   return std::max<int64_t>(0, scale - int_at(spec, {"maxUnavailable"}));
 }
 
-void Truth::note_job_pod(const Pod& pod, bool gone) {
+void Truth::check_undone(const std::string& plural, const std::string& name, const Json& before,
+                         const Json& now) {
+  static const std::set<std::string> ours = {"deployments", "statefulsets", "daemonsets",
+                                             "jobs",        "cronjobs",     "poddisruptionbudgets"};
+  const std::string note = "note-" + plural;
+  if (api::annotation(before, note) != api::annotation(now, note))
+    world_.violated("undone",
+                    base::cat(world_.actor, " takes back what a user noted on ", plural, " ", name));
+  const bool cordoned = plural == "nodes" && base::bool_at(before, {"spec", "unschedulable"}) !=
+                                                 base::bool_at(now, {"spec", "unschedulable"});
+  if (cordoned || (ours.count(plural) != 0 && before["spec"] != now["spec"]))
+    world_.violated("undone", base::cat(world_.actor, " changes what users want of ", plural, " ", name));
+}
+
+void Truth::note_job_pod(const Pod* before, const Pod& pod, bool gone) {
   Job& job = jobs_[pod.owner];
+  const Json* owner = by_uid("jobs", pod.owner);
   if (pod.deleting || gone) job.going.insert(pod.uid);
+  if (before != nullptr && before->tracked && !pod.tracked && ended_.count(pod.uid) != 0) {
+    static const Json nothing;
+    const Json& lists =
+        base::object_at(owner != nullptr ? *owner : nothing, {"status", "uncountedTerminatedPods"});
+    const auto listed = [&](const char* list) {
+      const Json& uids = base::array_at(lists, {list});
+      return std::find(uids.begin(), uids.end(), pod.uid) != uids.end();
+    };
+    if (!listed("succeeded") && !listed("failed")) job.given_up.insert(pod.uid);
+  }
+  if (!pod.tracked) return;
   if (pod.phase == "Succeeded") {
     job.succeeded.insert(pod.uid);
     if (!pod.index.empty()) job.indexes.insert(std::atoll(pod.index.c_str()));
+  } else if (pod.deleting) {
+    job.lost.insert(pod.uid);
   }
   if (pod.phase != "Failed") return;
   job.failed.insert(pod.uid);
-  const Json* owner = by_uid("jobs", pod.owner);
   const bool alive = owner != nullptr && !api::condition_is_true(*owner, "Failed") &&
                      !api::condition_is_true(*owner, "FailureTarget") &&
                      !api::condition_is_true(*owner, "Complete") &&
                      !api::condition_is_true(*owner, "SuccessCriteriaMet");
-  if (job.going.count(pod.uid) == 0 && alive) job.failed_alone.insert(pod.uid);
+  if (!pod.deleting && alive) job.failed_alone.insert(pod.uid);
 }
 
 void Truth::put_job(const Json* before, const Json& tree) {
@@ -157,7 +184,7 @@ void Truth::put_job(const Json* before, const Json& tree) {
                                         " succeeded pods of ", job.succeeded.size()));
   }
   std::set<std::string> ended = job.failed;
-  ended.insert(job.going.begin(), job.going.end());
+  ended.insert(job.lost.begin(), job.lost.end());
   if (failed + listed("failed") > static_cast<int64_t>(ended.size())) {
     world_.violated("counts", base::cat("job ", name, " counts ", failed, " + ", listed("failed"),
                                         " failed pods of ", ended.size()));

@@ -22,8 +22,16 @@ Users::Users(World& world) : world_(world), api_(world.api.client("user")) {}
 Users::~Users() = default;
 
 void Users::begin() {
-  for (int64_t n = world_.random.between(1, 3); n > 0; --n) make(world_.random.below(12));
+  // Few kinds in a world, and more of each: what goes wrong only together has to come together.
+  static const std::vector<std::vector<size_t>> kinds = {{0, 1, 2, 3}, {4}, {5, 6, 7}, {8, 9}, {10}, {11}};
+  for (const auto& kind : kinds) {
+    if (world_.random.chance(0.45)) kinds_.insert(kinds_.end(), kind.begin(), kind.end());
+  }
+  if (kinds_.empty()) kinds_ = world_.random.of(kinds);
+  for (int64_t n = world_.random.between(1, 3); n > 0; --n) make_some();
 }
+
+void Users::make_some() { make(world_.random.of(kinds_)); }
 
 Json Users::pod_template(const std::string& app, bool ends) {
   static const std::vector<std::string> requests = {"100m", "200m"};
@@ -176,9 +184,9 @@ bool Users::change(const Workload& workload, const std::function<void(Json& spec
 }
 
 void Users::step() {
-  const size_t what = world_.random.below(20);
+  const size_t what = world_.random.below(24);
   if (what < 4) {
-    if (made_ < 4) make(world_.random.below(12));
+    if (made_ < 4) make_some();
   } else if (what < 10) {
     if (world_.weather.users_change) change_some();
   } else if (what < 12) {
@@ -187,8 +195,18 @@ void Users::step() {
     evict_some();
   } else if (what < 18) {
     if (world_.weather.pods_fail) delete_a_pod();
-  } else {
+  } else if (what < 20) {
     cordon_some();
+  } else {
+    annotate_some();
+  }
+}
+
+void Users::touch() {
+  if (world_.weather.users_change && world_.random.chance(0.3)) {
+    change_some();
+  } else {
+    annotate_some();
   }
 }
 
@@ -280,6 +298,19 @@ void Users::cordon_some() {
   const Acting as(world_, "user");
   (void)api_->patch(kNodes, "", node->name(), client::PatchType::kStrategic,
                     {{"spec", {{"unschedulable", was ? Json() : Json(true)}}}});
+}
+
+void Users::annotate_some() {
+  static const std::vector<client::ResourceRef> kinds = {kDeployments, kReplicaSets,  kJobs,
+                                                         kDaemonSets,  kStatefulSets, kNodes};
+  const client::ResourceRef kind = world_.random.of(kinds);
+  const auto list = api_->list(kind, {});
+  if (!list.ok() || list->items.empty()) return;
+  const api::ObjectPtr object = world_.random.of(list->items);
+  const Acting as(world_, "user");
+  (void)api_->patch(
+      kind, object->ns(), object->name(), client::PatchType::kMerge,
+      {{"metadata", {{"annotations", {{base::cat("note-", kind.plural), std::to_string(++notes_)}}}}}});
 }
 
 void Users::settle_down() {

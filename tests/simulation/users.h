@@ -19,6 +19,8 @@ class Users {
   void begin();
   /// Somebody does something.
   void step();
+  /// Somebody changes an object while others work on it.
+  void touch();
   /// Nothing is left that cannot come to an end: images work, Jobs go on, rollouts too.
   void settle_down();
 
@@ -28,6 +30,7 @@ class Users {
     std::string name;
   };
   Json pod_template(const std::string& app, bool ends);
+  void make_some();
   void make(size_t kind);
   void make_deployment(const std::string& name);
   void make_replica_set(const std::string& name);
@@ -45,11 +48,13 @@ class Users {
   void evict_some();
   void delete_a_pod();
   void cordon_some();
+  void annotate_some();
 
   World& world_;
   std::unique_ptr<client::Client> api_;
   std::vector<Workload> workloads_;
-  int made_ = 0, image_ = 1;
+  std::vector<size_t> kinds_;  // that this world has, see make(); the more often, the likelier
+  int made_ = 0, image_ = 1, notes_ = 0;
 };
 
 }  // namespace orch::simulation

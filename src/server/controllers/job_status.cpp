@@ -148,7 +148,9 @@ class Tracking {
       note("Warning", f.reason, f.message);
       return;
     }
-    out_.status["completionTime"] = base::format_time(now_);
+    // The API refuses an end before the start, which a clock that was set back would have told.
+    out_.status["completionTime"] =
+        std::max(base::format_time(now_), std::string(string_at(out_.status, {"startTime"})));
     if (s_.completions && base::int_at(out_.status, {"succeeded"}) > *s_.completions) {
       note("Warning", "TooManySucceededPods",
            "Too many succeeded pods running after completion count reached");

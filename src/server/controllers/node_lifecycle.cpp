@@ -176,7 +176,8 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
   } else {
     plan.again_after(grace - silent);
   }
-  if (node.value("status", Json()) != before.value("status", Json())) {
+  const bool told = node.value("status", Json()) != before.value("status", Json());
+  if (told) {
     if (ready != nullptr && base::string_at(*ready, {"status"}) == "True") {
       plan.note(object, "Normal", "NodeNotReady",
                 base::cat("Node ", key.name, " status is now: NodeNotReady"));
@@ -184,17 +185,10 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
     plan.update(kNodes, node, "status");
   }
   if (condition(node, "Ready") == "Unknown") mark_pods_not_ready(view, key.name, now, plan);
-  Json spec = node;
-  if (set_taints(spec, condition_taints(node, !all_down(view, key.name, node)), now)) {
-    if (plan.writes.empty()) {
-      plan.update(kNodes, std::move(spec));
-    } else {
-      // The status write before this one moved the version on: only the taints are replaced.
-      Json list = base::array_at(spec, {"spec", "taints"});
-      list.push_back({{"$patch", "replace"}});
-      plan.patch(kNodes, "", key.name, {{"spec", {{"taints", std::move(list)}}}});
-    }
-  }
+  // Taints are replaced as a whole, so only on condition of the version they were read with. A status that is
+  // written ends that version; its event brings the node here again.
+  if (!told && set_taints(node, condition_taints(node, !all_down(view, key.name, node)), now))
+    plan.update(kNodes, std::move(node));
   return plan;
 }
 

@@ -344,7 +344,9 @@ Plan plan_statefulset(const View& view, const Key& key, base::WallTime now) {
   Counts counts;
   count(s, s.members, counts);
   count(s, s.condemned, counts);
-  if (!object->deleting() && !tend_all(s) && !scale_down(s) && roll(s)) --counts.current;
+  // As in Kubernetes whatever revision the pod was of, but the API takes no number below 0.
+  if (!object->deleting() && !tend_all(s) && !scale_down(s) && roll(s) && counts.current > 0)
+    --counts.current;
   const Json status = status_of(s, counts);
   write_status(s.tree, status, plan);
   truncate_history(s, revisions, pods);

@@ -64,6 +64,16 @@ TEST_CASE("a Job from its start to its end") {
   CHECK(run.pods().size() == 3);  // they stay to be read
 }
 
+TEST_CASE("a Job does not end before it began, even when the clock was set back") {
+  JobRun run;
+  run.settle();
+  REQUIRE(run.status()["startTime"] == "2026-01-01T00:00:00Z");
+  run.set_phase(std::string(run.pods()[0]->name()), "Succeeded");
+  run.now -= 1h;
+  run.settle();
+  CHECK(run.status()["completionTime"] == "2026-01-01T00:00:00Z");
+}
+
 TEST_CASE("how many pods run") {
   struct Case {
     const char* what;

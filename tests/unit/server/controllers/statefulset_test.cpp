@@ -293,6 +293,14 @@ TEST_CASE("the status counts pods by revision, readiness and availability") {
   CHECK(p.requeue == std::chrono::seconds(20));
 }
 
+TEST_CASE("replacing pods older than the current revision takes no count below 0") {
+  World w(set_of(2), true);
+  w.put(member(0, 10, "older")).put(member(1, 10, "older"));
+  const Plan p = w.plan();
+  CHECK(gone(p) == "web-1");
+  CHECK_FALSE(planned_status(p, "statefulsets").contains("currentReplicas"));
+}
+
 TEST_CASE("an update that is through makes the new revision the current one") {
   World w(set_of(2), true);
   w.put(member(0, 10)).put(member(1, 10));
