@@ -223,6 +223,8 @@ http::Response ApiServer::do_connect(Call& call) {
   streams.out = wants("stdout", "output");
   streams.err = wants("stderr", "error");
   streams.tty = wants("tty", "tty");
+  // A terminal has one output, whatever a client asks for: nobody would open the other.
+  if (streams.tty) streams.err = false;
   if (info.subresource == "exec") {
     for (std::string_view word : info.query.all("command")) add("command", word);
   }

@@ -202,13 +202,26 @@ Status Registry::open(const std::vector<api::ResourcePtr>& versions) {
   cache->begin_filling();
   const WatchCachePtr before = rep_->put(cache);
   const std::string prefix = (*stored)->key_prefix();
-  const int64_t now = store_.revision();
-  datastore::Range range = store_.range(prefix, datastore::prefix_end(prefix), now, 0);
+  // The history since the definition is read by it: watches that were cut off by a restart resume.
+  int64_t from = std::max(since, store_.compacted());
+  datastore::Range range = store_.range(prefix, datastore::prefix_end(prefix), from, 0);
+  if (range.outcome == datastore::Outcome::kCompacted) {  // it has just gone
+    from = store_.revision();
+    range = store_.range(prefix, datastore::prefix_end(prefix), from, 0);
+  }
   if (range.outcome != datastore::Outcome::kOk) {
     return Status(Code::kInternal, base::cat("reading the store: ", range.message));
   }
   for (const auto& kv : range.items) cache->load(kv);
-  cache->end_filling(now);
+  // For its history alone: the live events of all kinds come by on_events().
+  auto history = store_.subscribe(prefix, from, [&](const std::vector<datastore::Event>& events) {
+    for (const auto& event : events) cache->apply(event, clock_.mono());
+  });
+  if (history.outcome != datastore::Outcome::kOk) {
+    return Status(Code::kInternal, base::cat("reading the store's history: ", history.message));
+  }
+  history.subscription.reset();
+  cache->end_filling(from);
   if (before != nullptr) before->close();
   return {};
 }

@@ -315,11 +315,16 @@ void WatchCache::end_filling(int64_t revision) {
   std::unique_lock lock(rep_->mutex);
   rep_->oldest = std::max(rep_->oldest, revision);
   rep_->filled = revision;
+  std::vector<CacheChange> collected = std::move(rep_->collected);
+  rep_->collected.clear();
+  std::stable_sort(collected.begin(), collected.end(),
+                   [](const CacheChange& a, const CacheChange& b) { return a.revision < b.revision; });
   // What comes while these are applied waits for the lock.
-  for (const CacheChange& change : rep_->collected) {
-    if (change.revision > revision) rep_->apply(change, resource_->selectable_fields);
+  for (const CacheChange& change : collected) {
+    if (change.revision <= rep_->filled) continue;
+    rep_->apply(change, resource_->selectable_fields);
+    rep_->filled = change.revision;
   }
-  rep_->collected = {};
   rep_->filling = false;
 }
 

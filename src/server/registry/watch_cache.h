@@ -100,7 +100,8 @@ class WatchCache {
   /// too many: a resource that is written all the time (leases) must not keep hours of them.
   void apply(const datastore::Event& event, base::MonoTime now);
   /// For a cache that begins while the store is written: between the two, apply() only collects, and load()
-  /// gives what there was at `revision`.
+  /// gives what there was at `revision`. Everything after it is applied once and in order, however history
+  /// and live events were mixed.
   void begin_filling();
   void end_filling(int64_t revision);
   /// Ends all watches, now and from now on. What it holds can still be read.

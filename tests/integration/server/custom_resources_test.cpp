@@ -1,4 +1,6 @@
 // CustomResourceDefinitions and their objects, through the API of a whole server.
+#include <re2/re2.h>
+
 #include <chrono>
 #include <thread>
 
@@ -304,10 +306,24 @@ TEST_CASE("custom resources outlive a restart") {
   const Json free = Json::parse(R"({"type":"object","x-kubernetes-preserve-unknown-fields":true})");
   CHECK(c.post(kDefinitions, definition("stayers", "Stayer", {version("v1", free)})).status == 201);
   establish(c, "stayers.stable.example.com");
-  CHECK(c.post(objects("stayers"), object("Stayer", "a", {{"x", 1}})).status == 201);
+  Json made = c.post(objects("stayers"), object("Stayer", "a", {{"x", 0}})).tree();
+  const std::string since = made["metadata"]["resourceVersion"];
+  made["spec"]["x"] = 1;
+  CHECK(c.put(objects("stayers") + "/a", made).status == 200);
+  CHECK(c.post(objects("stayers"), object("Stayer", "b", {{"x", 2}})).status == 201);
+  CHECK(c.send("DELETE", objects("stayers") + "/b").status == 200);
   c.stop();
   c.start();
   CHECK(c.get(objects("stayers") + "/a").tree()["spec"]["x"] == 1);
+  // A watch that was cut off goes on where it was.
+  const std::string seen =
+      c.get(objects("stayers") + "?watch=1&timeoutSeconds=1&resourceVersion=" + since).body;
+  std::vector<std::string> events;
+  std::string type, name;
+  for (re2::StringPiece rest(seen);
+       RE2::FindAndConsume(&rest, R"re("type":"(\w+)".*?"name":"(\w)")re", &type, &name);)
+    events.push_back(base::cat(type, " ", name));
+  CHECK(events == std::vector<std::string>{"MODIFIED a", "ADDED b", "DELETED b"});
 }
 
 TEST_CASE("custom resources are collected and leave with their namespace") {
