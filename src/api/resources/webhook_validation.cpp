@@ -185,8 +185,8 @@ void validate_service_path(std::string_view text, const FieldPath& path, FieldEr
 
 void validate_webhook_service(const Json& service, const FieldPath& path, FieldErrors& errors) {
   // kube-apiserver mixes the two up, in what it checks as well as in what it says.
-  if (text_of(service, "name").empty()) errors.required(path.child("namespace"));
   if (text_of(service, "namespace").empty()) errors.required(path.child("name"));
+  if (text_of(service, "name").empty()) errors.required(path.child("namespace"));
   const int64_t port = number_of(service, "port");
   if (const Problems problems = check_port_number(port); !problems.empty())
     errors.invalid(path.child("port"), port, "port is not valid: " + join(problems, ", "));
