@@ -1,7 +1,8 @@
 # Sourced by the scripts beside it: a server with its node in a folder of its own, kubectl, and checks that
-# print "ok NAME" or "not ok NAME". Needs ORCH, KUBECTL, IMAGES (scripts/test.sh sets them).
+# print "ok NAME" or "not ok NAME". Needs ORCH, KUBECTL, IMAGES (scripts/test.sh sets them). E2E_NAME is what a
+# second run of the same script, with another kubectl, is called.
 set -uo pipefail
-name=$(basename "$0" .sh)
+name=${E2E_NAME:-$(basename "$0" .sh)}
 work=${E2E_DIR:-${ORCH_ROOT:-$PWD}/build/e2e}/$name
 port=${E2E_PORT:-16443}
 failed=0
@@ -43,9 +44,10 @@ expect() {
     echo "  # wanted: $text" && echo "$out" | tail -n 8 | sed 's/^/  # /'
   fi
 }
-# eventually SECONDS WHAT CMD...: it succeeds before the time is over.
+# eventually SECONDS WHAT CMD...: it succeeds before the time is over. E2E_PATIENCE multiplies that, for a machine
+# that has much else to do.
 eventually() {
-  local until=$((SECONDS + $1)) what=$2 out
+  local until=$((SECONDS + $1 * ${E2E_PATIENCE:-1})) what=$2 out
   shift 2
   until out=$("$@" 2>&1); do
     if [ $SECONDS -ge $until ]; then
