@@ -142,7 +142,12 @@ launch() {
     "$orch" "$command" --data-dir "$place/data" --node-name "$name-$number" --node-ip "$(address "$number")" "$@" \
     >>"$place/agent.log" 2>&1 </dev/null &
   disown
-  sleep 1
+  # On a busy machine it takes a while until it is there; then it may still end at once.
+  for _ in $(seq 100); do
+    agent "$number" >/dev/null && break
+    sleep 0.1
+  done
+  sleep 0.9
   agent "$number" >/dev/null || die "orch of node $number ended: $(tail -n 3 "$place/agent.log")"
   say "node $name-$number at $(address "$number"), log in $place/agent.log"
 }
