@@ -1,6 +1,5 @@
 #!/bin/bash
-# The verbs of kubectl that follow something: attach, logs, exec with a terminal, watches, waits; and deletion by
-# each cascade, rollouts that fail, helm.
+# The verbs of kubectl that follow something: attach, logs, exec with a terminal, watches, waits.
 LAB=1
 . "$(dirname "$0")/lib.sh"
 
@@ -87,71 +86,5 @@ wait "$watcher" "$watcher_of_events" 2>/dev/null
 check "wait --for=delete" k wait --for=delete pod/seen --timeout=20s
 expect "wait that is in vain" "timed out" k wait --for=delete pod/talker --timeout=1s
 expect "wait --for=jsonpath" "condition met" k wait --for=jsonpath='{.status.phase}'=Running pod/talker --timeout=5s
-
-deployment() { k create deployment "$1" --image=docker.io/library/orch-hello:1 --replicas=2 >/dev/null && k rollout status "deployment/$1" --timeout=40s >/dev/null; }
-left() { k get "$1" -l "app=$2" -o name | wc -l; }
-none_left() { # a request that fails tells nothing
-  local count
-  count=$(left "$1" "$2") && [ "$count" = 0 ]
-}
-deployment background
-check "delete --cascade=background" k delete deployment background --cascade=background
-eventually 30 "takes replica sets along" none_left replicasets background
-# The web server in them does not listen to SIGTERM: they have their 30 seconds.
-eventually 45 "and pods" none_left pods background
-deployment orphan
-check "delete --cascade=orphan" k delete deployment orphan --cascade=orphan
-sleep 2
-check "leaves the replica set" test "$(left replicasets orphan)" = 1
-check "and the pods" test "$(left pods orphan)" = 2
-expect "without an owner" "[]" bash -c "$KUBECTL get replicasets -l app=orphan -o json | jq -c '[.items[].metadata.ownerReferences // empty]'"
-check "delete by label" k delete replicasets -l app=orphan
-eventually 45 "then its pods go" none_left pods orphan
-deployment foreground
-check "delete --cascade=foreground" k delete deployment foreground --cascade=foreground --timeout=40s
-check "ends after its pods" none_left pods foreground
-check "and its replica sets" none_left replicasets foreground
-
-k create deployment stuck --image=docker.io/library/none:1 >/dev/null
-k patch deployment stuck -p '{"spec":{"progressDeadlineSeconds":4}}' >/dev/null
-expect "rollout status tells of failure" "exceeded its progress deadline" k rollout status deployment/stuck --timeout=40s
-check "by its exit status too" bash -c "! timeout 20 $KUBECTL rollout status deployment/stuck --timeout=10s"
-image_waits() { k get pods -l app=stuck --no-headers | grep -E 'ErrImagePull|ImagePullBackOff'; }
-eventually 20 "get says why" image_waits
-expect "events say why" "Failed to pull image" k get events --field-selector reason=Failed
-check "rollout restart" k rollout restart deployment/stuck
-check "delete now" k delete deployment stuck --now
-
-if [ -x "${HELM:-}" ]; then
-  mkdir -p "$work/chart/templates"
-  printf 'apiVersion: v2\nname: small\nversion: 0.1.0\n' >"$work/chart/Chart.yaml"
-  printf 'word: one\n' >"$work/chart/values.yaml"
-  cat >"$work/chart/templates/all.yaml" <<'YAML'
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: "{{ .Release.Name }}-words"}
-data: {word: "{{ .Values.word }}"}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: "{{ .Release.Name }}"}
-spec:
-  selector: {matchLabels: {app: "{{ .Release.Name }}"}}
-  template:
-    metadata: {labels: {app: "{{ .Release.Name }}"}}
-    spec:
-      containers: [{name: web, image: "docker.io/library/orch-hello:1"}]
-YAML
-  h() { timeout 90 "$HELM" "$@"; }
-  word() { k get configmap shop-words -o 'jsonpath={.data.word}'; }
-  check "helm install" h install shop "$work/chart" --wait --timeout 60s
-  expect "helm list" "deployed" h list
-  check "helm upgrade" h upgrade shop "$work/chart" --set word=two --wait --timeout 60s
-  expect "the value is the new one" "two" word
-  check "helm rollback" h rollback shop 1 --wait --timeout 60s
-  expect "the value is the old one" "one" word
-  check "helm uninstall" h uninstall shop --wait --timeout 60s
-  eventually 45 "nothing is left of it" none_left pods shop
-fi
 check "delete all pods" k delete pods --all --timeout=40s
 exit $failed
