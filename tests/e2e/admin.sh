@@ -167,7 +167,7 @@ check "debug a copy" k debug tool --image=docker.io/library/busybox:1.36 --copy-
 eventually 30 "the copy runs" k wait --for=condition=Ready pod/copy --timeout=2s
 expect "the processes are shared" "sleep 3600" k exec copy -c other -- ps
 expect "debug a node" "Creating debugging pod node-debugger-$LAB_NAME-0" k debug "node/$LAB_NAME-0" --image=docker.io/library/busybox:1.36 --profile=general -- ls /host
-on_node() { k logs -l app.kubernetes.io/managed-by=kubectl-debug --tail=-1 | grep -x etc; }
+on_node() { k logs "$(k get pods -o name | grep node-debugger)" | grep -x etc; }
 eventually 20 "it sees the node's files" on_node
 expect "run --rm -i" "once only" k run once --rm -i --restart=Never --image=docker.io/library/busybox:1.36 --command -- sh -c 'sleep 1; echo once only'
 expect "events --for" "Created" k events --for pod/tool

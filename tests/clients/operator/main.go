@@ -107,13 +107,13 @@ func prepare(ctx context.Context, c client.Client) error {
 
 // refusals tries what the rules of the definition forbid.
 func refusals(ctx context.Context, c client.Client) (problems []string) {
-	refused := func(err error, text string) {
-		if err == nil || !strings.Contains(err.Error(), text) {
-			problems = append(problems, fmt.Sprintf("%v instead of: %s", err, text))
+	refused := func(err error, begin, end string) {
+		if err == nil || !strings.HasPrefix(err.Error(), begin) || !strings.HasSuffix(err.Error(), end) {
+			problems = append(problems, fmt.Sprintf("%v instead of: %s ... %s", err, begin, end))
 		}
 	}
 	widget := &Widget{ObjectMeta: metav1.ObjectMeta{Namespace: widgetSpace, Name: "refused"}, Spec: WidgetSpec{Word: "a", Shelf: "b", Low: 10}}
-	refused(c.Create(ctx, widget), `Widget.clients.orch.test "refused" is invalid: spec: Invalid value: low 10 is above high 9`)
+	refused(c.Create(ctx, widget), `Widget.clients.orch.test "refused" is invalid: spec: Invalid value: `, `: low 10 is above high 9`)
 	widget.Spec.Low = 0
 	if err := c.Create(ctx, widget, client.DryRunAll); err != nil || widget.Spec.Low != 1 || widget.Spec.High != 9 {
 		problems = append(problems, fmt.Sprintf("not made with its defaults: %v, %v", widget.Spec, err))
@@ -123,7 +123,7 @@ func refusals(ctx context.Context, c client.Client) (problems []string) {
 		return append(problems, err.Error())
 	}
 	kept.Spec.Shelf = "c"
-	refused(c.Update(ctx, kept), `Widget.clients.orch.test "kept" is invalid: spec.shelf: Invalid value: "c": the shelf stays`)
+	refused(c.Update(ctx, kept), `Widget.clients.orch.test "kept" is invalid: spec.shelf: Invalid value: "c"`, `: the shelf stays`)
 	if err := c.Delete(ctx, kept); err != nil {
 		problems = append(problems, err.Error())
 	}
