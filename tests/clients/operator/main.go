@@ -26,7 +26,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -113,7 +112,7 @@ func refusals(ctx context.Context, c client.Client) (problems []string) {
 		}
 	}
 	widget := &Widget{ObjectMeta: metav1.ObjectMeta{Namespace: widgetSpace, Name: "refused"}, Spec: WidgetSpec{Word: "a", Shelf: "b", Low: 10}}
-	refused(c.Create(ctx, widget), `Widget.clients.orch.test "refused" is invalid: spec: Invalid value: `, `: low 10 is above high 9`)
+	refused(c.Create(ctx, widget), `Widget.clients.orch.test "refused" is invalid: spec: Invalid value: `, `: low is above high`)
 	widget.Spec.Low = 0
 	if err := c.Create(ctx, widget, client.DryRunAll); err != nil || widget.Spec.Low != 1 || widget.Spec.High != 9 {
 		problems = append(problems, fmt.Sprintf("not made with its defaults: %v, %v", widget.Spec, err))
@@ -366,8 +365,7 @@ func succession(ctx context.Context, c client.Client, records *records, operator
 }
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", "", "")
-	flag.Parse()
+	flag.Parse() // --kubeconfig is controller-runtime's own
 	ctrl.SetLogger(klog.Background())
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -375,7 +373,7 @@ func main() {
 		}
 	}
 	addWidgets(scheme)
-	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
+	config, err := ctrl.GetConfig()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "operator:", err)
 		os.Exit(1)
