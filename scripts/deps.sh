@@ -28,7 +28,7 @@ libraries="libgrpc++-dev libprotobuf-dev libabsl-dev libssl-dev libsqlite3-dev l
            libc-ares-dev libldns-dev libnl-3-dev libnl-route-3-dev zlib1g-dev libzstd-dev"
 packages_build="g++ cmake ninja-build ccache git ca-certificates dpkg-dev xz-utils python3 protobuf-compiler
                 protobuf-compiler-grpc nlohmann-json3-dev libcli11-dev catch2 $libraries"
-packages_test="clang-format clang-tidy python3 curl jq sqlite3 socat openssl procps psmisc e2fsprogs mount"
+packages_test="clang-format clang-tidy python3 python3-venv curl jq sqlite3 socat openssl procps psmisc e2fsprogs mount"
 packages_node="containerd runc containernetworking-plugins nftables iproute2 kmod conntrack procps
                ca-certificates busybox-static"
 packages_fuzz="clang libclang-rt-dev"
