@@ -51,7 +51,8 @@ void require_choice(const Json& spec, const char* key, const std::vector<std::st
 /// The same of a member that may say nothing, but not nothing in words.
 void require_given_choice(const Json& spec, const char* key, const std::vector<std::string>& choices,
                           FieldErrors& errors) {
-  if (has(spec, key) && text_of(spec, key).empty()) return errors.not_supported(kSpec.child(key), "", choices);
+  if (has(spec, key) && text_of(spec, key).empty())
+    return errors.not_supported(kSpec.child(key), "", choices);
   require_choice(spec, key, choices, errors);
 }
 
