@@ -10,7 +10,7 @@
 #   e2e          tests/e2e/*.sh against build/release/orch with real kubectl, helm and containerd
 #   fault        tests/fault/*.sh: crashes, full disks, power cuts
 #   lint         scripts/lint.sh: format, clang-tidy, file length, layers
-#   all          these but the simulation, the default; with --preset asan or tsan: unit and integration
+#   all          these, the default; with --preset asan or tsan: unit and integration
 #
 # E2e and fault scripts get ORCH, KUBECTL, HELM and IMAGES (a folder of OCI archives) in their
 # environment and print one line "ok NAME" or "not ok NAME" per case.
@@ -53,7 +53,7 @@ esac
 if [ ${#groups[@]} = 0 ] || [[ " ${groups[*]} " == *" all "* ]]; then
   groups=(unit integration)
   # Slow groups after quick ones, so that the common mistake is seen soon.
-  [ "$preset" != debug ] || groups=(lint unit integration e2e fault)
+  [ "$preset" != debug ] || groups=(lint unit simulation integration e2e fault)
 fi
 wants() { [[ " ${groups[*]} " == *" $1 "* ]]; }
 
