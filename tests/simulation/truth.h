@@ -72,8 +72,9 @@ class Truth {
   struct Job {
     // Uids of pods that ever did so while the Job followed them.
     std::set<std::string> succeeded, failed;
-    std::set<std::string> lost;          // were deleted before they were seen to succeed
-    std::set<std::string> failed_alone;  // failed while the Job went on
+    std::set<std::string> lost;             // were deleted before they were seen to succeed
+    std::set<std::string> gave_up_running;  // by a Job that failed, before it saw that they succeeded
+    std::set<std::string> failed_alone;     // failed while the Job went on
     // Of any: deleted; or given up, as what is too much is, by who could not know yet that it had ended.
     std::set<std::string> going, given_up;
     bool stayed(const std::string& uid) const { return going.count(uid) == 0 && given_up.count(uid) == 0; }

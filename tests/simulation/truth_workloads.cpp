@@ -185,6 +185,12 @@ void Truth::put_job(const Json* before, const Json& tree) {
   }
   std::set<std::string> ended = job.failed;
   ended.insert(job.lost.begin(), job.lost.end());
+  // A Job that fails gives up all pods that it saw running: one that succeeds before it is deleted is a
+  // failed one all the same, in Kubernetes too.
+  for (const Json& uid : base::array_at(tree, {"status", "uncountedTerminatedPods", "failed"})) {
+    if (job.going.count(uid.get<std::string>()) != 0) job.gave_up_running.insert(uid.get<std::string>());
+  }
+  ended.insert(job.gave_up_running.begin(), job.gave_up_running.end());
   if (failed + listed("failed") > static_cast<int64_t>(ended.size())) {
     world_.violated("counts", base::cat("job ", name, " counts ", failed, " + ", listed("failed"),
                                         " failed pods of ", ended.size()));

@@ -67,11 +67,11 @@ void put(Domains& out, std::string_view driver, const std::string& name, Value v
       plain ? name : name.substr(slash + 1), std::move(value));
 }
 
-Value with_default(Domains domains) {
+Value with_default(Domains&& domains) {
   auto rep = std::make_shared<MapRep>();
   for (auto& [domain, members] : domains) map_set(*rep, Value::of(domain), Value::map(std::move(members)));
-  static const auto kEmpty = std::make_shared<const Value>(Value::map({}));
-  rep->otherwise = kEmpty;
+  static const auto empty = std::make_shared<const Value>(Value::map({}));
+  rep->otherwise = empty;
   return ValueAccess::make(Value::Kind::kMap, std::move(rep));
 }
 

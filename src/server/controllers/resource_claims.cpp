@@ -26,7 +26,7 @@ Key key_of(const api::Object& object) { return {std::string(object.ns()), std::s
 /// "<pod>-<entry>-", both shortened in proportion when that leaves no room for a suffix.
 std::string name_base(std::string_view pod, std::string_view entry) {
   constexpr size_t kLongest = 57;
-  const std::string whole = base::cat(pod, "-", entry, "-");
+  std::string whole = base::cat(pod, "-", entry, "-");
   if (whole.size() <= kLongest) return whole;
   return base::cat(pod.substr(0, pod.size() * kLongest / whole.size()), "-",
                    entry.substr(0, entry.size() * kLongest / whole.size()));
@@ -315,23 +315,22 @@ Plan plan_claim_users(const View& view, const Key& wanted, const std::map<std::s
     if (!is_pod(user)) return plan;  // somebody else's business
     if (uses(view, key, user, asked)) valid.push_back(user);
   }
-  const bool protected_ = api::has_finalizer(claim, api::kClaimFinalizer);
+  const bool guarded = api::has_finalizer(claim, api::kClaimFinalizer);
   const bool nobody = valid.empty();
   if (valid.size() < users.size()) {
     // The last user frees the devices: whoever comes next may want them on another node. A claim that never
     // had a user stays as it is.
     if (nobody) {
       claim["status"].erase("reservedFor");
-      if (protected_) claim["status"].erase("allocation");
+      if (guarded) claim["status"].erase("allocation");
     } else {
       claim["status"]["reservedFor"] = std::move(valid);
     }
     plan.update(kResourceClaims, std::move(claim), "status");
-  } else if (protected_ && nobody && object->deleting() && api::claim_allocated(claim)) {
+  } else if (guarded && nobody && object->deleting() && api::claim_allocated(claim)) {
     claim["status"].erase("allocation");
     plan.update(kResourceClaims, std::move(claim), "status");
-  } else if (protected_ && nobody && !api::claim_allocated(claim) &&
-             (object->deleting() || !(wanted == key))) {
+  } else if (guarded && nobody && !api::claim_allocated(claim) && (object->deleting() || !(wanted == key))) {
     api::remove_finalizer(claim, api::kClaimFinalizer);
     plan.update(kResourceClaims, std::move(claim));
   }
