@@ -27,7 +27,7 @@ Json condition(const char* type, bool value, const char* reason, std::string mes
            {"reason", reason},
            {"message", std::move(message)}};
   for (const Json& old : array_at(previous, {"conditions"})) {
-    if (string_at(old, {"type"}) == type && old.value("status", "") == out["status"] &&
+    if (string_at(old, {"type"}) == type && string_at(old, {"status"}) == string_at(out, {"status"}) &&
         old.contains("lastTransitionTime")) {
       out["lastTransitionTime"] = old["lastTransitionTime"];
     }

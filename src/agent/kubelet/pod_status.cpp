@@ -228,7 +228,7 @@ void add_condition(Json& conditions, std::string_view type, const ConditionValue
   if (pod.generation() != 0) c["observedGeneration"] = pod.generation();
   c["lastTransitionTime"] = base::format_time(now);
   for (const Json& old : array_at(previous, {"conditions"})) {
-    if (string_at(old, {"type"}) == type && old.value("status", "") == c["status"] &&
+    if (string_at(old, {"type"}) == type && string_at(old, {"status"}) == string_at(c, {"status"}) &&
         old.contains("lastTransitionTime")) {
       c["lastTransitionTime"] = old["lastTransitionTime"];
     }

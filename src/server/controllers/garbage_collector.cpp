@@ -315,7 +315,7 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
       std::vector<std::string> blocking;
       for (const Json& one : list) blocking.push_back(one["uid"].get<std::string>());
       return edit_owners(ref, [&](Json& owner) {
-        if (std::find(blocking.begin(), blocking.end(), owner["uid"]) != blocking.end())
+        if (std::find(blocking.begin(), blocking.end(), base::string_at(owner, {"uid"})) != blocking.end())
           owner["blockOwnerDeletion"] = false;
         return true;
       });
@@ -338,7 +338,8 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     if (!object.ok()) return object.error();
     if ((*object)->uid() != ref.uid) return {};
     Json owners = Json::array();
-    for (Json owner : base::array_at((*object)->tree(), {"metadata", "ownerReferences"})) {
+    const Json tree = (*object)->tree();
+    for (Json owner : base::array_at(tree, {"metadata", "ownerReferences"})) {
       if (edit(owner)) owners.push_back(std::move(owner));
     }
     return client

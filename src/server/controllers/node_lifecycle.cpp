@@ -117,7 +117,9 @@ bool set_taints(Json& node, const std::vector<Json>& wanted, base::WallTime now)
   for (const auto& w : wanted) {
     Json t = w;
     for (const auto& old : before) {
-      if (old.value("key", "") == w["key"] && old.value("effect", "") == w["effect"]) t = old;
+      if (base::string_at(old, {"key"}) == base::string_at(w, {"key"}) &&
+          base::string_at(old, {"effect"}) == base::string_at(w, {"effect"}))
+        t = old;
     }
     if (t["effect"] == "NoExecute" && !t.contains("timeAdded")) t["timeAdded"] = base::format_time(now);
     next.push_back(std::move(t));
