@@ -340,6 +340,21 @@ TEST_CASE("custom resources are collected and leave with their namespace") {
   CHECK(c.send("DELETE", objects("kids") + "/parent").status == 200);
   CHECK(gone(c, objects("kids") + "/child"));
 
+  // One that is orphaned loses that owner, and keeps the other.
+  const auto made = [&](const char* name) {
+    return c.post(objects("kids"), object("Kid", name, Json::object())).tree()["metadata"]["uid"];
+  };
+  const auto owner = [](const char* name, const Json& uid) {
+    return Json{{"apiVersion", "stable.example.com/v1"}, {"kind", "Kid"}, {"name", name}, {"uid", uid}};
+  };
+  const Json kept = owner("kept", made("kept"));
+  Json orphan = object("Kid", "orphan", Json::object());
+  orphan["metadata"]["ownerReferences"] = {owner("leaver", made("leaver")), kept};
+  CHECK(c.post(objects("kids"), orphan).status == 201);
+  CHECK(c.send("DELETE", objects("kids") + "/leaver?propagationPolicy=Orphan").status == 200);
+  CHECK(gone(c, objects("kids") + "/leaver"));
+  CHECK(c.get(objects("kids") + "/orphan").tree()["metadata"]["ownerReferences"] == Json::array({kept}));
+
   CHECK(c.post("/api/v1/namespaces",
                {{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", "crs"}}}})
             .status == 201);
