@@ -110,7 +110,9 @@ void read_pods(JobSync& s, const Key& key, JobFailures& failures) {
     if (s.indexed && !s.valid_index(p)) continue;
     if (p.succeeded) {
       success = std::max(success.value_or(base::WallTime::min()), pod_end(p));
-      if (p.tracked && s.uncounted_succeeded.count(p.uid) == 0) ++s.succeeded;
+      // One that was noted down as failed when it began to go stays a failed one, though it succeeded since.
+      if (p.tracked && s.uncounted_succeeded.count(p.uid) == 0 && s.uncounted_failed.count(p.uid) == 0)
+        ++s.succeeded;
     }
     // A pod that is going without the finalizer was surplus.
     if (!p.failed || (!p.tracked && p.pod.object->deleting())) continue;

@@ -348,6 +348,17 @@ TEST_CASE("no pod is counted twice or lost") {
   CHECK(conditions(run.status()) == "SuccessCriteriaMet/CompletionsReached Complete/CompletionsReached");
 }
 
+TEST_CASE("a pod that was given up and succeeds then does not complete its Job") {
+  Json job = job_of(R"({"completions":1,"backoffLimit":6})");
+  job["status"] = json(R"({"uncountedTerminatedPods":{"failed":["uid-evicted"]}})");
+  JobRun run(job, {job_pod("evicted", "Succeeded")});
+  run.now += 3600s;
+  run.settle();
+  CHECK(run.status()["failed"] == 1);
+  CHECK(base::int_at(run.status(), {"succeeded"}) == 0);
+  CHECK(conditions(run.status()).empty());
+}
+
 TEST_CASE("many ended pods are counted in parts") {
   JobRun run(job_of(R"({"completions":1200,"parallelism":1200})"));
   for (int i = 0; i < 1200; ++i) run.view.put(kPods, job_pod("p" + std::to_string(i), "Succeeded"));
