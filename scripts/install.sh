@@ -273,14 +273,10 @@ for space in $spaces; do
   rm -f "$space"
 done
 
-# Interfaces and tables whose names Orch gave.
-for link in $(ls /sys/class/net 2>/dev/null); do
-  case $link in orch*) ip link delete "$link" 2>/dev/null ;; esac
-done
+# Interfaces and tables that Orch made; others may have names that begin alike.
+for link in orch0 orch.vxlan; do ip link delete "$link" 2>/dev/null; done
 if command -v nft >/dev/null 2>&1; then
-  nft list tables 2>/dev/null | while read -r _ family table; do
-    case $table in orch*) nft delete table "$family" "$table" ;; esac
-  done
+  for family in ip ip6; do nft delete table "$family" orch-proxy 2>/dev/null; done
 fi
 rm -rf "$run"
 if [ "$keep" != --keep-data ]; then

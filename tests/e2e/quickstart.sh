@@ -13,6 +13,9 @@ left() {
   nft list tables | grep orch
   ls -d "$work/data" 2>/dev/null
 }
+# What only has a name that begins alike is somebody else's.
+ip link add orch-other type veth peer name orch-others
+nft add table ip orch-other
 before=$(left)
 expect "the first run" "the DNS name, from a pod, http://hello.default.svc.cluster.local: ok" quickstart "${flags[@]}"
 pods() { k get pods -o 'jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID}{"\n"}{end}'; }
@@ -27,4 +30,5 @@ expect "uninstall" "is gone" quickstart uninstall
 new=$(comm -13 <(sort <<<"$before") <(left | sort))
 check "nothing is left" [ -z "$new" ]
 [ -z "$new" ] || sed 's/^/  # /' <<<"$new"
+check "and nothing else is gone" bash -c "ip link delete orch-other && nft delete table ip orch-other"
 exit $failed
