@@ -30,6 +30,7 @@ sources() { git ls-files --cached --others --exclude-standard -- 'src/*.h' 'src/
 
 # clang-format's output differs between major versions; the one of Debian 12 is the reference.
 format() {
+  ! git grep -nE '^(<{7}|>{7})( |$)' || return 1  # what a merge left
   local tool major
   tool=$(command -v clang-format-14 || command -v clang-format) || return 1
   major=$("$tool" --version | sed -n 's/.*version \([0-9]*\).*/\1/p')
