@@ -65,6 +65,8 @@ if(ORCH_STATIC)
   list(FILTER archives EXCLUDE REGEX "_flags_|_test")
   list(JOIN archives "," archives)
   set_target_properties(orch_dep_absl PROPERTIES INTERFACE_LINK_LIBRARIES "$<LINK_GROUP:RESCAN,${archives}>")
+  # RE2 of Debian 13 uses Abseil.
+  target_link_libraries(orch_dep_re2 INTERFACE orch::absl)
 endif()
 if(ORCH_STATIC)
   orch_find(grpc grpcpp/grpcpp.h grpc++_unsecure grpc_unsecure upb address_sorting gpr LINK orch::protobuf
