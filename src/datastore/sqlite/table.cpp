@@ -162,6 +162,12 @@ ReaderTable::ReaderTable(Connection connection) : connection_(std::move(connecti
   events_ = connection_.prepare(
       "SELECT rev, key, create_rev, version, prev_rev, value FROM kv WHERE rev > ?1 AND rev <= ?2 ORDER BY "
       "rev");
+  // Of some keys: as long as their history takes, not all of it. The index has the revisions, so only those
+  // are sorted.
+  bounded_events_ = connection_.prepare(
+      "SELECT rev, key, create_rev, version, prev_rev, value FROM kv WHERE rev IN (SELECT rev FROM kv "
+      "INDEXED BY "
+      "kv_key WHERE key >= ?3 AND key < ?4 AND rev > ?1 AND rev <= ?2) ORDER BY rev");
 }
 
 int ReaderTable::point(std::string_view key, Revision at, std::vector<KeyValue>& out) {
@@ -220,9 +226,14 @@ int ReaderTable::range(std::string_view start, std::string_view end, Revision at
 
 int ReaderTable::events(std::string_view prefix, Revision after, Revision upto,
                         const std::function<void(Event)>& each) {
-  Scoped rows(events_);
+  const std::string end = prefix_end(prefix);
+  Scoped rows(unbounded(end) ? events_ : bounded_events_);
   rows->bind(1, after);
   rows->bind(2, upto);
+  if (!unbounded(end)) {
+    rows->bind(3, prefix);
+    rows->bind(4, std::string_view(end));
+  }
   int code = 0;
   while ((code = rows->step()) == SQLITE_ROW) {
     const std::string_view key = rows->blob(1);

@@ -66,7 +66,7 @@ class ReaderTable {
   int point(std::string_view key, Revision at, std::vector<KeyValue>& out);
 
   Connection connection_;
-  Statement point_, bounded_, unbounded_, count_bounded_, count_unbounded_, events_;
+  Statement point_, bounded_, unbounded_, count_bounded_, count_unbounded_, events_, bounded_events_;
 };
 
 /// Readers for any number of threads: lent out, made when there is none, a few kept. Thread-safe.

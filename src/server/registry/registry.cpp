@@ -212,17 +212,6 @@ Status Registry::open(const std::vector<api::ResourcePtr>& versions) {
   if (range.outcome != datastore::Outcome::kOk) {
     return Status(Code::kInternal, base::cat("reading the store: ", range.message));
   }
-  if (range.items.empty()) {
-    // Most of the definitions that an operator brings have no objects. The history of nothing is not looked
-    // for, which takes as long as all of it: who watched an empty collection is told to list.
-    const int64_t now = store_.revision();
-    const datastore::Range present = store_.range(prefix, datastore::prefix_end(prefix), now, 1);
-    if (present.outcome == datastore::Outcome::kOk && present.items.empty()) {
-      cache->end_filling(now);
-      if (before != nullptr) before->close();
-      return {};
-    }
-  }
   for (const auto& kv : range.items) cache->load(kv);
   // For its history alone: the live events of all kinds come by on_events().
   auto history = store_.subscribe(prefix, from, [&](const std::vector<datastore::Event>& events) {
