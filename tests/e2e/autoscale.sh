@@ -8,9 +8,7 @@ node=$LAB_NAME-0
 lab server --kube-controller-manager-arg=horizontal-pod-autoscaler-sync-period=3s \
   --kube-controller-manager-arg=horizontal-pod-autoscaler-downscale-stabilization=6s \
   --kube-controller-manager-arg=horizontal-pod-autoscaler-cpu-initialization-period=1s
-eventually 30 "the server is ready" k get --raw /readyz
-eventually 60 "the node is ready" k wait --for=condition=Ready "node/$node" --timeout=2s
-eventually 20 "the account of pods is there" k get serviceaccount default
+lab_ready
 
 image=docker.io/library/busybox:1.36
 k apply -f - <<YAML >/dev/null

@@ -3,18 +3,8 @@
 # dynamic and metadata clients, eviction, tokens, leader election, and exec, attach, logs and port-forward to a
 # kubelet of Kubernetes' own streaming code. Needs Go.
 . "$(dirname "$0")/lib.sh"
-root=$(cd "$(dirname "$0")/../.." && pwd)
 
-if ! command -v go >/dev/null; then
-  echo "# skipped: Go is not installed"
-  exit 0
-fi
-program=$work/clientgo
-if ! (cd "$root/tests/clientgo" && CGO_ENABLED=0 go build -o "$program" .) >"$work/build.log" 2>&1; then
-  not_ok "build"
-  tail -n 8 "$work/build.log" | sed 's/^/  # /'
-  exit 1
-fi
+go_program tests/clientgo
 start_server --disable-agent
 eventually 30 "the server is ready" k get --raw /readyz
 timeout 300 "$program" --kubeconfig "$KUBECONFIG" --pid "$server" \

@@ -6,9 +6,7 @@ h() { timeout 100 "$HELM" "$@"; }
 chart=$root/tests/clients/chart
 
 lab server
-eventually 30 "the server is ready" k get --raw /readyz
-eventually 60 "the node is ready" k wait --for=condition=Ready "node/$LAB_NAME-0" --timeout=2s
-eventually 20 "the account of pods is there" k get serviceaccount default
+lab_ready
 
 word() { k get configmap shop-words -o "jsonpath={.data.$1}"; }
 sails() { k get vessel shop -o 'jsonpath={.spec.sails} {.spec.crew}'; }

@@ -6,9 +6,7 @@ LAB=1
 node=$LAB_NAME-0
 
 lab server
-eventually 30 "the server is ready" k get --raw /readyz
-eventually 60 "the node is ready" k wait --for=condition=Ready "node/$node" --timeout=2s
-eventually 20 "the account of pods is there" k get serviceaccount default
+lab_ready
 
 # pod SCRIPT MORE: a pod template (YAML flow) that runs it; MORE is put into its spec.
 pod() {

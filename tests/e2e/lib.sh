@@ -74,6 +74,26 @@ stop_server() { # [SIGNAL]
   wait "$server" 2>/dev/null
   server=
 }
+# lab_ready: server and node of `lab server`, and what pods need of them.
+lab_ready() {
+  eventually 30 "the server is ready" k get --raw /readyz
+  eventually 60 "the node is ready" k wait --for=condition=Ready "node/$LAB_NAME-0" --timeout=2s
+  eventually 20 "the account of pods is there" k get serviceaccount default
+}
+# go_program FOLDER: builds the Go program in that folder of the repository; sets `program`. Ends the script, as
+# skipped, where there is no Go.
+go_program() {
+  if ! command -v go >/dev/null; then
+    echo "# skipped: Go is not installed"
+    exit 0
+  fi
+  program=$work/program
+  if ! (cd "$root/$1" && CGO_ENABLED=0 go build -o "$program" .) >"$work/build.log" 2>&1; then
+    not_ok "build"
+    tail -n 8 "$work/build.log" | sed 's/^/  # /'
+    exit 1
+  fi
+}
 # Containers, containerd, network and data of a run, of this one or of one that was cut short.
 take_away() {
   [ ! -d "$work/data" ] || ORCH_DATA_DIR=$work/data ORCH_KUBECONFIG=$KUBECONFIG sh "$root/scripts/install.sh" --uninstall-now >/dev/null

@@ -3,16 +3,7 @@
 # restarts of a server without a node, every other one by SIGKILL. Needs Go.
 . "$(dirname "$0")/lib.sh"
 
-if ! command -v go >/dev/null; then
-  echo "# skipped: Go is not installed"
-  exit 0
-fi
-program=$work/operator
-if ! (cd "$root/tests/clients/operator" && CGO_ENABLED=0 go build -o "$program" .) >"$work/build.log" 2>&1; then
-  not_ok "build"
-  tail -n 8 "$work/build.log" | sed 's/^/  # /'
-  exit 1
-fi
+go_program tests/clients/operator
 start_server --disable-agent
 eventually 30 "the server is ready" k get --raw /readyz
 timeout 400 "$program" --kubeconfig "$KUBECONFIG" >"$work/operator.out" 2>"$work/operator.log" &

@@ -11,7 +11,6 @@ if ! { python3 -m venv "$python" && "$python/bin/pip" install --quiet --disable-
   exit 1
 fi
 lab server
-eventually 30 "the server is ready" k get --raw /readyz
-eventually 60 "the node is ready" k wait --for=condition=Ready "node/$LAB_NAME-0" --timeout=2s
+lab_ready
 timeout 300 "$python/bin/python" "$root/tests/clients/python/main.py" || failed=1
 exit $failed

@@ -1,7 +1,6 @@
 #!/bin/bash
 # scripts/quickstart.sh twice, and that uninstall leaves nothing behind: no process, mount, interface or table.
 . "$(dirname "$0")/lib.sh"
-root=$(cd "$(dirname "$0")/../.." && pwd)
 export ORCH_DATA_DIR=$work/data ORCH_KUBECONFIG=$KUBECONFIG
 quickstart() { timeout 1500 "$root/scripts/quickstart.sh" "$@"; }
 flags=(-- --https-listen-port "$port" --kubelet-port $((port + 1)) --node-name e2e)

@@ -6,9 +6,7 @@ LAB=1
 node=$LAB_NAME-0
 
 lab server
-eventually 30 "the server is ready" k get --raw /readyz
-eventually 60 "the node is ready" k wait --for=condition=Ready "node/$node" --timeout=2s
-eventually 20 "the account of pods is there" k get serviceaccount default
+lab_ready
 
 image=docker.io/library/busybox:1.36
 # set NAME REPLICAS MORE: a set of pods that sleep; MORE is YAML flow in its spec.

@@ -4,9 +4,7 @@ LAB=1
 . "$(dirname "$0")/lib.sh"
 
 lab server
-eventually 30 "the server is ready" k get --raw /readyz
-eventually 60 "the node is ready" k wait --for=condition=Ready "node/$LAB_NAME-0" --timeout=2s
-eventually 20 "the account of pods is there" k get serviceaccount default
+lab_ready
 
 # pod NAME STDIN COMMAND: made and running.
 pod() {

@@ -105,11 +105,15 @@ func (u *user) change(ctx context.Context, widget *Widget, word string) error {
 func (u *user) harm(ctx context.Context, widget *Widget) error {
 	made := &corev1.ConfigMap{}
 	key := client.ObjectKeyFromObject(widget)
+	deleting := false
 	err := again(ctx, "harm", func() error {
-		if err := u.client.Get(ctx, key, made); err != nil {
+		if err := u.client.Get(ctx, key, made); deleting && apierrors.IsNotFound(err) {
+			return nil // it happened, and the answer was lost with the server
+		} else if err != nil {
 			return err
 		}
 		if u.changes%2 == 0 {
+			deleting = true
 			return client.IgnoreNotFound(u.client.Delete(ctx, made, client.Preconditions{UID: &made.UID}))
 		}
 		made.Data = map[string]string{"harmed": "yes"}
