@@ -12,29 +12,6 @@
 namespace orch::testing {
 namespace {
 
-/// The frames of a watch answer.
-std::vector<Json> frames(const Answer& answer) {
-  std::vector<Json> out;
-  std::istringstream lines(answer.body);
-  for (std::string line; std::getline(lines, line);) {
-    auto parsed = base::parse_json(line);
-    INFO(line);
-    REQUIRE(parsed.ok());
-    out.push_back(std::move(*parsed));
-  }
-  return out;
-}
-
-/// "ADDED a" per frame; bookmarks without a name.
-std::vector<std::string> brief(const std::vector<Json>& events) {
-  std::vector<std::string> out;
-  for (const auto& e : events) {
-    out.push_back(
-        base::cat(base::string_at(e, {"type"}), " ", base::string_at(e, {"object", "metadata", "name"})));
-  }
-  return out;
-}
-
 std::string version_of(const Json& object) { return object["metadata"]["resourceVersion"]; }
 
 TEST_CASE("discovery") {

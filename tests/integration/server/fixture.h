@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <new>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -64,6 +65,29 @@ struct Answer {
     return std::move(*parsed);
   }
 };
+
+/// The frames of a watch answer.
+inline std::vector<Json> frames(const Answer& answer) {
+  std::vector<Json> out;
+  std::istringstream lines(answer.body);
+  for (std::string line; std::getline(lines, line);) {
+    auto parsed = base::parse_json(line);
+    INFO(line);
+    REQUIRE(parsed.ok());
+    out.push_back(std::move(*parsed));
+  }
+  return out;
+}
+
+/// "ADDED a" per frame; bookmarks without a name.
+inline std::vector<std::string> brief(const std::vector<Json>& events) {
+  std::vector<std::string> out;
+  for (const auto& e : events) {
+    out.push_back(
+        base::cat(base::string_at(e, {"type"}), " ", base::string_at(e, {"object", "metadata", "name"})));
+  }
+  return out;
+}
 
 /// Who asks.
 struct Credentials {
