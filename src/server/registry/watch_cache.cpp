@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "base/writer_first_mutex.h"
 
 namespace orch::server {
 
@@ -106,7 +107,7 @@ struct CacheChange {
 }  // namespace
 
 struct WatchCache::Rep {
-  mutable std::shared_mutex mutex;
+  mutable base::WriterFirstMutex mutex;
   std::set<ObjectPtr, ByName> objects;  // under mutex
   std::deque<CacheEventPtr> events;     // under mutex, by revision
   int64_t oldest = 0;                   // under mutex: events <= this are not held
