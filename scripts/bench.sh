@@ -18,6 +18,7 @@
 #   apply            server-side applies per second that change nothing, 64 connections
 #   customresources  10,000 custom resources with CEL rules, created per second
 #   protobuf         time to list 10,000 pods in protobuf
+#   noisy            what one client that asks all the time costs another one
 #   definitions      memory and time to start that 500 CustomResourceDefinitions of 25 KB add
 #   schedperf        Kubernetes' scheduler_perf on 5,000 nodes: 13 workloads, pods bound per second (not one of `all`: with
 #                    the peer it takes an hour; --workload NAME for one, --share 5 for a fifth of the pods)

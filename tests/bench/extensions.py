@@ -1,12 +1,14 @@
 """Benches of what goes beyond plain objects: server-side apply, custom resources, protobuf, many definitions."""
 
+import itertools
 import json
 import shutil
+import subprocess
 import tempfile
 import time
 
 from figures import alternate, judged, median, rates, ratio
-from sides import DIR, Orch, Running, fail, tool, wait_ready
+from sides import DIR, Orch, Running, TOOLS, fail, run, tool, wait_ready
 from workloads import deployment, pod_template
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -181,4 +183,71 @@ def definitions(_):
             "pass": figures["more_mb"] <= 100 and figures["more_mb_after_restart"] <= 100 and more <= 2}
 
 
-BENCHES = {"apply": apply, "customresources": customresources, "protobuf": protobuf, "definitions": definitions}
+def account(side, name, role, namespace):
+    """A service account with a role in its namespace; the token it comes with."""
+    api = side.api()
+    base = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    api.call("POST", base, {"metadata": {"name": name}}, (201, 409))
+    api.call("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", {
+        "metadata": {"name": name}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]}, (201, 409))
+    return api.call("POST", f"{base}/{name}/token", {"spec": {"expirationSeconds": 3600}})["status"]["token"]
+
+
+class Noise:
+    """64 connections of one account that ask all the time, within a `with`. Its own processor time is not the
+    server's doing: it takes what nobody else wants, as a client on another machine would."""
+
+    def __init__(self, side, token, *request):
+        self.command = ["chrt", "--idle", "0", f"{TOOLS}/bench_http_load", "--server", f"{side.host}:{side.port}", "--token",
+                        token, "--connections", "64", "--seconds", "3600", *request]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        time.sleep(3)
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def noisy(options):
+    """How long a client that asks every five milliseconds waits, alone and beside one that asks all the time."""
+    figures = {}
+
+    def quiet(side, token, *request):
+        # Given the processor at once: how long it would wait for that itself is not the server's doing either.
+        return json.loads(run("chrt", "--fifo", "1", f"{TOOLS}/bench_http_load", "--server", f"{side.host}:{side.port}", "--token",
+                              token, "--connections", "1", "--interval", "5", "--seconds", str(2 * options.seconds), *request))["p99_ms"]
+
+    with Running(options) as sides:
+        for side in sides:
+            for namespace in ("noise", "calm"):
+                side.ensure_namespace(namespace)
+            noise, calm = account(side, "noise", "edit", "noise"), account(side, "calm", "edit", "calm")
+            for namespace in ("noise", "calm"):
+                tool("http_load", *side.target(), "--create", namespace, "--requests", 500, "--connections", 16)
+            time.sleep(5)
+            maps = "/api/v1/namespaces/{}/configmaps"
+            # Creates come last, for what they leave behind.
+            kinds = {"list": ["--path", maps.format("noise")], "get": ["--path", maps.format("noise") + "/load-1"],
+                     "create": ["--create", "noise", "--prefix", "noise-"]}
+            number = itertools.count()
+
+            def measure():
+                return {"get": median(quiet(side, calm, "--path", maps.format("calm") + "/load-1") for _ in range(options.rounds)),
+                        "create": median(quiet(side, calm, "--create", "calm", "--prefix", f"calm-{next(number)}-")
+                                         for _ in range(options.rounds))}
+
+            out = figures[side.name] = {"alone_p99_ms": measure()}
+            for kind, load in kinds.items():
+                with Noise(side, noise, *load):
+                    beside = measure()
+                out[f"beside_{kind}_p99_ms"] = beside
+                out[f"beside_{kind}_times"] = {ask: round(p99 / out["alone_p99_ms"][ask], 2) for ask, p99 in beside.items()}
+    worst = max(max(v.values()) for k, v in figures["orch"].items() if k.endswith("_times"))
+    return {"figures": figures, "budget": {"times": 2}, "pass": worst < 2}
+
+
+BENCHES = {"apply": apply, "customresources": customresources, "protobuf": protobuf, "definitions": definitions,
+           "noisy": noisy}

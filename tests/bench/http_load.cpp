@@ -10,6 +10,7 @@
 //   bench_http_load --own-server 0 --idle 5000                                   memory of idle watches
 //
 // --connections N (64)  --seconds S (10) or --requests N  --size BYTES of a config map's data (256)
+// --interval MILLISECONDS between the requests of a connection (as soon as the last is answered)
 // --content-type TYPE of the body (application/json)  --accept TYPE (application/json)
 // --certificate FILE --key FILE or --token TEXT  --plain (no TLS)
 #include <sys/prctl.h>
@@ -65,6 +66,7 @@ void load(const Target& target, const Options& options) {
   plan.connections = options.number("--connections", 64);
   plan.seconds = static_cast<double>(options.number("--seconds", 10));
   plan.requests = options.number("--requests", 0);
+  plan.interval = std::chrono::milliseconds(options.number("--interval", 0));
   plan.next = requests(options, target);
   const Figures f = run_load(target, plan);
   std::printf(

@@ -216,10 +216,11 @@ class Load {
       if (more()) start(client);
     }
     std::array<epoll_event, 256> events;
-    while (busy_ > 0) {
-      const int n = epoll_wait(epoll_, events.data(), events.size(), 10'000);
-      if (n == 0) die("the server does not answer");
+    while (busy_ > 0 || (paced() && more())) {
+      const int n = epoll_wait(epoll_, events.data(), events.size(), paced() ? 1 : 10'000);
+      if (n == 0 && !paced()) die("the server does not answer");
       for (int i = 0; i < n; ++i) step(*static_cast<Client*>(events[static_cast<size_t>(i)].data.ptr));
+      if (paced()) start_due();
     }
     figures_.connections = clients_.size();
     figures_.seconds = std::chrono::duration<double>(end_ - begin).count();
@@ -248,6 +249,15 @@ class Load {
                               : started_ < clients_.size() || Clock::now() < stop_;
   }
 
+  bool paced() const { return plan_.interval.count() > 0; }
+
+  void start_due() {
+    const auto now = Clock::now();
+    for (auto& client : clients_) {
+      if (!client.busy && now >= client.started + plan_.interval && more()) start(client);
+    }
+  }
+
   void start(Client& client) {
     ++busy_;
     ++started_;
@@ -267,7 +277,7 @@ class Load {
     if (client.connection.status() >= 400 && ++figures_.errors == 1) {
       std::cerr << "bench: " << client.connection.status() << " " << client.connection.body() << "\n";
     }
-    if (more()) start(client);
+    if (!paced() && more()) start(client);
   }
 
   const Target& target_;

@@ -81,7 +81,8 @@ http::TlsContext client_context(const Target& target);
 struct LoadPlan {
   size_t connections = 64;
   double seconds = 10;
-  size_t requests = 0;  // instead of seconds
+  size_t requests = 0;                    // instead of seconds
+  std::chrono::milliseconds interval{0};  // from one request's begin to the next's, of each connection
   std::function<std::string()> next;
 };
 
