@@ -49,6 +49,8 @@ func allColumns() columnsByKind {
 	columns[schema.GroupKind{Group: "apiregistration.k8s.io", Kind: "APIService"}] =
 		[]metav1.TableColumnDefinition{name, {Name: "Service", Type: "string"}, {Name: "Available", Type: "string"},
 			{Name: "Age", Type: "string"}}
+	// Has a printer, but its store does not use it.
+	delete(columns, schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"})
 	return columns
 }
 

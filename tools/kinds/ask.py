@@ -73,6 +73,8 @@ def plain(tree, key=""):
             return "ADMIN"
         if key == "cells" and AGE.match(tree):
             return "AGE"
+        if key == "cells" and tree == "system:admin":
+            return "admin"
         if key == "message":
             tree = CHANGES.sub("", STRUCT.sub(r"\1{}\2", tree))
         return ADDRESS.sub("IP", TIME.sub("TIME", UID.sub("UID", NAMES.sub(r"\1N", tree))))
@@ -213,6 +215,10 @@ REASONS = [
     (r"^(access-review|access-review-local|access-review-self|token-review) .*managedFields", "Orch answers reviews, which are not stored, without managedFields"),
     (r"^resource-quota", "Orch's quota admission counts at once; kube-apiserver waits for the quota controller, which the recording has not"),
     (r"disallowed by cluster policy", "the recorded kube-apiserver ran without --allow-privileged"),
+    (r"^(cluster-role|cluster-role-binding) get|^served get /apis", "Orch brings along its metrics API, the role to read it, and the binding of its nodes' service proxy"),
+    (r"^ip-address get", "IPAddresses follow services through a controller in Orch, and the comparison runs without controllers"),
+    (r"^replication-controller put [^|]*\|warnings", "kube-apiserver warns of the template that goes, having exchanged its arguments; Orch of the one that comes"),
+    (r"^daemon-set get", "the template's generation is an annotation of the whole DaemonSet alone in kube-apiserver, in Orch of its metadata too"),
     (r"managedFields", "who owns a field that the server itself set or left empty"),
     (r"^[a-z0-9-]+ (post|put) [^|]*\|warnings", "a warning is missing"),
     (r"^[a-z0-9-]+ delete", "what a dry deletion answers"),

@@ -1,6 +1,7 @@
 // batch/v1 Job and CronJob.
 #include <limits>
 
+#include "api/names.h"
 #include "api/resources/apps_common.h"
 #include "api/resources/core_pod_defaults.h"
 #include "api/resources/job_validation.h"
@@ -54,8 +55,9 @@ void generate_selector(Json& job) {
   const std::string name(name_of(job));
   const std::string uid(text_of(map_of(job, "metadata"), "uid"));
   Json& labels = child(child(child(spec, "template"), "metadata"), "labels");
-  // A job without labels has its template's, also in the eyes of whoever reads what is stored.
-  const bool shown = labels_of(job).empty() || labels_of(job) == labels;
+  // A job without labels has its template's, also in the eyes of whoever reads what is stored. Where none
+  // were sent that is only after validation, which does not complain of a name that makes no label twice.
+  const bool shown = labels_of(job).empty() ? check_label_value(name).empty() : labels_of(job) == labels;
   for (const char* key : {"job-name", "batch.kubernetes.io/job-name"}) {
     if (!labels.contains(key)) labels[key] = name;
   }

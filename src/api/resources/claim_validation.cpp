@@ -115,9 +115,12 @@ void validate_template_metadata(const Json& owner, const FieldPath& path, FieldE
   for (const char* key : {"name", "generateName", "namespace", "selfLink", "uid", "resourceVersion",
                           "generation", "creationTimestamp", "deletionTimestamp",
                           "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields"}) {
+    // A list that is empty is set, a number that is 0 only where none at all is something else.
+    const Json& value = member_of(metadata, key);
+    const bool counts = key == std::string_view("generation");
+    const bool set = counts ? number(value) != 0 : value.is_structured() || !is_empty(value);
     // The path is Go's member name with its first letter in lower case.
-    if (has_items(metadata, key))
-      errors.forbidden(at.child(key == std::string_view("uid") ? "uID" : key), "cannot be set");
+    if (set) errors.forbidden(at.child(key == std::string_view("uid") ? "uID" : key), "cannot be set");
   }
 }
 

@@ -73,10 +73,15 @@ void validate_strict(const Json& event, FieldErrors& errors) {
 void validate_strict_update(const Json& event, const Json& old, FieldErrors& errors) {
   validate_any(event, "reportingController", errors);
   if (!same_member(event, old, "series")) validate_series(event, errors);
-  for (const char* key : {"involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp",
-                          "count", "reason", "type", "eventTime", "action", "related"}) {
-    validate_immutable_member(event, old, key, FieldPath(), errors);
-  }
+  const auto keep = [&](std::initializer_list<const char*> keys) {
+    for (const char* key : keys) validate_immutable_member(event, old, key, FieldPath(), errors);
+  };
+  keep({"involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "reason",
+        "type"});
+  // A time that is gone is null, though a string that is gone is "".
+  validate_immutable(member_of(event, "eventTime"), member_of(old, "eventTime"), FieldPath("eventTime"),
+                     errors);
+  keep({"action", "related"});
   validate_immutable(member_of(event, "reportingComponent"), member_of(old, "reportingComponent"),
                      FieldPath("reportingController"), errors);
   validate_immutable_member(event, old, "reportingInstance", FieldPath(), errors);

@@ -256,6 +256,11 @@ void validate_limits(const Json& object, FieldErrors& errors) {
 Strategy limit_range_strategy() {
   Strategy s = traits_of("", "LimitRange");
   s.set_defaults = default_limits;
+  s.prepare_create = [](Json& object, const StrategyContext&) {
+    // Who gives it no name gets one that nobody has.
+    Json& metadata = child(object, "metadata");
+    if (text_of(metadata, "name").empty()) put(metadata, "name", std::string(text_of(metadata, "uid")));
+  };
   s.validate = validate_limits;
   s.validate_update = [](const Json& object, const Json&, FieldErrors& errors) {
     validate_limits(object, errors);

@@ -33,7 +33,7 @@ void default_node(Json& node) {
   if (!status) return;
   round_resources(*status, "capacity");
   round_resources(*status, "allocatable");
-  if (has_items(*status, "capacity") && !has(*status, "allocatable")) {
+  if (has_items(*status, "capacity") && !has_items(*status, "allocatable")) {
     put(*status, "allocatable", map_of(*status, "capacity"));
   }
 }

@@ -210,9 +210,7 @@ bool asked_for_changed(const Json& object, const Json& old) {
   const Json& before = map_of(old, "spec");
   const auto differs = [](const Json& of, const Json& other) {
     for (const auto& [key, value] : of.items()) {
-      if (key == "nodeName") continue;
-      const auto found = other.find(key);
-      if (found == other.end() || *found != value) return true;
+      if (key != "nodeName" && !same(value, member_of(other, key))) return true;
     }
     return false;
   };

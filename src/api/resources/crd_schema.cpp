@@ -172,7 +172,7 @@ class Checker {
       set_items(s, path.child("items"));
     }
     if (value != "atomic" && value != "set" && value != "map")
-      errors_.not_supported(path.child(kKey), value, {"atomic", "map", "set"});
+      errors_.not_supported(path.child(kKey), value, {"atomic", "set", "map"});
   }
 
   void set_items(const Json& s, const FieldPath& path) {
@@ -235,9 +235,13 @@ class Checker {
 
 /// With a status subresource the root says nothing that would be lost on a status alone.
 void validate_root(const Json& schema, const FieldPath& path, FieldErrors& errors) {
+  // In the order of Go's members: the first that is set is named. Bare texts and flags are unset when empty,
+  // anything else is set as soon as it is there.
   constexpr const char* kNotAllowed[] = {"id",
                                          "$schema",
                                          "$ref",
+                                         "type",
+                                         "nullable",
                                          "default",
                                          "enum",
                                          "maxProperties",
@@ -251,21 +255,25 @@ void validate_root(const Json& schema, const FieldPath& path, FieldErrors& error
                                          "dependencies",
                                          "additionalItems",
                                          "definitions",
-                                         "nullable",
                                          "x-kubernetes-embedded-resource",
                                          "x-kubernetes-int-or-string",
                                          "x-kubernetes-list-map-keys",
                                          "x-kubernetes-list-type",
                                          "x-kubernetes-map-type"};
-  const std::string type = text_at(schema, "type");
-  if (!type.empty() && type != "object") {
-    return errors.invalid(FieldPath(path.text() + ".openAPIV3Schema.type"), type,
-                          "only \"object\" is allowed as the type at the root of the schema if the status "
-                          "subresource is enabled");
-  }
-  for (const char* key : kNotAllowed) {
-    const Json* value = present(schema, key);
-    if (value == nullptr || *value == false || base::is_empty_text(*value)) continue;
+  static const std::set<std::string_view> kBare = {
+      "id", "$schema", "nullable", "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"};
+  for (const char* name : kNotAllowed) {
+    const std::string_view key(name);
+    const Json* value = present(schema, name);
+    if (key == "type") {
+      const std::string type = text_at(schema, "type");
+      if (type.empty() || type == "object") continue;
+      return errors.invalid(FieldPath(path.text() + ".openAPIV3Schema.type"), type,
+                            "only \"object\" is allowed as the type at the root of the schema if the status "
+                            "subresource is enabled");
+    }
+    if (value == nullptr || (kBare.contains(key) && (*value == false || base::is_empty_text(*value))))
+      continue;
     return errors.invalid(
         path.child("openAPIV3Schema"), schema,
         "only [Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength "

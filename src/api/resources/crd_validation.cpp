@@ -11,6 +11,7 @@
 #include "api/resources/crd_rules.h"
 #include "api/resources/crd_schema.h"
 #include "api/resources/crd_structural.h"
+#include "api/resources/crd_text.h"
 #include "api/resources/webhook_validation.h"
 #include "api/structural/format.h"
 #include "api/structural/format_text.h"
@@ -29,26 +30,11 @@ const Json* present(const Json& object, const char* key) {
   return it == object.end() || it->is_null() ? nullptr : &*it;
 }
 
-/// Absent, null and empty are the same.
-const Json& part(const Json& version, const char* key) {
-  static const Json none;
-  const auto it = version.find(key);
-  if (it == version.end() || (it->is_array() && it->empty())) return none;
-  return *it;
-}
-
 std::string text_at(const Json& object, const char* key) {
   return std::string(base::string_at(object, {key}));
 }
 
 const Json& versions_of(const Json& crd) { return base::array_at(crd, {"spec", "versions"}); }
-
-/// What all versions have alike stands at the top of the internal type.
-bool shared(const Json& versions, const char* key) {
-  return !versions.empty() && std::all_of(versions.begin(), versions.end(), [&](const Json& v) {
-    return part(v, key) == part(versions[0], key);
-  });
-}
 
 const Json* schema_of(const Json& version) { return base::find_path(version, {"schema", "openAPIV3Schema"}); }
 
@@ -318,7 +304,7 @@ class SpecChecker {
 
   void need_schemas(bool keep) {
     // Where all versions have the same, it stands at the top.
-    if (shared(all(), "schema") && !all().empty() && schema_of(all()[0]) != nullptr) return;
+    if (shared_by_all(all(), "schema") && !all().empty() && schema_of(all()[0]) != nullptr) return;
     if (!schemas_needed_ && keep) return;
     size_t i = 0;
     for (const Json& version : all()) {
@@ -377,13 +363,18 @@ class SpecChecker {
       names.insert(name);
       add_joined(errors_, at.child("name"), name, check_dns1035_label(name));
       validate_deprecation(version, at.child("deprecationWarning"), errors_);
-      if (!shared(all(), "schema")) schema(version, status_enabled(version), at.child("schema"));
-      if (!shared(all(), "subresources")) subresources(version, at);
-      if (!shared(all(), "additionalPrinterColumns")) columns(version, at);
-      if (!shared(all(), "selectableFields")) selectable(version, at);
+      if (!shared_by_all(all(), "schema")) schema(version, status_enabled(version), at.child("schema"));
+      if (!shared_by_all(all(), "subresources")) subresources(version, at);
+      if (!shared_by_all(all(), "additionalPrinterColumns")) columns(version, at);
+      if (!shared_by_all(all(), "selectableFields")) selectable(version, at);
     }
-    if (names.size() != all().size()) errors_.invalid(path, all(), "must contain unique version names");
-    if (stored != 1) errors_.invalid(path, all(), "must have exactly one version marked as storage version");
+    const Json* given = present(spec_, "versions");
+    const auto wrong = [&](std::string_view why) {
+      add_cause(errors_, "FieldValueInvalid", path,
+                base::cat("Invalid value: ", go_versions(given == nullptr ? Json() : *given), ": ", why));
+    };
+    if (names.size() != all().size()) wrong("must contain unique version names");
+    if (stored != 1) wrong("must have exactly one version marked as storage version");
   }
 
   void shared_parts() {
@@ -403,10 +394,10 @@ class SpecChecker {
     if (all().empty()) return;
     const FieldPath path("spec");
     const bool any_status = std::any_of(all().begin(), all().end(), status_enabled);
-    if (shared(all(), "schema")) schema(all()[0], any_status, path.child("validation"));
-    if (shared(all(), "subresources")) subresources(all()[0], path);
-    if (shared(all(), "additionalPrinterColumns")) columns(all()[0], path);
-    if (shared(all(), "selectableFields")) selectable(all()[0], path);
+    if (shared_by_all(all(), "schema")) schema(all()[0], any_status, path.child("validation"));
+    if (shared_by_all(all(), "subresources")) subresources(all()[0], path);
+    if (shared_by_all(all(), "additionalPrinterColumns")) columns(all()[0], path);
+    if (shared_by_all(all(), "selectableFields")) selectable(all()[0], path);
   }
 
   void conversion(bool keep) {
@@ -534,7 +525,7 @@ std::pair<CrdApproval, std::string> crd_approval(const Json& crd) {
 std::vector<std::string> unknown_formats(const Json& crd) {
   std::vector<std::string> out;
   const Json& versions = versions_of(crd);
-  const bool once = shared(versions, "schema");
+  const bool once = shared_by_all(versions, "schema");
   for (const Json& version : versions) {
     const Json* schema = schema_of(version);
     if (schema == nullptr) continue;
@@ -560,7 +551,7 @@ void validate_crd(const Schema& builtin, const Json& crd, const Json* old, Field
   const std::string name = base::cat(base::string_at(crd, {"spec", "names", "plural"}), ".",
                                      base::string_at(crd, {"spec", "group"}));
   const std::string_view own = base::string_at(crd, {"metadata", "name"});
-  if (old == nullptr && own != name) {
+  if (old == nullptr && !own.empty() && own != name) {
     errors.invalid(FieldPath("metadata.name"), std::string(own),
                    "must be spec.names.plural+\".\"+spec.group");
   }

@@ -181,8 +181,12 @@ void validate_flow_schema(const Json& object, FieldErrors& errors) {
                    "only the schema named 'exempt' may have matchingPrecedence 1");
   if (has(spec, "distinguisherMethod")) {
     const std::string_view type = text_of(map_of(spec, "distinguisherMethod"), "type");
-    if (type != "ByUser" && type != "ByNamespace")
-      errors.not_supported(path.child("distinguisherMethod").child("type"), type, {"ByNamespace", "ByUser"});
+    if (type != "ByUser" && type != "ByNamespace") {
+      // The whole method is shown, not the type that is meant.
+      add_cause(errors, "FieldValueNotSupported", path.child("distinguisherMethod").child("type"),
+                base::cat("Unsupported value: ", go_struct({{"Type", type}}),
+                          ": supported values: \"ByNamespace\", \"ByUser\""));
+    }
   }
   const std::string_view level = text_of(map_of(spec, "priorityLevelConfiguration"), "name");
   const FieldPath level_path = path.child("priorityLevelConfiguration").child("name");

@@ -203,6 +203,9 @@ void validate_service_cidr_update(const Json& object, const Json& old, FieldErro
 Strategy network_policy_strategy() {
   Strategy s = traits_of("networking.k8s.io", "NetworkPolicy");
   s.set_defaults = default_policy;
+  s.generation_changed = [](const Json& object, const Json& old) {
+    return member_of(object, "spec") != member_of(old, "spec");  // also by an empty list
+  };
   s.validate = [](const Json& object, FieldErrors& errors) { validate_policy(object, {}, errors); };
   // kube-apiserver validates the whole again as part of the update's rules.
   s.validate_update = [](const Json& object, const Json& old, FieldErrors& errors) {

@@ -106,11 +106,6 @@ Cells csi_node_cells(const Json& object, base::WallTime now) {
   return {name_cell(object), list_of(map_of(object, "spec"), "drivers").size(), age_cell(object, now)};
 }
 
-Cells csi_storage_capacity_cells(const Json& object, base::WallTime) {
-  return {name_cell(object), std::string(text_of(object, "storageClassName")),
-          text_or_unset(object, "capacity")};
-}
-
 Cells volume_attachment_cells(const Json& object, base::WallTime now) {
   const Json& spec = map_of(object, "spec");
   return {name_cell(object),

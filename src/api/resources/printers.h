@@ -64,7 +64,6 @@ Cells claim_cells(const Json& object, base::WallTime now);
 Cells storage_class_cells(const Json& object, base::WallTime now);
 Cells csi_driver_cells(const Json& object, base::WallTime now);
 Cells csi_node_cells(const Json& object, base::WallTime now);
-Cells csi_storage_capacity_cells(const Json& object, base::WallTime now);
 Cells volume_attachment_cells(const Json& object, base::WallTime now);
 Cells volume_attributes_class_cells(const Json& object, base::WallTime now);
 

@@ -118,63 +118,6 @@ void validate_port_clashes(const Json& spec, FieldErrors& errors) {
 
 bool known(const Json& list, std::string_view value) { return contains(list, value); }
 
-/// clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy fit each other.
-void validate_cluster_ips(const Json& spec, const Json* old, FieldErrors& errors) {
-  if (is_type(spec, "ExternalName")) return;
-  const FieldPath ips_path = kSpec.child("clusterIPs");
-  const std::string_view ip = text_of(spec, "clusterIP");
-  const Json& ips = list_of(spec, "clusterIPs");
-  if (!ip.empty()) {
-    if (ips.empty()) {
-      errors.required(ips_path);
-    } else if (text(ips[0]) != ip) {
-      errors.invalid(ips_path, ips, "first value must match `clusterIP`");
-    }
-  } else if (!ips.empty()) {
-    errors.invalid(ips_path, ips, "must be empty when `clusterIP` is not specified");
-  }
-  const Json& families = list_of(spec, "ipFamilies");
-  std::set<std::string_view> seen;
-  for (size_t i = 0; i < families.size(); ++i) {
-    const FieldPath at = kSpec.child("ipFamilies").index(i);
-    const std::string_view family = text(families[i]);
-    if (family != "IPv4" && family != "IPv6") errors.not_supported(at, family, {"IPv4", "IPv6"});
-    if (!seen.insert(family).second) errors.duplicate(at, std::string(family));
-  }
-  if (has(spec, "ipFamilyPolicy")) {
-    require_choice(spec, "ipFamilyPolicy", {"PreferDualStack", "RequireDualStack", "SingleStack"}, errors);
-  }
-  FieldErrors bad;
-  size_t v4 = 0;
-  for (size_t i = 0; i < ips.size(); ++i) {
-    const std::string_view value = text(ips[i]);
-    if (i == 0 && value == "None") {
-      if (ips.size() > 1) bad.invalid(ips_path, ips, "'None' must be the first and only value");
-      continue;
-    }
-    if (!old || !known(list_of(*old, "clusterIPs"), value)) validate_legacy_ip(value, ips_path.index(i), bad);
-    const auto parsed = Ip::parse(value);
-    if (parsed && parsed->v4()) ++v4;
-  }
-  const bool stop = !bad.empty();
-  errors.append(std::move(bad));
-  if (ips.size() > 2) errors.invalid(ips_path, ips, "may only hold up to 2 values");
-  if (stop) return;
-  if (ips.size() > 1 && (v4 == 0 || v4 == ips.size())) {
-    errors.invalid(ips_path, ips, "may specify no more than one IP for each IP family");
-  }
-  if (is_headless(spec)) return;
-  for (size_t i = 0; i < ips.size() && i < families.size(); ++i) {
-    const bool v6 = text(ips[i]).find(':') != std::string_view::npos;
-    const std::string_view family = text(families[i]);
-    if ((family == "IPv4" && v6) || (family == "IPv6" && !v6)) {
-      add_invalid(errors, ips_path.index(i), text(ips[i]),
-                  "expected an " + std::string(family) + " value as indicated by `ipFamilies[" +
-                      std::to_string(i) + "]`");
-    }
-  }
-}
-
 void validate_external_ips(const Json& spec, const Json* old, FieldErrors& errors) {
   size_t i = 0;
   for (const Json& ip : list_of(spec, "externalIPs")) {
@@ -320,7 +263,7 @@ void validate_service(const Json& service, const Json* old, FieldErrors& errors)
   }
   validate_labels(map_of(spec, "selector"), kSpec.child("selector"), errors);
   validate_affinity(spec, errors);
-  validate_cluster_ips(spec, old_spec, errors);
+  validate_service_addresses(spec, old_spec, errors);
   validate_external_ips(spec, old_spec, errors);
   require_choice(spec, "type", {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"}, errors);
   validate_port_clashes(spec, errors);
@@ -379,6 +322,62 @@ void validate_family_change(const Json& spec, const Json& old, FieldErrors& erro
 
 }  // namespace
 
+void validate_service_addresses(const Json& spec, const Json* old, FieldErrors& errors) {
+  if (is_type(spec, "ExternalName")) return;
+  const FieldPath ips_path = kSpec.child("clusterIPs");
+  const std::string_view ip = text_of(spec, "clusterIP");
+  const Json& ips = list_of(spec, "clusterIPs");
+  if (!ip.empty()) {
+    if (ips.empty()) {
+      errors.required(ips_path);
+    } else if (text(ips[0]) != ip) {
+      errors.invalid(ips_path, ips, "first value must match `clusterIP`");
+    }
+  } else if (!ips.empty()) {
+    errors.invalid(ips_path, ips, "must be empty when `clusterIP` is not specified");
+  }
+  const Json& families = list_of(spec, "ipFamilies");
+  std::set<std::string_view> seen;
+  for (size_t i = 0; i < families.size(); ++i) {
+    const FieldPath at = kSpec.child("ipFamilies").index(i);
+    const std::string_view family = text(families[i]);
+    if (family != "IPv4" && family != "IPv6") errors.not_supported(at, family, {"IPv4", "IPv6"});
+    if (!seen.insert(family).second) errors.duplicate(at, std::string(family));
+  }
+  if (has(spec, "ipFamilyPolicy")) {
+    require_choice(spec, "ipFamilyPolicy", {"PreferDualStack", "RequireDualStack", "SingleStack"}, errors);
+  }
+  FieldErrors bad;
+  size_t v4 = 0;
+  for (size_t i = 0; i < ips.size(); ++i) {
+    const std::string_view value = text(ips[i]);
+    if (i == 0 && value == "None") {
+      if (ips.size() > 1) bad.invalid(ips_path, ips, "'None' must be the first and only value");
+      continue;
+    }
+    if (!old || !known(list_of(*old, "clusterIPs"), value)) validate_legacy_ip(value, ips_path.index(i), bad);
+    const auto parsed = Ip::parse(value);
+    if (parsed && parsed->v4()) ++v4;
+  }
+  const bool stop = !bad.empty();
+  errors.append(std::move(bad));
+  if (ips.size() > 2) errors.invalid(ips_path, ips, "may only hold up to 2 values");
+  if (stop) return;
+  if (ips.size() > 1 && (v4 == 0 || v4 == ips.size())) {
+    errors.invalid(ips_path, ips, "may specify no more than one IP for each IP family");
+  }
+  if (is_headless(spec)) return;
+  for (size_t i = 0; i < ips.size() && i < families.size(); ++i) {
+    const bool v6 = text(ips[i]).find(':') != std::string_view::npos;
+    const std::string_view family = text(families[i]);
+    if ((family == "IPv4" && v6) || (family == "IPv6" && !v6)) {
+      add_invalid(errors, ips_path.index(i), text(ips[i]),
+                  "expected an " + std::string(family) + " value as indicated by `ipFamilies[" +
+                      std::to_string(i) + "]`");
+    }
+  }
+}
+
 void validate_service_create(const Json& service, FieldErrors& errors) {
   validate_service(service, nullptr, errors);
 }
@@ -395,6 +394,7 @@ void validate_service_update(const Json& service, const Json& old_service, Field
     errors.invalid(kSpec.child("loadBalancerClass"), member_of(spec, "loadBalancerClass"),
                    "may not change once set");
   }
+  validate_balancer_class(spec, errors);  // and once more below
   if (needs_health_check(spec) && needs_health_check(old) && !same_member(spec, old, "healthCheckNodePort")) {
     errors.forbidden(kSpec.child("healthCheckNodePort"), "field is immutable");
   }

@@ -13,6 +13,9 @@ namespace orch::api {
 /// Reached from outside the cluster: a load balancer, a node port, or external IPs.
 bool externally_accessible(const Json& spec);
 
+/// clusterIP, clusterIPs, ipFamilies and ipFamilyPolicy of a spec fit each other. Addresses of the `old` spec
+/// (null when there is none) may stay as they are written.
+void validate_service_addresses(const Json& spec, const Json* old, FieldErrors& errors);
 void validate_service_create(const Json& service, FieldErrors& errors);
 void validate_service_update(const Json& service, const Json& old, FieldErrors& errors);
 void validate_service_status_update(const Json& service, const Json& old, FieldErrors& errors);

@@ -1,5 +1,7 @@
 #include "api/resources/table.h"
 
+#include <algorithm>
+
 #include "api/go_text.h"
 #include "api/meta.h"
 #include "api/scan.h"
@@ -40,6 +42,31 @@ void append_partial(std::string& out, const Object& object, std::string_view ver
   out += '}';
 }
 
+/// Kinds that are not listed by name: the column that orders them, before the name.
+struct Order {
+  const char* group;
+  const char* kind;
+  size_t column;
+};
+constexpr Order kOrders[] = {{"flowcontrol.apiserver.k8s.io", "FlowSchema", 2}};
+
+/// The objects as a Table lists them; `space` holds them where that is another order.
+const std::vector<ObjectPtr>& in_order(const Resource& resource, const std::vector<ObjectPtr>& objects,
+                                       base::WallTime now, std::vector<ObjectPtr>& space) {
+  const auto* order = std::find_if(std::begin(kOrders), std::end(kOrders), [&](const Order& o) {
+    return resource.group == o.group && resource.kind == o.kind;
+  });
+  if (order == std::end(kOrders)) return objects;
+  std::vector<std::pair<Json, ObjectPtr>> keyed;
+  for (const ObjectPtr& object : objects)
+    keyed.emplace_back(cells_of(resource, *object, now)[order->column], object);
+  std::stable_sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first : a.second->name() < b.second->name();
+  });
+  for (auto& [key, object] : keyed) space.push_back(std::move(object));
+  return space;
+}
+
 }  // namespace
 
 base::Result<IncludeObject> parse_include_object(std::string_view text) {
@@ -50,8 +77,10 @@ base::Result<IncludeObject> parse_include_object(std::string_view text) {
                       base::cat("unrecognized includeObject value: ", go_quote(text)));
 }
 
-std::string table_json(const Resource& resource, const std::vector<ObjectPtr>& objects,
+std::string table_json(const Resource& resource, const std::vector<ObjectPtr>& listed,
                        std::string_view list_meta, const TableOptions& options) {
+  std::vector<ObjectPtr> space;
+  const std::vector<ObjectPtr>& objects = in_order(resource, listed, options.now, space);
   std::string out = base::cat("{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/", options.version,
                               "\",\"metadata\":", list_meta);
   if (options.columns) {

@@ -28,8 +28,9 @@ struct TableOptions {
   bool columns = true;
 };
 
-/// A Table of these objects. Cells come from the row's strategy; a row without cell functions gets name and
-/// creation time. `list_meta` is the JSON text of a metav1.ListMeta.
+/// A Table of these objects, in their order (FlowSchemas by precedence, as kube-apiserver lists them). Cells
+/// come from the row's strategy; a row without cell functions gets name and creation time. `list_meta` is the
+/// JSON text of a metav1.ListMeta.
 std::string table_json(const Resource& resource, const std::vector<ObjectPtr>& objects,
                        std::string_view list_meta, const TableOptions& options);
 

@@ -56,7 +56,7 @@ constexpr Traits kTraits[] = {
     {"scheduling.k8s.io", "PriorityClass", priority_class_cells, kGeneration},
     {kStorage, "CSIDriver", csi_driver_cells, kReturnsDeleted | kNeedsVersion},
     {kStorage, "CSINode", csi_node_cells, kReturnsDeleted | kNeedsVersion},
-    {kStorage, "CSIStorageCapacity", csi_storage_capacity_cells, kNeedsVersion},
+    {kStorage, "CSIStorageCapacity", nullptr, kNeedsVersion},
     {kStorage, "StorageClass", storage_class_cells, kReturnsDeleted},
     {kStorage, "VolumeAttachment", volume_attachment_cells, kReturnsDeleted | kNeedsVersion | kStatusAlone},
     {kStorage, "VolumeAttributesClass", volume_attributes_class_cells, kReturnsDeleted},

@@ -387,7 +387,11 @@ void validate_claim_changes(const Json& claim, const Json& old, FieldErrors& err
     }
     restore(spec, before, "volumeAttributesClassName");
   }
-  if (!same(spec, before)) {
+  // To name a class "" is something else than to name none.
+  bool changed = !same(spec, before);
+  for (const char* key : {"storageClassName", "volumeAttributesClassName"})
+    changed = changed || has(spec, key) != has(before, key);
+  if (changed) {
     errors.forbidden(FieldPath("spec"),
                      "spec is immutable after creation except resources.requests and "
                      "volumeAttributesClassName for bound claims\n" +

@@ -143,7 +143,7 @@ Strategy make(const char* kind, bool mutating) {
   Strategy s = traits_of(kGroup, kind);
   s.set_defaults = [mutating](Json& object) { set_defaults(object, mutating); };
   s.generation_changed = [](const Json& object, const Json& old) {
-    return !same_member(object, old, "webhooks");
+    return member_of(object, "webhooks") != member_of(old, "webhooks");  // also by an empty list
   };
   s.validate = [mutating](const Json& object, FieldErrors& errors) {
     validate(object, mutating, {}, errors);

@@ -188,7 +188,21 @@ class Decoder {
     return true;
   }
 
+  /// Go takes bytes as a list of numbers too.
+  bool byte_list(Json& json) {
+    constexpr int64_t kMost = std::numeric_limits<uint8_t>::max();
+    std::string out;
+    for (Json& item : json) {
+      if (item.is_null()) item = 0;
+      if (!integer(item, 0, kMost, "uint8")) return false;
+      out += static_cast<char>(item.is_number_integer() ? item.get<int64_t>() : 0);
+    }
+    json = encode_base64(out);
+    return true;
+  }
+
   bool bytes(Json& json) {
+    if (json.is_array()) return byte_list(json);
     if (!json.is_string()) return mismatch(json);
     auto decoded = decode_base64(json.get_ref<const std::string&>());
     if (!decoded.ok()) {

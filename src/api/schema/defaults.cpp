@@ -130,9 +130,8 @@ void normalise_message(Json& object, const Type& type, Empty empty) {
       if (found != members.end()) normalise_value(found->second, *field.value, empty);
       continue;
     }
-    if (empty == Empty::kKept && field.always && found != members.end() &&
-        is_empty_collection(found->second, *field.value))
-      continue;
+    const bool kept = empty == Empty::kSent || (empty == Empty::kKept && field.always);
+    if (kept && found != members.end() && is_empty_collection(found->second, *field.value)) continue;
     bool absent = found == members.end() || found->second.is_null() ||
                   (!field.pointer && is_zero(found->second, *field.value));
     if (!absent) {

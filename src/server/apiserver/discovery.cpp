@@ -155,10 +155,10 @@ Json resource_list(const Rows& rows, const std::string& group, const std::string
   return out;
 }
 
-/// Group and version are only said where they are not the resource's own.
+/// Group and version are only said where they are not the resource's own; of custom resources always.
 Json kind_json(const api::Resource& r, const std::string& group, const std::string& version,
                const std::string& kind) {
-  const bool own = group == r.group && version == r.version;
+  const bool own = group == r.group && version == r.version && !r.custom;
   return {{"group", own ? "" : group}, {"version", own ? "" : version}, {"kind", kind}};
 }
 

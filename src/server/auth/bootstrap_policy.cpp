@@ -60,7 +60,6 @@ void add_record(const std::vector<std::string_view>& f, std::vector<Json>& objec
   if (type == "R" && f.size() == 4) {
     Json role = make_object(f[1] == "-" ? "ClusterRole" : "Role", f[1], f[2]);
     add_labels(f[3], role["metadata"]["labels"]);
-    role["rules"] = Json::array();
     objects.push_back(std::move(role));
   } else if (type == "B" && f.size() == 5) {
     Json binding = make_object(f[1] == "-" ? "ClusterRoleBinding" : "RoleBinding", f[1], f[2]);

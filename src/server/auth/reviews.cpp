@@ -72,7 +72,7 @@ void check_attributes(const Json& spec, api::FieldErrors& errors) {
                    "cannot be specified in combination with resourceAttributes");
   }
   if (resource == nullptr && other == nullptr) {
-    errors.invalid(at.child("resourceAttributes"), "null",
+    errors.invalid(at.child("resourceAttributes"), Json(),
                    "exactly one of nonResourceAttributes or resourceAttributes must be specified");
   }
   if (resource != nullptr) {

@@ -13,8 +13,8 @@ void apply_defaults(const api::Schema& schema, const api::Resource& r, Json& obj
   if (r.strategy->set_defaults) r.strategy->set_defaults(object);
 }
 
-void normalise(const api::Schema& schema, const api::Resource& r, Json& object) {
-  if (r.type != nullptr) api::schema::normalise(schema, *r.type, object);
+void normalise(const api::Schema& schema, const api::Resource& r, Json& object, api::schema::Empty empty) {
+  if (r.type != nullptr) api::schema::normalise(schema, *r.type, object, empty);
 }
 
 void validate_namespace_grants(const Registry& registry, const api::Resource& r, const Json& object,

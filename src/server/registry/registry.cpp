@@ -432,11 +432,13 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   // What webhooks say of these counts no more than what clients do.
   if (request.changed_outside) ORCH_RETURN_IF_ERROR(fill_metadata_for_create(r, ns, object));
   fill_system_metadata(r, object);
-  name = base::string_at(object, {"metadata", "name"});
   apply_defaults(schema_, r, object);
   if (r.subresource("status") != nullptr && !strategy.keep_status_on_create) object.erase("status");
   if (strategy.prepare_create) strategy.prepare_create(object, sc);
+  name = base::string_at(object, {"metadata", "name"});
   finish_tree(object);
+  Allocation allocation(hook(r), nullptr, object);
+  ORCH_RETURN_IF_ERROR(allocation.begin(context.dry_run));
 
   api::FieldErrors errors;
   validate_namespace_grants(*this, r, object, nullptr, {}, errors);
@@ -450,18 +452,12 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   if (versioned && !context.dry_run)
     return Status(Code::kUnknown, "resourceVersion should not be set on objects to be created");
 
-  const Hook* h = hook(r);
-  if (h != nullptr) ORCH_RETURN_IF_ERROR(h->allocate(object, nullptr, context.dry_run));
   normalise(schema_, r, object);
   const auto text = stored_text(r, object, owners);
-  if (!text.ok()) {
-    if (h != nullptr) h->settle(nullptr, &object);
-    return text.error();
-  }
+  if (!text.ok()) return text.error();
   const std::string& stored = *text;
   const Resource& named = context.asked != nullptr ? *context.asked : r;
   if (context.dry_run) {
-    if (h != nullptr) h->settle(nullptr, &object);
     const WatchCachePtr c = cache(r);
     if (c != nullptr && c->get(ns, name) != nullptr) return already_exists(named, name);
     // Nothing assigned it another.
@@ -471,11 +467,10 @@ Result<ObjectPtr> Registry::create_once(const Resource& r, std::string_view ns, 
   datastore::WriteResult written =
       store_.write_sync({datastore::Write::Type::kPut, r.key(ns, name), stored, 0});
   if (written.outcome != datastore::Outcome::kOk) {
-    if (h != nullptr) h->settle(nullptr, &object);
     if (written.outcome == datastore::Outcome::kConflict) return already_exists(named, name);
     return write_failure(written);
   }
-  if (h != nullptr) h->settle(&object, nullptr);
+  allocation.keep();
   return committed(r, ns, name, stored, written.revision);
 }
 

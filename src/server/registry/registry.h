@@ -118,7 +118,7 @@ class Registry {
   /// The whole admission chain, which may change `object`: a tree with kind and apiVersion.
   base::Status admit(const VirtualRequest& request, Json& object, const WriteContext& context) const;
 
-  /// Assigns what is unique in the cluster (service IPs, node ports) to an object about to be stored.
+  /// Assigns what is unique in the cluster (service IPs, node ports) to an object about to be validated.
   /// `allocate` may change the tree or refuse it, and runs again on each retry of a lost race; `settle` is
   /// called once with what became of it: `kept`, the tree that is in the store now, and `dropped`, the one
   /// that is not (the one before, or the wanted one when the write failed), either may be null; what only

@@ -20,6 +20,8 @@ namespace {
 /// Tries of an unconditional change before the client is told of the conflict.
 constexpr int kMaxTries = 16;
 
+constexpr auto kSent = api::schema::Empty::kSent;
+
 void copy_member(const Json& from, Json& to, const char* key) {
   auto it = from.find(key);
   if (it == from.end()) {
@@ -166,12 +168,14 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   } else if (has_own) {
     if (own->second.prepare) own->second.prepare(next, old, sc);
   } else if (subresource.empty() && strategy.prepare_update) {
-    normalise(schema_, r, next);  // strategies compare it with what is stored
+    normalise(schema_, r, next, kSent);  // strategies compare it with what is stored
     strategy.prepare_update(next, old, sc);
   }
+  Allocation allocation(subresource.empty() ? hook(r) : nullptr, &old, next);
+  ORCH_RETURN_IF_ERROR(allocation.begin(context.dry_run));
   // What is stored is in normal form: so must be what is compared with it, or an empty string that a client
-  // spells out would be a change.
-  normalise(schema_, r, next);
+  // spells out would be a change. Of an empty list that is up to those who compare.
+  normalise(schema_, r, next, kSent);
   finish_tree(next);
 
   api::FieldErrors errors;
@@ -191,37 +195,22 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
   }
   ORCH_RETURN_IF_ERROR(errors.to_status(r.group, r.kind, name));
   if (subresource.empty()) collect_warnings(strategy, next, &old, context);
+  const bool counted = !status_write && strategy.has_generation;
+  bool changed = counted && strategy.generation_changed && strategy.generation_changed(next, old);
+  normalise(schema_, r, next);
   ORCH_RETURN_IF_ERROR(validate(request, context));
 
-  const Hook* h = subresource.empty() ? hook(r) : nullptr;
-  if (h != nullptr) {
-    ORCH_RETURN_IF_ERROR(h->allocate(next, &old, context.dry_run));
-    normalise(schema_, r, next);
-  }
-  if (!status_write && strategy.has_generation) {
-    const bool changed =
-        strategy.generation_changed ? strategy.generation_changed(next, old) : spec_changed(old, next);
-    if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
-  }
-  auto settle = [&](bool written) {
-    if (h != nullptr) h->settle(written ? &next : &old, written ? &old : &next);
-  };
+  if (counted && !strategy.generation_changed) changed = spec_changed(old, next);
+  if (changed) next["metadata"]["generation"] = base::int_at(old, {"metadata", "generation"}) + 1;
   // That only the time of an owner's write changed is no change.
   if (equal_but_revision(next, old) && same_managed_fields(owners, known_owners) &&
       !(stale_ && stale_(r.key(ns, name)))) {
-    settle(false);
     return current;
   }
   const auto text = stored_text(r, next, owners);
-  if (!text.ok()) {
-    settle(false);
-    return text.error();
-  }
+  if (!text.ok()) return text.error();
   const std::string& stored = *text;
-  if (context.dry_run) {
-    settle(false);
-    return api::Object::from_stored(stored, current->revision(), r.selectable_fields);
-  }
+  if (context.dry_run) return api::Object::from_stored(stored, current->revision(), r.selectable_fields);
   // The last finalizer of an object under deletion was taken off: it goes now.
   const bool goes =
       current->deleting() && base::array_at(next, {"metadata", "finalizers"}).empty() &&
@@ -232,13 +221,12 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
                          r.key(ns, name), goes ? std::string() : stored, current->revision()};
   datastore::WriteResult written = store_.write_sync(std::move(write));
   if (written.outcome != datastore::Outcome::kOk) {
-    settle(false);
     if (written.outcome != datastore::Outcome::kConflict) return write_failure(written);
     attempt.lost_race = !insisted;
     if (written.current == 0) return not_found(r, name);
     return conflict_status(r, name, kModifiedMessage);
   }
-  settle(true);
+  allocation.keep();
   if (goes) {
     if (const Hook* main = hook(r)) main->settle(nullptr, &old);
     return api::Object::from_stored(stored, written.revision, r.selectable_fields);

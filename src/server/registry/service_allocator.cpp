@@ -9,6 +9,7 @@
 
 #include "api/field_error.h"
 #include "api/resources/ip.h"
+#include "api/resources/service_families.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -39,10 +40,18 @@ Status invalid(const Json& service, const std::function<void(api::FieldErrors&)>
 }
 
 bool wants_cluster_ip(const Json& spec) { return base::string_at(spec, {"type"}) != "ExternalName"; }
-bool wants_node_ports(const Json& spec) {
+bool may_have_node_ports(const Json& spec) {
   std::string_view type = base::string_at(spec, {"type"});
-  return type == "NodePort" ||
-         (type == "LoadBalancer" && base::bool_at(spec, {"allocateLoadBalancerNodePorts"}, true));
+  return type == "NodePort" || type == "LoadBalancer";
+}
+/// Ports get one without asking for it.
+bool wants_node_ports(const Json& spec) {
+  return base::string_at(spec, {"type"}) == "NodePort" ||
+         base::bool_at(spec, {"allocateLoadBalancerNodePorts"}, true);
+}
+bool wants_health_port(const Json& spec) {
+  return base::string_at(spec, {"type"}) == "LoadBalancer" &&
+         base::string_at(spec, {"externalTrafficPolicy"}) == "Local";
 }
 
 std::set<std::string> ips_of(const Json& service) {
@@ -166,12 +175,6 @@ bool ServiceAllocator::in_range(const std::string& ip) const {
   return std::any_of(in_use_.begin(), in_use_.end(), [&](const Range& r) { return r.contains(ip); });
 }
 
-Status ServiceAllocator::take_ip(const std::string& ip, const std::string& owner) {
-  auto [it, fresh] = ips_.emplace(ip, owner);
-  if (!fresh && it->second != owner) return Status(Code::kInvalid, "provided IP is already allocated");
-  return {};
-}
-
 Result<std::string> ServiceAllocator::next_ip(const std::string& owner) {
   for (Range& range : in_use_) {
     for (uint32_t tried = 0; tried < range.size; ++tried) {
@@ -183,177 +186,189 @@ Result<std::string> ServiceAllocator::next_ip(const std::string& owner) {
   return Status(Code::kInternal, "failed to allocate a serviceIP: range is full");
 }
 
-Result<int> ServiceAllocator::next_port(const std::string& owner) {
-  int span = ranges_.node_port_last - ranges_.node_port_first + 1;
-  for (int tried = 0; tried < span; ++tried) {
-    next_port_ = next_port_ >= ranges_.node_port_last ? ranges_.node_port_first : next_port_ + 1;
-    if (ports_.emplace(next_port_, owner).second) return next_port_;
-  }
-  return Status(Code::kInternal, "failed to allocate a nodePort: range is full");
-}
-
 void ServiceAllocator::adopt(const Json& service) {
   std::lock_guard lock(mutex_);
   for (const auto& ip : ips_of(service)) ips_[ip] = owner_of(service);
   for (int port : ports_of(service)) ports_[port] = owner_of(service);
 }
 
-namespace {
+/// What one write takes, to be given back when it comes to nothing. A dry run takes nothing; its ports are
+/// made up, as Kubernetes' are.
+struct ServiceAllocator::Claim {
+  std::string owner;
+  bool dry_run = false;
+  std::vector<std::string> ips;
+  std::vector<int> ports;
+  std::set<int> wanted;  // ports the service asks for by number: not to be given to another port of it
+};
 
-/// Keeps what an update left out, so that a service does not change its address by being applied again.
-void carry_over(Json& spec, const Json& old_spec) {
-  bool was = wants_cluster_ip(old_spec), is = wants_cluster_ip(spec);
-  if (!was || !is) return;
-  if (base::string_at(spec, {"clusterIP"}).empty() && base::array_at(spec, {"clusterIPs"}).empty()) {
-    for (const char* key : {"clusterIP", "clusterIPs"}) {
-      if (old_spec.contains(key)) spec[key] = old_spec[key];
-    }
+std::string ServiceAllocator::take_port(int port, Claim& claim) {
+  constexpr const char* kAllocated = "provided port is already allocated";
+  const bool own = std::find(claim.ports.begin(), claim.ports.end(), port) != claim.ports.end();
+  if (claim.dry_run) {
+    if (own || ports_.contains(port)) return kAllocated;
+  } else if (port < ranges_.node_port_first || port > ranges_.node_port_last) {
+    return base::cat("provided port is not in the valid range. The range of valid ports is ",
+                     ranges_.node_port_first, "-", ranges_.node_port_last);
+  } else if (!ports_.emplace(port, claim.owner).second) {
+    return kAllocated;
   }
-  if (!wants_node_ports(spec)) return;
-  for (auto& port : spec["ports"]) {
-    if (base::int_at(port, {"nodePort"}) != 0) continue;
-    for (const auto& before : base::array_at(old_spec, {"ports"})) {
-      if (base::int_at(before, {"nodePort"}) == 0 ||
-          before.value("port", Json()) != port.value("port", Json()) ||
-          before.value("protocol", Json("TCP")) != port.value("protocol", Json("TCP"))) {
-        continue;
-      }
-      port["nodePort"] = before["nodePort"];
-    }
-  }
+  claim.ports.push_back(port);
+  return {};
 }
 
-void clear_what_the_type_excludes(Json& spec) {
-  if (!wants_cluster_ip(spec)) {
-    for (const char* key :
-         {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"}) {
-      spec.erase(key);
+Result<int> ServiceAllocator::next_port(Claim& claim) {
+  if (claim.dry_run) {
+    constexpr unsigned kBefore = 32768;
+    const auto highest = std::max_element(claim.ports.begin(), claim.ports.end());
+    const unsigned last = highest == claim.ports.end() ? kBefore : static_cast<unsigned>(*highest);
+    claim.ports.push_back(static_cast<int>(last + 1));
+    return claim.ports.back();
+  }
+  const int span = ranges_.node_port_last - ranges_.node_port_first + 1;
+  for (int tried = 0; tried < span; ++tried) {
+    next_port_ = next_port_ >= ranges_.node_port_last ? ranges_.node_port_first : next_port_ + 1;
+    if (claim.wanted.contains(next_port_) || !ports_.emplace(next_port_, claim.owner).second) continue;
+    claim.ports.push_back(next_port_);
+    return next_port_;
+  }
+  return Status(Code::kInternal, "failed to allocate a nodePort: range is full");
+}
+
+Status ServiceAllocator::allocate_ip(Json& service, const Json* old, Claim& claim) {
+  Json& spec = service["spec"];
+  // What has an address keeps it: that it cannot be another, validation says.
+  if (!wants_cluster_ip(spec) || (old != nullptr && wants_cluster_ip(base::object_at(*old, {"spec"}))))
+    return {};
+  const Json& ips = base::array_at(spec, {"clusterIPs"});
+  std::string ip = ips.empty() ? std::string() : ips[0].get<std::string>();
+  if (ip == "None") return {};
+  if (ip.empty()) {
+    auto next = next_ip(claim.owner);
+    if (!next.ok()) return next.error();
+    ip = *next;
+    claim.ips.push_back(ip);
+  } else {
+    const auto refuse = [&](std::string_view why) {
+      return invalid(service, [&](api::FieldErrors& e) {
+        e.invalid(api::FieldPath("spec").child("clusterIPs"), Json::array({ip}),
+                  base::cat("failed to allocate IP ", ip, ": ", why));
+      });
+    };
+    if (!in_range(ip)) return refuse(why_outside(ip, claim.dry_run));
+    // Whether somebody has it is not asked in a dry run, in Kubernetes too.
+    if (!claim.dry_run) {
+      if (!ips_.emplace(ip, claim.owner).second) return refuse("provided IP is already allocated");
+      claim.ips.push_back(ip);
     }
   }
+  spec["clusterIP"] = ip;
+  spec["clusterIPs"] = Json::array({ip});
+  return {};
+}
+
+namespace {
+
+/// The node port that a service port is to have, under any of its protocols.
+int asked_for(const Json& spec, int64_t service_port) {
+  for (const Json& port : base::array_at(spec, {"ports"})) {
+    const auto number = static_cast<int>(base::int_at(port, {"nodePort"}));
+    if (number != 0 && base::int_at(port, {"port"}) == service_port) return number;
+  }
+  return 0;
+}
+
+Status refused_port(const Json& service, size_t index, int port, std::string_view why) {
+  return invalid(service, [&](api::FieldErrors& e) {
+    e.invalid(api::FieldPath("spec").child("ports").index(index).child("nodePort"), port, why);
+  });
 }
 
 }  // namespace
 
-Status ServiceAllocator::allocate_ports(Json& service, const std::string& owner, std::vector<int>& taken) {
+Status ServiceAllocator::first_ports(Json& service, Claim& claim) {
   Json& spec = service["spec"];
-  const bool wanted = wants_node_ports(spec);
-  const bool excluded = !wanted && base::string_at(spec, {"type"}) == "ClusterIP";
-  // Those asked for by number first, so that none of them is given out as the next free one. A service port
-  // that is there for several protocols has one node port.
-  std::map<int64_t, int64_t> by_port;
-  size_t index = 0;
-  for (auto& port : spec["ports"]) {
-    const api::FieldPath at = api::FieldPath("spec").child("ports").index(index++).child("nodePort");
-    const auto number = static_cast<int>(base::int_at(port, {"nodePort"}));
-    if (number == 0) continue;
-    if (excluded) {
-      port.erase("nodePort");
-      continue;
-    }
-    if (number < ranges_.node_port_first || number > ranges_.node_port_last) {
-      return invalid(service, [&](api::FieldErrors& e) {
-        e.invalid(at, number,
-                  base::cat("provided port is not in the valid range. The range of valid ports is ",
-                            ranges_.node_port_first, "-", ranges_.node_port_last));
-      });
-    }
-    auto [it, fresh] = ports_.emplace(number, owner);
-    if (!fresh && it->second != owner) {
-      return invalid(
-          service, [&](api::FieldErrors& e) { e.invalid(at, number, "provided port is already allocated"); });
-    }
-    if (fresh) taken.push_back(number);
-    by_port.emplace(base::int_at(port, {"port"}), number);
-  }
-  if (!wanted) return {};
-  for (auto& port : spec["ports"]) {
-    if (base::int_at(port, {"nodePort"}) != 0) continue;
-    int64_t& number = by_port[base::int_at(port, {"port"})];
-    if (number == 0) {
-      auto next = next_port(owner);
+  std::map<int64_t, int> given;  // a service port has one node port for all its protocols
+  for (size_t i = 0; i < base::array_at(spec, {"ports"}).size(); ++i) {
+    Json& port = spec["ports"][i];
+    const auto own = static_cast<int>(base::int_at(port, {"nodePort"}));
+    if (own == 0 && !wants_node_ports(spec)) continue;
+    const int64_t service_port = base::int_at(port, {"port"});
+    int& number = given[service_port];
+    const int asked = number != 0 ? own : asked_for(spec, service_port);
+    if (asked != 0 && asked != number) {
+      if (const std::string why = take_port(asked, claim); !why.empty())
+        return refused_port(service, i, asked, why);
+      if (number == 0) number = asked;
+    } else if (number == 0) {
+      auto next = next_port(claim);
       if (!next.ok()) return next.error();
       number = *next;
-      taken.push_back(*next);
     }
-    port["nodePort"] = number;
+    if (own == 0) port["nodePort"] = number;
   }
   return {};
 }
 
-Status ServiceAllocator::allocate(Json& service, const Json* old, bool dry_run) {
+Status ServiceAllocator::later_ports(Json& service, const Json& old, Claim& claim) {
   Json& spec = service["spec"];
-  const std::string owner = owner_of(service);
-  if (old != nullptr) carry_over(spec, base::object_at(*old, {"spec"}));
-  clear_what_the_type_excludes(spec);
-  std::lock_guard lock(mutex_);
-  std::vector<std::string> taken_ips;
-  std::vector<int> taken_ports;
-  auto undo = [&] {
-    for (const auto& ip : taken_ips) ips_.erase(ip);
-    for (int port : taken_ports) ports_.erase(port);
-  };
-  auto fail = [&](Status s) {
-    undo();
-    return s;
-  };
-  const api::FieldPath path("spec");
-  if (base::string_at(spec, {"ipFamilyPolicy"}) == "RequireDualStack" && wants_cluster_ip(spec)) {
-    return invalid(service, [&](api::FieldErrors& e) {
-      e.invalid(path.child("ipFamilyPolicy"), "RequireDualStack",
-                "this cluster is not configured for dual-stack services");
-    });
-  }
-  if (wants_cluster_ip(spec)) {
-    std::string ip(base::string_at(spec, {"clusterIP"}));
-    if (ip.empty() && !base::array_at(spec, {"clusterIPs"}).empty())
-      ip = spec["clusterIPs"][0].get<std::string>();
-    if (ip.empty()) {
-      auto next = next_ip(owner);
-      if (!next.ok()) return fail(next.error());
-      ip = *next;
-      taken_ips.push_back(ip);
-    } else if (ip != "None") {
-      if (!in_range(ip)) {
-        return fail(invalid(service, [&](api::FieldErrors& e) {
-          e.invalid(path.child("clusterIPs"), Json::array({ip}),
-                    base::cat("failed to allocate IP ", ip, ": ", why_outside(ip, dry_run)));
-        }));
-      }
-      // Whether somebody has it is not asked in a dry run, in Kubernetes too.
-      const bool fresh = !dry_run && ips_.find(ip) == ips_.end();
-      if (!dry_run && !take_ip(ip, owner).ok()) {
-        return fail(invalid(service, [&](api::FieldErrors& e) {
-          e.invalid(path.child("clusterIPs"), Json::array({ip}),
-                    base::cat("failed to allocate IP ", ip, ": provided IP is already allocated"));
-        }));
-      }
-      if (fresh) taken_ips.push_back(ip);
+  std::set<int> had;
+  for (const Json& port : base::array_at(old, {"spec", "ports"}))
+    had.insert(static_cast<int>(base::int_at(port, {"nodePort"})));
+  std::set<std::pair<std::string, int>> seen;
+  for (size_t i = 0; i < base::array_at(spec, {"ports"}).size(); ++i) {
+    Json& port = spec["ports"][i];
+    auto number = static_cast<int>(base::int_at(port, {"nodePort"}));
+    if (number == 0 && !wants_node_ports(spec)) continue;
+    if (number == 0) {
+      auto next = next_port(claim);
+      if (!next.ok()) return next.error();
+      port["nodePort"] = number = *next;
+    } else if (had.insert(number).second) {
+      if (const std::string why = take_port(number, claim); !why.empty())
+        return refused_port(service, i, number, why);
     }
-    spec["clusterIP"] = ip;
-    spec["clusterIPs"] = Json::array({ip});
-    if (base::array_at(spec, {"ipFamilies"}).empty())
-      spec["ipFamilies"] = Json::array({own_.family == 4 ? "IPv4" : "IPv6"});
-    if (base::string_at(spec, {"ipFamilyPolicy"}).empty()) spec["ipFamilyPolicy"] = "SingleStack";
+    std::string protocol(base::string_at(port, {"protocol"}));
+    if (!seen.emplace(protocol, number).second)
+      return {Code::kUnknown, base::cat("duplicate nodePort: {", protocol, " ", number, "}")};
   }
-  if (Status ports = allocate_ports(service, owner, taken_ports); !ports.ok()) return fail(ports);
-  if (base::string_at(spec, {"type"}) == "LoadBalancer" &&
-      base::string_at(spec, {"externalTrafficPolicy"}) == "Local") {
-    if (int64_t check = base::int_at(spec, {"healthCheckNodePort"}); check == 0) {
-      auto next = next_port(owner);
-      if (!next.ok()) return fail(next.error());
-      spec["healthCheckNodePort"] = *next;
-    } else {
-      auto [it, fresh] = ports_.emplace(static_cast<int>(check), owner);
-      if (!fresh && it->second != owner) {
-        return fail(Status(Code::kInternal, base::cat("failed to allocate requested HealthCheck NodePort ",
-                                                      check, ": provided port is already allocated")));
-      }
-    }
-  } else {
-    spec.erase("healthCheckNodePort");
-  }
-  if (spec["ports"].is_null() || spec["ports"].empty()) spec.erase("ports");
   return {};
+}
+
+Status ServiceAllocator::allocate_health_port(Json& service, const Json* old, Claim& claim) {
+  Json& spec = service["spec"];
+  if (!wants_health_port(spec) || (old != nullptr && wants_health_port(base::object_at(*old, {"spec"}))))
+    return {};
+  if (const auto asked = static_cast<int>(base::int_at(spec, {"healthCheckNodePort"})); asked != 0) {
+    const std::string why = take_port(asked, claim);
+    if (why.empty()) return {};
+    return {Code::kInternal,
+            base::cat("failed to allocate requested HealthCheck NodePort ", asked, ": ", why)};
+  }
+  auto next = next_port(claim);
+  if (!next.ok()) return next.error();
+  spec["healthCheckNodePort"] = *next;
+  return {};
+}
+
+Status ServiceAllocator::allocate(Json& service, const Json* old, bool dry_run) {
+  const api::FieldErrors errors = api::settle_ip_families(service, old, own_.family == 4 ? "IPv4" : "IPv6");
+  ORCH_RETURN_IF_ERROR(errors.to_status("", "Service", base::string_at(service, {"metadata", "name"})));
+  Claim claim{owner_of(service), dry_run, {}, {}, {}};
+  const Json& spec = service["spec"];
+  for (const Json& port : base::array_at(spec, {"ports"}))
+    claim.wanted.insert(static_cast<int>(base::int_at(port, {"nodePort"})));
+  std::lock_guard lock(mutex_);
+  Status done = allocate_ip(service, old, claim);
+  if (done.ok() && may_have_node_ports(spec))
+    done = old == nullptr ? first_ports(service, claim) : later_ports(service, *old, claim);
+  if (done.ok()) done = allocate_health_port(service, old, claim);
+  if (done.ok()) return done;
+  for (const auto& ip : claim.ips) ips_.erase(ip);
+  if (!dry_run) {
+    for (int port : claim.ports) ports_.erase(port);
+  }
+  return done;
 }
 
 void ServiceAllocator::settle(const Json* kept, const Json* dropped) {

@@ -31,8 +31,10 @@ class ServiceAllocator {
 
   /// Takes what a stored service holds (start-up).
   void adopt(const Json& service);
-  /// Assigns clusterIP(s), ipFamilies, node ports and health check port to a service about to be stored, and
-  /// takes them; refuses what is taken or outside the range with Kubernetes' messages.
+  /// Assigns clusterIP(s), ipFamilies, node ports and health check port to a service about to be validated,
+  /// and takes them; refuses what is taken or outside the range with Kubernetes' messages. The service is
+  /// prepared (Strategy::prepare_create, prepare_update) and may yet turn out to be wrong. A dry run's node
+  /// ports are made up, and those it asks for may be outside the range, as in kube-apiserver.
   base::Status allocate(Json& service, const Json* old, bool dry_run);
   /// Gives back what is not in use any more (see Registry::Hook).
   void settle(const Json* kept, const Json* dropped);
@@ -58,10 +60,18 @@ class ServiceAllocator {
   };
 
   ServiceAllocator() = default;
-  base::Status take_ip(const std::string& ip, const std::string& owner);
+  struct Claim;
+
+  // All under mutex_.
   base::Result<std::string> next_ip(const std::string& owner);
-  base::Result<int> next_port(const std::string& owner);
-  base::Status allocate_ports(Json& service, const std::string& owner, std::vector<int>& taken);
+  base::Result<int> next_port(Claim& claim);
+  /// Why the port cannot be had; "" when it is taken now.
+  std::string take_port(int port, Claim& claim);
+  base::Status allocate_ip(Json& service, const Json* old, Claim& claim);
+  /// Node ports of a service that is created, and of one that is changed.
+  base::Status first_ports(Json& service, Claim& claim);
+  base::Status later_ports(Json& service, const Json& old, Claim& claim);
+  base::Status allocate_health_port(Json& service, const Json* old, Claim& claim);
   bool in_range(const std::string& ip) const;
   std::string why_outside(const std::string& ip, bool dry_run) const;
 

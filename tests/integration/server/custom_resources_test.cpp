@@ -187,6 +187,16 @@ TEST_CASE("discovery and OpenAPI tell of custom resources while they are served"
     CHECK(list["resources"][0]["name"] == "widgets");
     CHECK(list["resources"][0]["kind"] == "Widget");
     CHECK(list["resources"][0]["shortNames"] == Json::parse(R"(["widx"])"));
+    // Their kinds are told with group and version, which built-in ones leave out.
+    const Json together =
+        c.send("GET", "/apis", {},
+               {{}, {"Accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}})
+            .tree();
+    for (const Json& one : together["items"]) {
+      if (one["metadata"]["name"] != "stable.example.com") continue;
+      CHECK(one["versions"][0]["resources"][0]["responseKind"] ==
+            Json{{"group", "stable.example.com"}, {"version", "v1"}, {"kind", "Widget"}});
+    }
     const Json v2 = c.get("/openapi/v2").tree();
     const Json& model = v2["definitions"]["com.example.stable.v1.Widget"];
     CHECK(model["properties"]["spec"]["properties"]["image"]["default"] == "nginx");

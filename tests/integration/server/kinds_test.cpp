@@ -90,6 +90,7 @@ std::string plain_text(std::string text, std::string_view key) {
   if (key == "serverAddress") return "ADDRESS";
   if (key == "username" && (text == "admin" || text == "system:admin")) return "ADMIN";
   if (key == "cells" && RE2::FullMatch(text, kAge)) return "AGE";
+  if (key == "cells" && text == "system:admin") return "admin";
   if (key == "message") {
     RE2::GlobalReplace(&text, kStruct, R"(\1{}\2)");
     RE2::GlobalReplace(&text, kChanges, "");

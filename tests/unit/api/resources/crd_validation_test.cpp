@@ -132,6 +132,69 @@ TEST_CASE("definitions say what they need to") {
         std::string::npos);
 }
 
+TEST_CASE("with a status of its own the root of the schema says little") {
+  constexpr std::string_view kFew = " fields are allowed at the root of the schema if the status subresource";
+  struct Row {
+    const char* schema;
+    bool few;
+  };
+  const Row rows[] = {
+      {R"({"type":"object","description":"d","minimum":1,"properties":{"a":{"type":"string"}}})", false},
+      {R"({"type":"object","$schema":"","nullable":false,"x-kubernetes-int-or-string":false})", false},
+      {R"({"type":"object","$ref":""})", true},
+      {R"({"type":"object","oneOf":[]})", true},
+      {R"({"type":"object","additionalProperties":false})", true},
+      {R"({"type":"object","x-kubernetes-list-type":""})", true},
+      {R"({"type":"object","id":"a"})", true},
+      // The first that is wrong is named.
+      {R"({"type":"string","$ref":"a"})", true},
+      {R"({"type":"string","oneOf":[]})", false},
+  };
+  for (const Row& row : rows) {
+    INFO(row.schema);
+    Json crd = definition(row.schema);
+    crd["spec"]["versions"][0]["subresources"] = {{"status", Json::object()}};
+    CHECK((problems(crd).find(kFew) != std::string::npos) == row.few);
+  }
+}
+
+TEST_CASE("versions are shown with Go's names") {
+  Json crd = definition(R"({"type":"object"})");
+  const auto shown = [&] {
+    const std::string text = problems(crd);
+    const size_t begin = text.find("spec.versions: Invalid value: ");
+    const size_t end = text.find(": must have exactly one");
+    return begin == std::string::npos ? text : text.substr(begin + 30, end - begin - 30);
+  };
+  crd["spec"]["versions"][0]["storage"] = false;
+  const std::string one = R"({"Name":"v1","Served":true,"Storage":false,"Deprecated":false,)"
+                          R"("DeprecationWarning":null,"Schema":null,"Subresources":null,)"
+                          R"("AdditionalPrinterColumns":null,"SelectableFields":null})";
+  CHECK(shown() == "[" + one + "]");
+  Json other = parse(R"({"name":"v2","served":false,"deprecated":true,"deprecationWarning":"w",
+      "schema":{"openAPIV3Schema":{"type":"object"}},"selectableFields":[{"jsonPath":".a"}],
+      "subresources":{"status":{},"scale":{"specReplicasPath":".a","statusReplicasPath":".b"}},
+      "additionalPrinterColumns":[{"name":"n","type":"string","jsonPath":".c"}]})");
+  crd["spec"]["versions"].push_back(other);
+  CHECK(shown() == "[" + one +
+                       R"(,{"Name":"v2","Served":false,"Storage":false,"Deprecated":true,)"
+                       R"("DeprecationWarning":"w","Schema":null,"Subresources":{"Status":{},"Scale":)"
+                       R"({"SpecReplicasPath":".a","StatusReplicasPath":".b","LabelSelectorPath":null}},)"
+                       R"("AdditionalPrinterColumns":[{"Name":"n","Type":"string","Format":"",)"
+                       R"("Description":"","Priority":0,"JSONPath":".c"}],)"
+                       R"("SelectableFields":[{"JSONPath":".a"}]}])");
+  crd["spec"].erase("versions");
+  CHECK(shown() == "null");
+}
+
+TEST_CASE("a definition without a name lacks nothing but that") {
+  Json crd = definition(R"({"type":"object"})");
+  crd["metadata"]["name"] = "";
+  CHECK(problems(crd).empty());  // that a name is needed is said of every object
+  crd["metadata"]["name"] = "b";
+  CHECK_THAT(problems(crd), contains("must be spec.names.plural+\".\"+spec.group"));
+}
+
 TEST_CASE("selectable fields are scalars the schema has") {
   Json crd = definition(R"({"type":"object","properties":{"spec":{"type":"object","properties":{
       "color":{"type":"string"},"list":{"type":"array","items":{"type":"string"}}}}}})");

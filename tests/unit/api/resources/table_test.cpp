@@ -64,6 +64,24 @@ TEST_CASE("a Table has columns, cells and the part of the objects asked for") {
   CHECK(Json::parse(table_json(row(), {}, "{}", options))["rows"].empty());
 }
 
+TEST_CASE("FlowSchemas are listed by precedence, then by name") {
+  Resource flows = row();
+  flows.group = "flowcontrol.apiserver.k8s.io";
+  flows.kind = "FlowSchema";
+  auto strategy = std::make_shared<Strategy>();
+  strategy->cells = [](const Json& tree, base::WallTime) -> std::vector<Json> {
+    const std::string name = tree["metadata"]["name"];
+    return {name, "level", name == "first" ? 1 : 100};
+  };
+  flows.strategy = strategy;
+  const Json table = Json::parse(table_json(flows, {object("a"), object("first"), object("b")}, "{}", {}));
+  std::string names;
+  for (const Json& one : table["rows"])
+    names +=
+        one["cells"][0].get<std::string>() + "/" + one["object"]["metadata"]["name"].get<std::string>() + " ";
+  CHECK(names == "first/first a/a b/b ");
+}
+
 TEST_CASE("a kind without cells of its own shows name and creation time") {
   Resource plain;
   plain.strategy = std::make_shared<Strategy>();

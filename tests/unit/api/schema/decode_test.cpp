@@ -60,6 +60,29 @@ TEST_CASE("what is no object at all is refused") {
   CHECK(error_of("Pod", Json{{"kind", "Pod"}}).empty());
 }
 
+TEST_CASE("bytes may be a list of numbers") {
+  struct Row {
+    const char *sent, *error, *decoded;
+  };
+  const Row rows[] = {
+      {R"([1])", "", R"("AQ==")"},
+      {R"([104,105,null])", "", R"("aGkA")"},
+      {R"([])", "", R"("")"},
+      {R"([256])", "json: cannot unmarshal number 256 into Go struct field Secret.data of type uint8", ""},
+      {R"([-1])", "json: cannot unmarshal number -1 into Go struct field Secret.data of type uint8", ""},
+      {R"(["a"])", "json: cannot unmarshal string into Go struct field Secret.data of type uint8", ""},
+      {R"({})", "json: cannot unmarshal object into Go struct field Secret.data of type []uint8", ""},
+      {R"(1)", "json: cannot unmarshal number into Go struct field Secret.data of type []uint8", ""},
+  };
+  for (const Row& row : rows) {
+    INFO(row.sent);
+    Json secret = {{"data", {{"a", Json::parse(row.sent)}}}};
+    auto result = decode(builtin(), *builtin().kind("", "v1", "Secret"), secret);
+    CHECK((result.ok() ? "" : result.error().message()) == row.error);
+    if (result.ok()) CHECK(secret["data"]["a"].dump() == row.decoded);
+  }
+}
+
 TEST_CASE("at most a hundred problems are reported") {
   Json tree = Json::object();
   for (int i = 0; i < 1000; ++i) tree["x" + std::to_string(i)] = i;

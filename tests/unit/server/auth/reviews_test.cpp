@@ -80,7 +80,8 @@ TEST_CASE("subject access reviews that ask nothing") {
     return review_subject_access(json(review), c.authorizer).status().message();
   };
   CHECK_THAT(message(R"({"spec":{"user":"x"}})"),
-             contains("exactly one of nonResourceAttributes or resourceAttributes must be specified"));
+             contains("spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or "
+                      "resourceAttributes must be specified"));
   CHECK_THAT(message(R"({"spec":{"nonResourceAttributes":{},"resourceAttributes":{},"user":"x"}})"),
              contains("cannot be specified in combination with resourceAttributes"));
   CHECK_THAT(message(R"({"spec":{"resourceAttributes":{}}})"),

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "api/resources/kinds.h"
 #include "tests/unit/server/registry/fixture.h"
 
 namespace orch::testing {
@@ -24,7 +25,14 @@ Json service(const std::string& name, Json spec = Json::object()) {
   Json s = {{"metadata", {{"name", name}, {"uid", "uid-" + name}}}, {"spec", std::move(spec)}};
   if (!s["spec"].contains("type")) s["spec"]["type"] = "ClusterIP";
   if (!s["spec"].contains("ports")) s["spec"]["ports"] = json(R"([{"port":80,"protocol":"TCP"}])");
+  if (s["spec"].contains("clusterIP")) s["spec"]["clusterIPs"] = Json::array({s["spec"]["clusterIP"]});
   return s;
+}
+
+/// As in an update of the registry.
+base::Status change(ServiceAllocator& a, Json& next, const Json& old, bool dry_run = false) {
+  api::service_strategy().prepare_update(next, old, {});
+  return a.allocate(next, &old, dry_run);
 }
 
 TEST_CASE("ranges of services") {
@@ -200,8 +208,8 @@ TEST_CASE("a service that is applied again keeps its address and ports") {
   Json stored = service("s", {{"type", "NodePort"}});
   REQUIRE(a->allocate(stored, nullptr, false).ok());
   Json next = service("s", {{"type", "NodePort"}});
-  REQUIRE(a->allocate(next, &stored, false).ok());
-  CHECK(next == stored);
+  REQUIRE(change(*a, next, stored).ok());
+  CHECK(next["spec"] == stored["spec"]);
 }
 
 TEST_CASE("a change of type gives back what is not needed") {
@@ -211,7 +219,7 @@ TEST_CASE("a change of type gives back what is not needed") {
   SECTION("to ClusterIP") {
     Json next = stored;
     next["spec"]["type"] = "ClusterIP";
-    REQUIRE(a->allocate(next, &stored, false).ok());
+    REQUIRE(change(*a, next, stored).ok());
     CHECK_FALSE(next["spec"]["ports"][0].contains("nodePort"));
     CHECK(next["spec"]["clusterIP"] == stored["spec"]["clusterIP"]);
     a->settle(&next, &stored);
@@ -223,7 +231,7 @@ TEST_CASE("a change of type gives back what is not needed") {
     next["spec"]["type"] = "ExternalName";
     next["spec"]["externalName"] = "example.com";
     next["spec"].erase("ports");
-    REQUIRE(a->allocate(next, &stored, false).ok());
+    REQUIRE(change(*a, next, stored).ok());
     CHECK_FALSE(next["spec"].contains("clusterIP"));
     CHECK_FALSE(next["spec"].contains("ports"));
     a->settle(&next, &stored);
@@ -233,7 +241,7 @@ TEST_CASE("a change of type gives back what is not needed") {
   SECTION("the write failed: nothing of what is in use is given back") {
     Json next = stored;
     next["spec"]["type"] = "ClusterIP";
-    REQUIRE(a->allocate(next, &stored, false).ok());
+    REQUIRE(change(*a, next, stored).ok());
     a->settle(&stored, &next);
     Json other = service("t", {{"type", "NodePort"}});
     CHECK_FALSE(a->allocate(other, nullptr, false).ok());
@@ -255,7 +263,7 @@ TEST_CASE("load balancers") {
   // The health check port goes with the policy.
   Json next = s;
   next["spec"]["externalTrafficPolicy"] = "Cluster";
-  REQUIRE(a->allocate(next, &s, false).ok());
+  REQUIRE(change(*a, next, s).ok());
   CHECK_FALSE(next["spec"].contains("healthCheckNodePort"));
 }
 
@@ -268,6 +276,86 @@ TEST_CASE("a health check port of another service is refused") {
       "b", {{"type", "LoadBalancer"}, {"externalTrafficPolicy", "Local"}, {"healthCheckNodePort", 30002}});
   CHECK(a->allocate(t, nullptr, false).message() ==
         "failed to allocate requested HealthCheck NodePort 30002: provided port is already allocated");
+}
+
+TEST_CASE("a health check port is of the range") {
+  auto a = allocator();
+  Json s = service(
+      "a", {{"type", "LoadBalancer"}, {"externalTrafficPolicy", "Local"}, {"healthCheckNodePort", 80}});
+  CHECK(a->allocate(s, nullptr, false).message() ==
+        "failed to allocate requested HealthCheck NodePort 80: provided port is not in the valid range. The "
+        "range of valid ports is 30000-30004");
+}
+
+TEST_CASE("two ports of a service do not share a node port") {
+  auto a = allocator();
+  Json s = service("s", {{"type", "NodePort"}});
+  s["spec"]["ports"] = json(R"([{"name":"a","port":80,"nodePort":30000,"protocol":"TCP"},
+                                {"name":"b","port":81,"nodePort":30000,"protocol":"TCP"}])");
+  CHECK(a->allocate(s, nullptr, false).message() ==
+        "Service \"s\" is invalid: spec.ports[1].nodePort: Invalid value: 30000: provided port is already "
+        "allocated");
+  Json stored = service("s", {{"type", "NodePort"}});
+  REQUIRE(a->allocate(stored, nullptr, false).ok());
+  CHECK(change(*a, s, stored).message() == "duplicate nodePort: {TCP 30000}");
+}
+
+TEST_CASE("node ports of a dry run are made up") {
+  struct Row {
+    const char *ports, *given;
+    int health;
+    const char* error;
+  };
+  const Row rows[] = {
+      {R"([{"port":1}])", "32769", 32770, ""},
+      {R"([{"port":1,"nodePort":1}])", "1", 2, ""},
+      {R"([{"port":1,"nodePort":40000},{"port":2}])", "40000 40001", 40002, ""},
+      {R"([{"port":1},{"port":2,"nodePort":7}])", "32769 7", 32770, ""},
+      {R"([{"port":1},{"port":1,"protocol":"UDP"}])", "32769 32769", 32770, ""},
+      {R"([{"port":1,"nodePort":30000}])", "", 0,
+       "Service \"s\" is invalid: spec.ports[0].nodePort: Invalid value: 30000: provided port is already "
+       "allocated"},
+  };
+  auto a = allocator();
+  Json other = service("other", {{"type", "NodePort"}});
+  other["spec"]["ports"][0]["nodePort"] = 30000;
+  REQUIRE(a->allocate(other, nullptr, false).ok());
+  for (const Row& row : rows) {
+    INFO(row.ports);
+    Json s = service("s", {{"type", "LoadBalancer"}, {"externalTrafficPolicy", "Local"}});
+    s["spec"]["ports"] = json(row.ports);
+    CHECK(a->allocate(s, nullptr, true).message() == row.error);
+    if (*row.error != '\0') continue;
+    std::string given;
+    for (const Json& port : s["spec"]["ports"]) given += (given.empty() ? "" : " ") + port["nodePort"].dump();
+    CHECK(given == row.given);
+    CHECK(s["spec"]["healthCheckNodePort"] == row.health);
+    a->settle(nullptr, &s);
+  }
+  CHECK_FALSE(a->allocate(other = service("more", other["spec"]), nullptr, false).ok());  // still taken
+}
+
+TEST_CASE("a service that is refused after it was given something gives it back") {
+  RegistryFixture f;
+  auto a = allocator("10.43.0.0/28", 30000, 30000);
+  f.services_hook = a->hook();
+  f.reopen();
+  Json wrong = {{"metadata", {{"name", "s"}}},
+                {"spec", {{"type", "NodePort"}, {"ports", json(R"([{"port":80},{"port":80}])")}}}};
+  const auto refused = f.try_create("services", wrong);
+  // Its ports are judged with the node port they were given.
+  CHECK_THAT(refused.status().message(), contains("spec.ports[1].nodePort: Duplicate value: 30000"));
+  wrong["spec"]["ports"].erase(1);
+  Json stored = f.create("services", wrong);
+  Json next = stored;
+  next["spec"]["sessionAffinity"] = "Nonsense";
+  CHECK_FALSE(f.try_update("services", next).ok());
+  CHECK(f.get("services", "s") == stored);
+  // Wrong addresses are all that is heard of.
+  next["spec"]["clusterIPs"] = {"10.1.2.3"};
+  CHECK(f.try_update("services", next).status().message() ==
+        "Service \"s\" is invalid: spec.clusterIPs: Invalid value: [\"10.1.2.3\"]: first value must match "
+        "`clusterIP`");
 }
 
 TEST_CASE("the registry allocates in its writes") {
