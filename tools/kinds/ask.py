@@ -211,7 +211,7 @@ def write(args):
 
 # Why something differs: what the first that matches the difference's line says.
 REASONS = [
-    (r"^served get /openapi", "Orch's OpenAPI documents leave out the deprecated paths below watch/ and what they refer to"),
+    (r"^served get /openapi", "Orch's OpenAPI documents leave out the deprecated paths below watch/ and what they refer to, and say parameters of a path where they are used"),
     (r"^(access-review|access-review-local|access-review-self|token-review) .*managedFields", "Orch answers reviews, which are not stored, without managedFields"),
     (r"^resource-quota", "Orch's quota admission counts at once; kube-apiserver waits for the quota controller, which the recording has not"),
     (r"disallowed by cluster policy", "the recorded kube-apiserver ran without --allow-privileged"),

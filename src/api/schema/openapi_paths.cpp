@@ -385,7 +385,7 @@ void PathWriter::path_parameters(JsonText& out, std::string_view path, const Typ
   for (const Member& member : options != nullptr ? options->members : std::vector<Member>()) {
     const Field& field = *member.field;
     if (field.number == 0) continue;  // kind and apiVersion
-    const Value& value = *field.value;
+    const Value& value = field.value->kind == ValueKind::kList ? *field.value->element : *field.value;
     parameter(out, field.name,
               value.kind == ValueKind::kBool                                       ? "boolean"
               : value.kind == ValueKind::kInt32 || value.kind == ValueKind::kInt64 ? "integer"

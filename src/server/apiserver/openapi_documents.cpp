@@ -26,6 +26,7 @@ std::vector<api::schema::OpenApiResource> describe(const api::Schema& schema,
     d.plural = r->plural;
     d.namespaced = r->namespaced;
     d.verbs = r->verbs;
+    d.returns_deleted = !r->custom && r->strategy != nullptr && r->strategy->returns_deleted;
     d.type = r->type;
     if (r->custom) {
       d.model = api::custom_model(r->group, r->version, r->kind);

@@ -46,7 +46,17 @@ TEST_CASE("discovery") {
   CHECK(aggregated["apiVersion"] == "apidiscovery.k8s.io/v2");
   CHECK(c.get("/version").tree()["major"] == "1");
   CHECK(c.get("/version").tree()["minor"] == "35");
-  CHECK(c.get("/openapi/v2").tree()["swagger"] == "2.0");
+  const Json v2 = c.get("/openapi/v2").tree();
+  CHECK(v2["swagger"] == "2.0");
+  // What a delete answers with: generated clients read it.
+  const auto deleted = [&](const char* path) {
+    return v2["paths"][path]["delete"]["responses"]["200"]["schema"]["$ref"].get<std::string>();
+  };
+  CHECK(deleted("/api/v1/namespaces/{namespace}/pods/{name}") == "#/definitions/io.k8s.api.core.v1.Pod");
+  CHECK(deleted("/api/v1/namespaces/{namespace}/configmaps/{name}") ==
+        "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.Status");
+  for (const Json& one : v2["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/portforward"]["parameters"])
+    if (one["name"] == "ports") CHECK(one["type"] == "integer");
   const Json v3 = c.get("/openapi/v3").tree();
   CHECK(v3["paths"].contains("api/v1"));
   CHECK(c.get(v3["paths"]["api/v1"]["serverRelativeURL"]).tree()["openapi"] == "3.0.0");
