@@ -17,8 +17,8 @@ void apply_defaults(const Schema& schema, const Type& type, Json& object);
 /// empty lists and maps of those are null. Order of members aside, which is alphabetical here.
 ///
 /// Empty::kKept: as Go's encoder writes what was just decoded, where an empty list that somebody sent is not
-/// null yet. Empty::kSent: as Go has it in memory then: empty lists and maps that somebody sent are there, also
-/// those that the encoder leaves out.
+/// null yet. Empty::kSent: as Go has it in memory then: empty lists and maps that somebody sent are there,
+/// also those that the encoder leaves out.
 enum class Empty : uint8_t { kNull, kKept, kSent };
 void normalise(const Schema& schema, const Type& type, Json& object, Empty empty = Empty::kNull);
 
