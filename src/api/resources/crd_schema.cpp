@@ -260,7 +260,7 @@ void validate_root(const Json& schema, const FieldPath& path, FieldErrors& error
                                          "x-kubernetes-list-map-keys",
                                          "x-kubernetes-list-type",
                                          "x-kubernetes-map-type"};
-  static const std::set<std::string_view> kBare = {
+  static const std::set<std::string_view> bare = {
       "id", "$schema", "nullable", "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string"};
   for (const char* name : kNotAllowed) {
     const std::string_view key(name);
@@ -272,7 +272,7 @@ void validate_root(const Json& schema, const FieldPath& path, FieldErrors& error
                             "only \"object\" is allowed as the type at the root of the schema if the status "
                             "subresource is enabled");
     }
-    if (value == nullptr || (kBare.contains(key) && (*value == false || base::is_empty_text(*value))))
+    if (value == nullptr || (bare.contains(key) && (*value == false || base::is_empty_text(*value))))
       continue;
     return errors.invalid(
         path.child("openAPIV3Schema"), schema,

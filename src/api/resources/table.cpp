@@ -58,6 +58,7 @@ const std::vector<ObjectPtr>& in_order(const Resource& resource, const std::vect
   });
   if (order == std::end(kOrders)) return objects;
   std::vector<std::pair<Json, ObjectPtr>> keyed;
+  keyed.reserve(objects.size());
   for (const ObjectPtr& object : objects)
     keyed.emplace_back(cells_of(resource, *object, now)[order->column], object);
   std::stable_sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) {
