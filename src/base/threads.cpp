@@ -1,7 +1,9 @@
 #include "base/threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 
+#include <algorithm>
 #include <chrono>
 #include <system_error>
 #include <utility>
@@ -24,6 +26,13 @@ void set_default_stack() {
   pthread_attr_destroy(&attributes);
 }
 
+thread_local ThreadPool* pool_of_thread = nullptr;
+
+void work_in_background() {
+  const sched_param none{};
+  sched_setscheduler(0, SCHED_IDLE, &none);  // of this thread; refused, it works as the others do
+}
+
 }  // namespace
 
 std::thread start_thread(const std::string& name, std::function<void()> run) {
@@ -35,8 +44,8 @@ std::thread start_thread(const std::string& name, std::function<void()> run) {
   });
 }
 
-ThreadPool::ThreadPool(std::string name, size_t max_threads)
-    : name_(std::move(name)), max_threads_(max_threads == 0 ? 1 : max_threads) {}
+ThreadPool::ThreadPool(std::string name, size_t max_threads, PoolOptions options)
+    : name_(std::move(name)), max_threads_(max_threads == 0 ? 1 : max_threads), options_(options) {}
 
 ThreadPool::~ThreadPool() {
   std::unique_lock lock(mutex_);
@@ -50,7 +59,13 @@ void ThreadPool::post(std::function<void()> task) {
   std::unique_lock lock(mutex_);
   queue_.push_back(std::move(task));
   join_ended(lock);
-  if (idle_ >= queue_.size() || live_.size() >= max_threads_) {
+  hire(lock);
+}
+
+/// Sees to it that somebody comes for what is queued, if it may run.
+void ThreadPool::hire(std::unique_lock<std::mutex>& lock) {
+  if (!can_take()) return;  // who ends his task, or waits within it, sees to the next
+  if (idle_ >= std::min(queue_.size(), options_.max_working - working_) || live_.size() >= max_threads_) {
     work_.notify_one();
     return;
   }
@@ -84,26 +99,47 @@ void ThreadPool::join_ended(std::unique_lock<std::mutex>& lock) {
 }
 
 void ThreadPool::run(Handle self) {
+  pool_of_thread = this;
+  if (options_.background) work_in_background();
   std::unique_lock lock(mutex_);
   while (true) {
-    if (queue_.empty()) {
-      if (stopping_) break;
+    if (!can_take()) {
+      if (stopping_ && queue_.empty()) break;
       ++idle_;
       if (idle_ == live_.size()) quiet_.notify_all();
-      const bool woken = work_.wait_for(lock, kIdleTime, [this] { return stopping_ || !queue_.empty(); });
+      const bool woken =
+          work_.wait_for(lock, kIdleTime, [this] { return (stopping_ && queue_.empty()) || can_take(); });
       --idle_;
       if (!woken) break;
       continue;
     }
     std::function<void()> task = std::move(queue_.front());
     queue_.pop_front();
+    ++working_;
     lock.unlock();
     task();
     task = nullptr;  // what it holds is freed outside the lock
     lock.lock();
+    --working_;
   }
   ended_.splice(ended_.end(), live_, self);
   quiet_.notify_all();
+  work_.notify_all();  // the others end too, once the queue is empty
+}
+
+ThreadPool::Waiting::Waiting()
+    : pool_(pool_of_thread != nullptr && pool_of_thread->options_.max_working != SIZE_MAX ? pool_of_thread
+                                                                                          : nullptr) {
+  if (pool_ == nullptr) return;
+  std::unique_lock lock(pool_->mutex_);
+  --pool_->working_;
+  pool_->hire(lock);
+}
+
+ThreadPool::Waiting::~Waiting() {
+  if (pool_ == nullptr) return;
+  const std::lock_guard lock(pool_->mutex_);
+  ++pool_->working_;  // more than may, perhaps, until one has ended
 }
 
 }  // namespace orch::base

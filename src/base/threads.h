@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <list>
@@ -17,29 +18,53 @@ namespace orch::base {
 /// The function must not throw. Throws std::system_error when the system has no thread left.
 std::thread start_thread(const std::string& name, std::function<void()> run);
 
+/// What sets a pool apart.
+struct PoolOptions {
+  /// Tasks that run at once, those inside a Waiting not counted.
+  size_t max_working = SIZE_MAX;
+  /// Its threads get a processor only while nothing else wants it (Linux: SCHED_IDLE), and any other thread
+  /// that wakes up takes it from them at once.
+  bool background = false;
+};
+
 /// Runs posted tasks, each on some thread of the pool. Grows up to max_threads while tasks wait, lets idle
 /// threads end after a few seconds. Tasks may block. Thread-safe.
 class ThreadPool {
  public:
-  ThreadPool(std::string name, size_t max_threads);
+  ThreadPool(std::string name, size_t max_threads, PoolOptions options = {});
   /// Runs what was posted before, then joins.
   ~ThreadPool();
   void post(std::function<void()> task);
   /// Waits until nothing is queued or running (tests, shutdown).
   void drain();
 
+  /// While it exists, the task that made it waits for something other than a processor (a disk, another
+  /// server): where the pool bounds how many work, another one may meanwhile. On threads of no pool: nothing.
+  class Waiting {
+   public:
+    Waiting();
+    ~Waiting();
+    Waiting(const Waiting&) = delete;
+
+   private:
+    ThreadPool* const pool_;
+  };
+
  private:
   using Handle = std::list<std::thread>::iterator;
   void run(Handle self);
+  bool can_take() const { return !queue_.empty() && working_ < options_.max_working; }
+  void hire(std::unique_lock<std::mutex>& lock);
   void join_ended(std::unique_lock<std::mutex>& lock);
 
   const std::string name_;
   const size_t max_threads_;
+  const PoolOptions options_;
   std::mutex mutex_;
   std::condition_variable work_, quiet_;
   std::deque<std::function<void()>> queue_;  // under mutex_
   std::list<std::thread> live_, ended_;      // under mutex_; ended_ ones only need their join
-  size_t idle_ = 0;                          // under mutex_
+  size_t idle_ = 0, working_ = 0;            // under mutex_
   bool stopping_ = false;                    // under mutex_
 };
 

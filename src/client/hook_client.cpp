@@ -8,6 +8,7 @@
 
 #include "api/go_text.h"
 #include "base/json.h"
+#include "base/threads.h"
 #include "client/curl_handle.h"
 
 namespace orch::client {
@@ -273,7 +274,10 @@ std::vector<Result<HookAnswer>> HookClient::fetch(const std::vector<HookCall>& c
   std::vector<Exchange> exchanges(calls.size());
   for (size_t i = 0; i < calls.size(); ++i) set_up(exchanges[i], calls[i]);
   MultiHandle multi = rep_->borrow();
-  if (multi) run(multi.get(), exchanges);
+  if (multi) {
+    const base::ThreadPool::Waiting waiting;
+    run(multi.get(), exchanges);
+  }
   std::vector<Result<HookAnswer>> out;
   out.reserve(calls.size());
   for (size_t i = 0; i < calls.size(); ++i) out.push_back(outcome(exchanges[i], calls[i]));

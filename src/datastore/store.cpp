@@ -3,6 +3,8 @@
 #include <future>
 #include <utility>
 
+#include "base/threads.h"
+
 namespace orch::datastore {
 
 WriteResult Store::write_sync(Write write) {
@@ -10,6 +12,7 @@ WriteResult Store::write_sync(Write write) {
   auto promise = std::make_shared<std::promise<WriteResult>>();
   std::future<WriteResult> result = promise->get_future();
   this->write(std::move(write), [promise](const WriteResult& r) { promise->set_value(r); });
+  const base::ThreadPool::Waiting waiting;
   return result.get();
 }
 

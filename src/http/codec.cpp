@@ -20,9 +20,10 @@ struct Exchange {
   Response response;
   bool handled = false;  // the library accepted the head, the handler ran
   bool keep_alive;
-  std::shared_ptr<Deferred> deferred = nullptr;
 };
 thread_local Exchange* exchange_of_thread = nullptr;
+/// What the handler or answer that runs deferred to.
+thread_local std::shared_ptr<Deferred> deferred_on_thread;
 
 /// The received head to read from, the answer's head to write to.
 class MemoryStream final : public httplib::Stream {
@@ -232,7 +233,7 @@ Reply Codec::run(const std::string& head, Head parsed, Request request, bool kee
   reply.keep_alive = exchange.keep_alive;
   reply.chunked = parsed.minor_version == 1;
   reply.response = std::move(exchange.response);
-  reply.deferred = std::move(exchange.deferred);
+  reply.deferred = std::exchange(deferred_on_thread, nullptr);
   if (reply.response.takeover || reply.deferred) reply.head.clear();
   strip_body(reply);
   return reply;
@@ -240,13 +241,16 @@ Reply Codec::run(const std::string& head, Head parsed, Request request, bool kee
 
 void Codec::complete(Reply& reply) const {
   const std::shared_ptr<Deferred> deferred = std::exchange(reply.deferred, nullptr);
+  deferred_on_thread = nullptr;
   try {
     reply.response = deferred->answer();
   } catch (const std::exception& e) {
     base::log_error("http", "a deferred answer threw", {{"error", e.what()}});
     reply.response = Response::from_status(base::Status(base::Code::kInternal, "internal error"));
+    deferred_on_thread = nullptr;
   }
-  if (reply.response.takeover) return;
+  reply.deferred = std::exchange(deferred_on_thread, nullptr);
+  if (reply.response.takeover || reply.deferred) return;
   const int minor_version = reply.chunked ? 1 : 0;
   if (reply.response.stream && minor_version == 0) reply.keep_alive = false;
   const Headers headers = response_headers(reply.response, minor_version, reply.keep_alive);
@@ -254,7 +258,7 @@ void Codec::complete(Reply& reply) const {
   strip_body(reply);
 }
 
-void defer(std::shared_ptr<Deferred> deferred) { exchange_of_thread->deferred = std::move(deferred); }
+void defer(std::shared_ptr<Deferred> deferred) { deferred_on_thread = std::move(deferred); }
 
 Reply Codec::refuse(Response response) const {
   Reply reply;

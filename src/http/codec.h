@@ -31,7 +31,7 @@ class Codec {
   /// `request` has everything but what comes from the head. A head the parser refuses is answered 400 and the
   /// handler does not see it. `keep_alive`: the connection may be kept. Never throws.
   Reply run(const std::string& head, Head parsed, Request request, bool keep_alive) const;
-  /// The answer of a reply that was deferred, into it. Never throws.
+  /// The answer of a reply that was deferred, into it; it may be deferred again. Never throws.
   void complete(Reply& reply) const;
   /// A short plain-text answer to a request that could not be read, as Go's server words them; closes.
   Reply refuse(const HeadError& error) const;

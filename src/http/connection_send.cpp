@@ -63,10 +63,12 @@ void Connection::wait_for(Reply reply) {
     // Who keeps this function for longer than the server lasts keeps nothing of it.
     auto connection = std::move(waiting->connection);
     Engine& engine = connection->engine_;
-    engine.workers.post([connection = std::move(connection), waiting] {
+    base::ThreadPool& pool = waiting->reply.deferred->patient ? engine.patient : engine.workers;
+    pool.post([connection = std::move(connection), waiting] {
       connection->engine_.metrics.in_flight->add(1);
       connection->engine_.codec.complete(waiting->reply);
       connection->engine_.metrics.in_flight->add(-1);
+      if (waiting->reply.deferred) return connection->wait_for(std::move(waiting->reply));
       if (connection->engine_.stopping) waiting->reply.keep_alive = false;
       connection->answer(std::move(waiting->reply));
     });

@@ -13,12 +13,14 @@ struct Deferred {
   /// Called once, on the worker that deferred. `ready` may be called from any thread, once, also before this
   /// returns; the server waits for it when it stops.
   std::function<void(std::function<void()> ready)> wait;
-  /// Called once, on some worker, after `ready`: the answer. May block.
+  /// Called once, on some worker, after `ready`: the answer. May block, and may defer() again.
   std::function<Response()> answer;
+  /// The answer has time: see ServerOptions::patient_workers.
+  bool patient = false;
 };
 
-/// For a handler, on the thread it was called on: the request is answered by `deferred`, and what the handler
-/// returns is dropped. The handler may keep what it moved out of its Request.
+/// For a handler or an answer, on the thread it was called on: the request is answered by `deferred`, and
+/// what the handler returns is dropped. The handler may keep what it moved out of its Request.
 void defer(std::shared_ptr<Deferred> deferred);
 
 }  // namespace orch::http

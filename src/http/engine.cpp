@@ -24,7 +24,8 @@ Engine::Engine(ServerOptions given, Handler handler)
       metrics(options.metrics),
       loop("http-loop"),
       pump("http-pump"),
-      workers("http-worker", options.max_workers) {}
+      workers("http-worker", options.max_workers),
+      patient("http-patient", options.max_workers, {options.patient_workers, true}) {}
 
 Engine::~Engine() = default;
 
@@ -123,6 +124,7 @@ void Engine::stop(std::chrono::milliseconds grace) {
   });
   // Handlers come to their end by themselves; what they leave behind is closed as they do.
   workers.drain();
+  patient.drain();
   loop.post([this] {
     const auto all = connections_;
     for (const auto& [raw, connection] : all) connection->stop_now();

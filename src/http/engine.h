@@ -81,7 +81,7 @@ class Engine {
  public:
   // Last, so that they end first: their threads use all of the above.
   Poller loop, pump;
-  base::ThreadPool workers;
+  base::ThreadPool workers, patient;
 };
 
 /// Owned by one thread at a time, as its state says; handed on through the pollers and the pool, never

@@ -36,6 +36,9 @@ struct ServerOptions {
   bool tls = true;
   TlsConfig tls_config;
   size_t max_workers = 64;
+  /// Patient answers (Deferred::patient) are made in the order they became ready, so many at once as this
+  /// says, by threads that get a processor only when no other thread wants it.
+  size_t patient_workers = 2;
   size_t max_connections = 10000;
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 3 << 20;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <thread>
 
 #include "api/meta.h"
 #include "api/resources/resource.h"
@@ -400,6 +401,7 @@ class ServerImpl final : public Server {
     h.metrics = &metrics_;
     // Who runs holds a worker: there are some left for who is not counted, and to look at who comes.
     if (flow_ != nullptr) h.max_workers = static_cast<size_t>(flow_->seats()) + kSpareWorkers;
+    h.patient_workers = std::max(1U, std::thread::hardware_concurrency());
     auto server =
         http::Server::listen(std::move(h), [this](http::Request& request) { return api_->handle(request); });
     if (!server.ok()) return server.error();

@@ -97,6 +97,13 @@ http::Response ApiServer::handle(http::Request& request) {
   Call call{request, std::move(*info), {}, {}, nullptr, nullptr, {}, false};
   call.began = registry_.clock().mono();
   if (auto answer = enter(call)) return conclude(call, std::move(*answer));
+  if (!held_back(call)) return run(std::move(call));
+  set_aside(std::move(call));
+  return {};
+}
+
+http::Response ApiServer::run(Call call) {
+  take_place(call);
   if (call.place == nullptr || call.place->state() != FlowTicket::State::kWaiting)
     return conclude(call, leave(call));
   park(std::move(call));
@@ -129,7 +136,6 @@ std::optional<http::Response> ApiServer::enter(Call& call) {
     call.user = std::move(*user);
     if (another && call.audit != nullptr) call.audit->impersonated(call.user);
   }
-  take_place(call);
   return std::nullopt;
 }
 

@@ -20,6 +20,7 @@
 #include "server/apiserver/request_info.h"
 #include "server/audit/audit.h"
 #include "server/auth/auth.h"
+#include "server/flowcontrol/crowd.h"
 #include "server/registry/registry.h"
 
 namespace orch::server {
@@ -109,10 +110,17 @@ class ApiServer {
  private:
   struct Call;
   friend struct Call;
+  struct Kept;
   /// Up to where a request may have to wait: who asks, and as whom. The answer, when that is all there is.
   std::optional<http::Response> enter(Call& call);
   /// Finds the request's place in flow control.
   void take_place(Call& call);
+  /// The user has so many requests under way that this one is to be answered when others leave it time.
+  bool held_back(Call& call);
+  /// Answers it when it has its turn among those that are patient.
+  void set_aside(Call call);
+  /// Answers it now, or when it may run.
+  http::Response run(Call call);
   /// Answers it when it may run.
   void park(Call call);
   /// The rest, with what every answer needs at the end.
@@ -198,6 +206,7 @@ class ApiServer {
   base::ThreadPool converters_;  // waits for conversion webhooks on behalf of watches
   std::atomic<bool> ready_{false};
   std::atomic<int64_t> reading_{0}, mutating_{0};
+  Crowd crowd_;
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;
   std::unique_ptr<RequestMetrics> requests_;

@@ -42,6 +42,7 @@ struct ApiServer::Call {
   base::MonoTime began = {};
   std::optional<http::Response> refused = {};   // impersonation did not succeed
   std::shared_ptr<FlowTicket> place = nullptr;  // in flow control; null: it does not concern the request
+  Crowd::Member member = {};                    // among the requests of its user
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();

@@ -75,20 +75,55 @@ void ApiServer::take_place(Call& call) {
       });
 }
 
-void ApiServer::park(Call call) {
-  // The request moves in with what is known of it: the worker goes on to others.
-  auto request = std::make_shared<http::Request>(std::move(call.request));
-  auto parked = std::make_shared<Call>(Call{*request, std::move(call.info), std::move(call.user),
-                                            std::move(call.want), std::move(call.resource),
-                                            std::move(call.storage), std::move(call.warnings), call.dry_run});
-  parked->audit = std::move(call.audit);
-  parked->began = call.began;
-  parked->place = call.place;
+bool ApiServer::held_back(Call& call) {
+  // As those whose level is exempt. A watch is counted until it has begun; what lasts longer holds no worker.
+  if (o_.flow == nullptr || (call.info.long_running() && call.info.verb != "watch") ||
+      call.user.in_group(kGroupMasters)) {
+    return false;
+  }
+  call.member = crowd_.join(call.user.name);
+  return call.member.patient();
+}
+
+/// A call with its request, which moves in: the worker goes on to others.
+struct ApiServer::Kept {
+  explicit Kept(Call& from)
+      : request(std::move(from.request)),
+        call{request,
+             std::move(from.info),
+             std::move(from.user),
+             std::move(from.want),
+             std::move(from.resource),
+             std::move(from.storage),
+             std::move(from.warnings),
+             from.dry_run} {
+    call.audit = std::move(from.audit);
+    call.began = from.began;
+    call.refused = std::move(from.refused);
+    call.place = std::move(from.place);
+    call.member = std::move(from.member);
+  }
+  http::Request request;
+  Call call;
+};
+
+void ApiServer::set_aside(Call call) {
+  auto kept = std::make_shared<Kept>(call);
   auto deferred = std::make_shared<http::Deferred>();
-  deferred->wait = [place = call.place](std::function<void()> ready) {
+  deferred->patient = true;
+  deferred->wait = [](const std::function<void()>& ready) { ready(); };
+  deferred->answer = [this, kept] { return run(std::move(kept->call)); };
+  http::defer(std::move(deferred));
+}
+
+void ApiServer::park(Call call) {
+  auto kept = std::make_shared<Kept>(call);
+  auto deferred = std::make_shared<http::Deferred>();
+  deferred->patient = kept->call.member.patient();
+  deferred->wait = [place = kept->call.place](std::function<void()> ready) {
     place->when_decided(std::move(ready));
   };
-  deferred->answer = [this, request, parked] { return conclude(*parked, leave(*parked)); };
+  deferred->answer = [this, kept] { return conclude(kept->call, leave(kept->call)); };
   http::defer(std::move(deferred));
 }
 

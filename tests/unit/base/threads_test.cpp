@@ -50,6 +50,42 @@ TEST_CASE("a pool grows to its limit while tasks block, and no further") {
   CHECK(running == 5);
 }
 
+TEST_CASE("a pool bounds how many work, and those that wait do not count") {
+  ThreadPool pool("pool", 8, {2, true});
+  std::atomic<int> working{0}, most{0}, waiting{0};
+  std::atomic<bool> told{false};
+  std::promise<void> two, all, go, on;
+  std::shared_future<void> gate = go.get_future().share(), further = on.get_future().share();
+  for (int i = 0; i < 6; ++i) {
+    pool.post([&, gate, further] {
+      const int now = ++working;
+      int before = most;
+      while (now > before && !most.compare_exchange_weak(before, now)) {
+      }
+      if (now == 2 && !told.exchange(true)) two.set_value();
+      gate.wait();
+      --working;
+      const ThreadPool::Waiting elsewhere;
+      if (++waiting == 6) all.set_value();
+      further.wait();
+    });
+  }
+  REQUIRE(two.get_future().wait_for(seconds(10)) == std::future_status::ready);
+  std::promise<void> other;
+  // A third one does not begin, whatever else the machine does meanwhile.
+  orch::base::start_thread("other", [&] { other.set_value(); }).join();
+  CHECK(working == 2);
+  go.set_value();
+  REQUIRE(all.get_future().wait_for(seconds(10)) == std::future_status::ready);
+  on.set_value();
+  pool.drain();
+  CHECK(most == 2);
+  pool.post([&] { ++waiting; });
+  pool.drain();
+  CHECK(waiting == 7);
+  const ThreadPool::Waiting nobodys;  // on a thread of no pool
+}
+
 TEST_CASE("a task may post to its own pool") {
   std::atomic<int> ran{0};
   ThreadPool pool("pool", 2);

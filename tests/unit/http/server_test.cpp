@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 #include <thread>
 
@@ -68,6 +69,42 @@ TEST_CASE("an answer may come later, and no worker waits for it") {
     CHECK_THAT(answer, contains("Content-Length: 8\r\n"));
     CHECK_THAT(answer, contains("later hi"));
   }
+}
+
+TEST_CASE("patient answers are made a few at a time, and may wait again") {
+  auto options = plain_options();
+  options.patient_workers = 2;
+  std::atomic<int> working{0}, most{0};
+  const auto server = start(options, [&](Request& request) {
+    if (request.path != "/patient") return Response::text("now\n");
+    auto deferred = std::make_shared<Deferred>();
+    deferred->patient = true;
+    deferred->wait = [](const std::function<void()>& ready) { ready(); };
+    deferred->answer = [&] {
+      const int now = ++working;
+      int before = most;
+      while (now > before && !most.compare_exchange_weak(before, now)) {
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      --working;
+      auto again = std::make_shared<Deferred>();
+      again->wait = [](const std::function<void()>& ready) { ready(); };
+      again->answer = [] { return Response::text("at last\n"); };
+      defer(std::move(again));
+      return Response();
+    };
+    defer(std::move(deferred));
+    return Response();
+  });
+  std::vector<std::thread> clients;
+  std::vector<std::string> answers(12);
+  for (std::string& answer : answers) {
+    clients.emplace_back(
+        [&] { answer = talk(*server, "GET /patient HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); });
+  }
+  for (auto& client : clients) client.join();
+  for (const std::string& answer : answers) CHECK_THAT(answer, contains("at last"));
+  CHECK(most <= 2);
 }
 
 TEST_CASE("requests reach the handler as sent") {
