@@ -28,18 +28,21 @@ void set_default_stack() {
 
 thread_local ThreadPool* pool_of_thread = nullptr;
 
+}  // namespace
+
 void work_in_background() {
   const sched_param none{};
   sched_setscheduler(0, SCHED_IDLE, &none);  // of this thread; refused, it works as the others do
 }
-
-}  // namespace
 
 std::thread start_thread(const std::string& name, std::function<void()> run) {
   static std::once_flag once;
   std::call_once(once, set_default_stack);
   return std::thread([name = name.substr(0, 15), run = std::move(run)] {
     pthread_setname_np(pthread_self(), name.c_str());
+    // Threads take over how the one that makes them is scheduled.
+    const sched_param none{};
+    if (sched_getscheduler(0) == SCHED_IDLE) sched_setscheduler(0, SCHED_OTHER, &none);
     run();
   });
 }

@@ -13,18 +13,21 @@
 
 namespace orch::base {
 
-/// Starts a thread whose name (15 bytes) shows in ps and debuggers; small stack (2 MiB of address
-/// space; memory only as touched) that still holds a walk over the deepest JSON tree parse_json() gives.
-/// The function must not throw. Throws std::system_error when the system has no thread left.
+/// Starts a thread, not in the background, whose name (15 bytes) shows in ps and debuggers; small stack (2
+/// MiB of address space; memory only as touched) that still holds a walk over the deepest JSON tree
+/// parse_json() gives. The function must not throw. Throws std::system_error when the system has no thread
+/// left.
 std::thread start_thread(const std::string& name, std::function<void()> run);
+
+/// From now on this thread gets a processor only while no other one wants it (Linux: SCHED_IDLE), and any
+/// that wakes up takes it away at once.
+void work_in_background();
 
 /// What sets a pool apart.
 struct PoolOptions {
   /// Tasks that run at once, those inside a Waiting not counted.
   size_t max_working = SIZE_MAX;
-  /// Its threads get a processor only while nothing else wants it (Linux: SCHED_IDLE), and any other thread
-  /// that wakes up takes it from them at once.
-  bool background = false;
+  bool background = false;  // see work_in_background()
 };
 
 /// Runs posted tasks, each on some thread of the pool. Grows up to max_threads while tasks wait, lets idle

@@ -234,6 +234,7 @@ Reply Codec::run(const std::string& head, Head parsed, Request request, bool kee
   reply.chunked = parsed.minor_version == 1;
   reply.response = std::move(exchange.response);
   reply.deferred = std::exchange(deferred_on_thread, nullptr);
+  reply.patient = reply.deferred ? reply.deferred->patient : exchange.request.patient;
   if (reply.response.takeover || reply.deferred) reply.head.clear();
   strip_body(reply);
   return reply;
@@ -250,6 +251,7 @@ void Codec::complete(Reply& reply) const {
     deferred_on_thread = nullptr;
   }
   reply.deferred = std::exchange(deferred_on_thread, nullptr);
+  if (reply.deferred) reply.patient = reply.deferred->patient;
   if (reply.response.takeover || reply.deferred) return;
   const int minor_version = reply.chunked ? 1 : 0;
   if (reply.response.stream && minor_version == 0) reply.keep_alive = false;

@@ -18,6 +18,7 @@ struct Reply {
   bool keep_alive = false;
   bool chunked = true;    // a stream's frames are chunks; raw bytes for HTTP/1.0
   bool bodiless = false;  // the answer to HEAD
+  bool patient = false;   // see Deferred and Request
   /// The answer is still to come, see Codec::complete; `head` is empty.
   std::shared_ptr<Deferred> deferred = nullptr;
 };

@@ -211,7 +211,8 @@ bool Connection::within_budget() {
 void Connection::dispatch() {
   state_ = State::kBusy;
   engine_.buffered -= std::exchange(held_, 0);
-  engine_.workers.post([self = self()] { self->work(); });
+  // Whose last request had to be patient: this one waits its turn before anybody looks at it.
+  (patient_ ? engine_.patient : engine_.workers).post([self = self()] { self->work(); });
 }
 
 /// Answers what will not be handled, and ends the connection. The answers are short.
@@ -252,7 +253,7 @@ void Connection::arm(int64_t due) {
 }
 
 void Connection::on_deadline() {
-  if (engine_.pump.on_thread()) {
+  if (on_pump()) {
     pump_deadline_ = 0;
     if (state_ == State::kSending) leave_pump(false);  // a reader this slow holds the response's memory
     return;
@@ -298,7 +299,7 @@ void Connection::stop_gently() {
       return;
     case State::kSending:
     case State::kStreaming:
-      return engine_.pump.post([self = self()] {
+      return pump_.load()->post([self = self()] {
         if (self->state_ == State::kStreaming) self->stream_->finish();
       });
     default:
@@ -315,7 +316,7 @@ void Connection::stop_now() {
       return close();
     case State::kSending:
     case State::kStreaming:
-      return engine_.pump.post([self = self()] {
+      return pump_.load()->post([self = self()] {
         if (self->state_ == State::kSending || self->state_ == State::kStreaming) self->leave_pump(false);
       });
     default:

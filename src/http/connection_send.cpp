@@ -40,10 +40,12 @@ void Connection::work() {
     }
   }
   engine_.metrics.in_flight->add(1);
+  request.patient = patient_;
   Reply reply = engine_.codec.run(incoming->head_bytes, std::move(incoming->head), std::move(request),
                                   !engine_.stopping);
   engine_.metrics.in_flight->add(-1);
   incoming.reset();
+  patient_ = reply.patient;
   if (reply.deferred) {
     wait_for(std::move(reply));
   } else {
@@ -63,7 +65,7 @@ void Connection::wait_for(Reply reply) {
     // Who keeps this function for longer than the server lasts keeps nothing of it.
     auto connection = std::move(waiting->connection);
     Engine& engine = connection->engine_;
-    base::ThreadPool& pool = waiting->reply.deferred->patient ? engine.patient : engine.workers;
+    base::ThreadPool& pool = waiting->reply.patient ? engine.patient : engine.workers;
     pool.post([connection = std::move(connection), waiting] {
       connection->engine_.metrics.in_flight->add(1);
       connection->engine_.codec.complete(waiting->reply);
@@ -101,6 +103,7 @@ void Connection::send(Reply reply) {
     stream_ = stream;
     chunked_ = reply.chunked;
     stream->rep().attach(self(), chunked_);
+    pump_ = &engine_.pump;
     engine_.pump.post([self = self()] { self->adopt_by_pump(State::kStreaming); });
     stream->rep().start(*stream);
     return;
@@ -109,7 +112,8 @@ void Connection::send(Reply reply) {
     case Flush::kDone:
       return after_response();
     case Flush::kBlocked:
-      return engine_.pump.post([self = self()] { self->adopt_by_pump(State::kSending); });
+      pump_ = patient_ ? &engine_.patient_pump() : &engine_.pump;
+      return pump_.load()->post([self = self()] { self->adopt_by_pump(State::kSending); });
     case Flush::kFailed:
       return hand_to_loop_for_close();
   }
@@ -139,7 +143,7 @@ void Connection::after_response() {
   if (!keep_alive_ || engine_.stopping) return hand_to_loop_for_close();
   due_ = mono_milliseconds() + engine_.options.idle_timeout.count();
   const bool more = !in_.empty() || transport_.pending();
-  const bool from_pump = engine_.pump.on_thread();
+  const bool from_pump = on_pump();
   if (more || from_pump) {
     // The loop must look at what is there, or set a deadline again.
     return engine_.loop.post([self = self()] {
@@ -202,9 +206,9 @@ bool Connection::read_while_streaming() {
 void Connection::listen_in_pump(uint32_t events) {
   if (pump_events_ == events) return;
   if (pump_events_ == 0) {
-    engine_.pump.add(transport_.fd(), events, this);
+    pump_.load()->add(transport_.fd(), events, this);
   } else {
-    engine_.pump.modify(transport_.fd(), events, this);
+    pump_.load()->modify(transport_.fd(), events, this);
   }
   pump_events_ = events;
 }
@@ -225,8 +229,8 @@ void Connection::pump_step() {
       return leave_pump(false);
     case Flush::kBlocked:
       if (state_ == State::kSending && (pump_deadline_ == 0 || out_.bytes() < before)) {
-        const int64_t due = engine_.pump.now() + engine_.options.write_timeout.count();
-        engine_.pump.set_deadline(this, std::exchange(pump_deadline_, due), due);
+        const int64_t due = pump_.load()->now() + engine_.options.write_timeout.count();
+        pump_.load()->set_deadline(this, std::exchange(pump_deadline_, due), due);
       }
       return listen_in_pump(watched | EPOLLOUT);
     case Flush::kDone:
@@ -241,8 +245,8 @@ void Connection::pump_step() {
 void Connection::leave_pump(bool good) {
   const bool streamed = state_ == State::kStreaming;
   state_ = State::kBusy;
-  if (pump_deadline_ != 0) engine_.pump.set_deadline(this, std::exchange(pump_deadline_, 0), 0);
-  if (std::exchange(pump_events_, 0) != 0) engine_.pump.remove(transport_.fd());
+  if (pump_deadline_ != 0) pump_.load()->set_deadline(this, std::exchange(pump_deadline_, 0), 0);
+  if (std::exchange(pump_events_, 0) != 0) pump_.load()->remove(transport_.fd());
   out_.clear();
   if (streamed) {
     engine_.metrics.streams->add(-1);

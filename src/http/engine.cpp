@@ -29,6 +29,12 @@ Engine::Engine(ServerOptions given, Handler handler)
 
 Engine::~Engine() = default;
 
+Poller& Engine::patient_pump() {
+  std::call_once(patient_pump_once_,
+                 [this] { patient_pump_ = std::make_unique<Poller>("http-patient", true); });
+  return *patient_pump_;
+}
+
 TlsContext Engine::tls_context() const {
   const std::lock_guard lock(mutex_);
   return tls_context_;
@@ -135,6 +141,7 @@ void Engine::stop(std::chrono::milliseconds grace) {
   }
   reap(true);
   pump.sync();
+  if (patient_pump_) patient_pump_->sync();
   loop.sync();
 }
 

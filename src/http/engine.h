@@ -82,6 +82,12 @@ class Engine {
   // Last, so that they end first: their threads use all of the above.
   Poller loop, pump;
   base::ThreadPool workers, patient;
+  /// Sends the rest of patient answers; made when there is the first.
+  Poller& patient_pump();
+
+ private:
+  std::once_flag patient_pump_once_;
+  std::unique_ptr<Poller> patient_pump_;
 };
 
 /// Owned by one thread at a time, as its state says; handed on through the pollers and the pool, never
@@ -166,11 +172,17 @@ class Connection final : public Pollable, public StreamSink {
   void after_response();
   void hand_to_loop_for_close();
 
+  bool on_pump() const {
+    const Poller* pump = pump_;
+    return pump != nullptr && pump->on_thread();
+  }
   std::shared_ptr<Connection> self() { return std::static_pointer_cast<Connection>(shared_from_this()); }
 
   Engine& engine_;
   Transport transport_;
   std::atomic<State> state_{State::kHandshake};
+  std::atomic<Poller*> pump_{nullptr};  // which one sends, once there is something to
+  bool patient_ = false;                // what the last request was answered as
   bool keep_alive_ = true;
   bool chunked_ = true;          // framing of stream_
   bool finishing_ = false;       // the end of stream_ is queued

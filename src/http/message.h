@@ -40,6 +40,9 @@ struct Request {
   PeerIdentity peer;
   bool tls = true;
   int minor_version = 1;  // HTTP/1.x
+  /// It waited its turn among the patient (ServerOptions::patient_workers) before the handler was called,
+  /// because the last one of its connection had to. The handler says so of this one, for the next.
+  bool patient = false;
 
   /// First value of a header (case-insensitive), "" when absent.
   std::string_view header(std::string_view name) const;

@@ -28,11 +28,14 @@ bool control(int epoll, int operation, int fd, uint32_t events, Pollable* target
 
 }  // namespace
 
-Poller::Poller(const std::string& name)
+Poller::Poller(const std::string& name, bool background)
     : epoll_(epoll_create1(EPOLL_CLOEXEC)), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   now_ = mono_milliseconds();
   control(epoll_, EPOLL_CTL_ADD, event_, EPOLLIN, nullptr);
-  thread_ = base::start_thread(name, [this] { run(); });
+  thread_ = base::start_thread(name, [this, background] {
+    if (background) base::work_in_background();
+    run();
+  });
 }
 
 Poller::~Poller() {

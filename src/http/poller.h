@@ -32,7 +32,8 @@ class Pollable : public std::enable_shared_from_this<Pollable> {
 
 class Poller {
  public:
-  explicit Poller(const std::string& name);
+  /// `background`: see base::work_in_background().
+  explicit Poller(const std::string& name, bool background = false);
   /// Stops the thread; what was posted before runs first.
   ~Poller();
   Poller(const Poller&) = delete;

@@ -1,6 +1,7 @@
 #include "server/apiserver/api_server.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "api/fieldmanager/managed_fields.h"
 #include "api/go_text.h"
@@ -97,8 +98,9 @@ http::Response ApiServer::handle(http::Request& request) {
   Call call{request, std::move(*info), {}, {}, nullptr, nullptr, {}, false};
   call.began = registry_.clock().mono();
   if (auto answer = enter(call)) return conclude(call, std::move(*answer));
-  if (!held_back(call)) return run(std::move(call));
-  set_aside(std::move(call));
+  const bool patient = held_back(call);
+  if (std::exchange(request.patient, patient) == patient) return run(std::move(call));
+  set_aside(std::move(call), patient);
   return {};
 }
 

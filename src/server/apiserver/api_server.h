@@ -117,8 +117,8 @@ class ApiServer {
   void take_place(Call& call);
   /// The user has so many requests under way that this one is to be answered when others leave it time.
   bool held_back(Call& call);
-  /// Answers it when it has its turn among those that are patient.
-  void set_aside(Call call);
+  /// Answers it when it has its turn among those that are patient, or those that are not.
+  void set_aside(Call call, bool patient);
   /// Answers it now, or when it may run.
   http::Response run(Call call);
   /// Answers it when it may run.

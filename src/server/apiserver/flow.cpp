@@ -76,7 +76,8 @@ void ApiServer::take_place(Call& call) {
 }
 
 bool ApiServer::held_back(Call& call) {
-  // As those whose level is exempt. A watch is counted until it has begun; what lasts longer holds no worker.
+  // Nor are those whose level is exempt. A watch is counted until it has begun; what lasts longer waits for
+  // others, and needs no processor to speak of.
   if (o_.flow == nullptr || (call.info.long_running() && call.info.verb != "watch") ||
       call.user.in_group(kGroupMasters)) {
     return false;
@@ -107,10 +108,10 @@ struct ApiServer::Kept {
   Call call;
 };
 
-void ApiServer::set_aside(Call call) {
+void ApiServer::set_aside(Call call, bool patient) {
   auto kept = std::make_shared<Kept>(call);
   auto deferred = std::make_shared<http::Deferred>();
-  deferred->patient = true;
+  deferred->patient = patient;
   deferred->wait = [](const std::function<void()>& ready) { ready(); };
   deferred->answer = [this, kept] { return run(std::move(kept->call)); };
   http::defer(std::move(deferred));

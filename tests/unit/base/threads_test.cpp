@@ -1,6 +1,7 @@
 #include "base/threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <array>
 #include <atomic>
@@ -21,6 +22,17 @@ TEST_CASE("a thread has its name, cut to what the kernel keeps") {
     pthread_getname_np(pthread_self(), name.data(), name.size());
   }).join();
   CHECK(std::string(name.data()) == "a-very-long-thr");
+}
+
+TEST_CASE("what a thread in the background starts is not in the background") {
+  int policy = -1, next_policy = -1;
+  orch::base::start_thread("background", [&] {
+    orch::base::work_in_background();
+    policy = sched_getscheduler(0);
+    orch::base::start_thread("foreground", [&] { next_policy = sched_getscheduler(0); }).join();
+  }).join();
+  CHECK(policy == SCHED_IDLE);
+  CHECK(next_policy == SCHED_OTHER);
 }
 
 TEST_CASE("a pool runs everything posted before its end") {

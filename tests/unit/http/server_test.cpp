@@ -107,6 +107,30 @@ TEST_CASE("patient answers are made a few at a time, and may wait again") {
   CHECK(most <= 2);
 }
 
+TEST_CASE("a connection is as patient as the handler said of its last request") {
+  std::vector<bool> seen;  // one connection: one request after the other
+  const auto server = start(plain_options(), [&](Request& request) {
+    seen.push_back(request.patient);
+    request.patient = request.path != "/ends";
+    if (request.path != "/begins") return Response::text(request.path + "\n");
+    auto deferred = std::make_shared<Deferred>();
+    deferred->patient = true;
+    deferred->wait = [](const std::function<void()>& ready) { ready(); };
+    // More than a socket takes at once: the patient pump has something to do.
+    deferred->answer = [] { return Response::text(std::string(8U << 20, 'x')); };
+    defer(std::move(deferred));
+    return Response();
+  });
+  std::string requests;
+  for (const char* path : {"/ends", "/begins", "/goes-on", "/ends", "/ends"}) {
+    requests += base::cat("GET ", path, " HTTP/1.1\r\nHost: h\r\n\r\n");
+  }
+  requests.insert(requests.size() - 2, "Connection: close\r\n");
+  const std::string answers = talk(*server, requests);
+  CHECK(answers.size() > 8U << 20);
+  CHECK(seen == std::vector<bool>{false, false, true, true, false});
+}
+
 TEST_CASE("requests reach the handler as sent") {
   const auto server = start(plain_options(), echo);
   struct Row {
