@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/threads.h"
 #include "client/curl_handle.h"
 
 namespace orch::client {
@@ -18,6 +19,11 @@ namespace {
 size_t append_body(char* data, size_t size, size_t count, void* user) {
   static_cast<std::string*>(user)->append(data, size * count);
   return size * count;
+}
+
+CURLcode perform(CURL* handle) {
+  const base::ThreadPool::Waiting waiting;
+  return curl_easy_perform(handle);
 }
 
 std::string escape(std::string_view text) {
@@ -235,7 +241,7 @@ class RemoteClientImpl final : public RemoteClient {
       curl_easy_setopt(h, CURLOPT_POSTFIELDS, body.data());
     }
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method.c_str());
-    const CURLcode code = curl_easy_perform(h);
+    const CURLcode code = perform(h);
     if (code != CURLE_OK) return transport_error(*o, code, error);
     long status = 0;
     curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);

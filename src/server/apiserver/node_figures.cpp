@@ -170,6 +170,7 @@ void NodeFigures::read(const std::vector<std::string>& nodes) {
       r.has_last = true;
     });
   }
+  const base::ThreadPool::Waiting waiting;
   pool_.drain();
 }
 

@@ -372,6 +372,7 @@ void CustomResources::set_listeners(std::function<void(const api::Resource&)> op
 
 void CustomResources::settle() {
   if (rep_->unsettled.load(std::memory_order_acquire) == 0) return;
+  const base::ThreadPool::Waiting waiting;
   std::unique_lock lock(rep_->mutex);
   rep_->settled.wait_for(lock, kLongestSettling, [this] { return rep_->unsettled == 0 || rep_->stopping; });
 }
