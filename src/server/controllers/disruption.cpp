@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <map>
+#include <set>
 
 #include "api/int_or_string.h"
 #include "api/meta.h"
+#include "api/scan.h"
 #include "api/selector.h"
 #include "base/json.h"
 #include "server/controllers/pods.h"
@@ -26,7 +29,10 @@ Scale scale_in(const View& view, const client::ResourceRef& resource, std::strin
                const api::OwnerReference& ref) {
   const api::ObjectPtr object = view.get(resource, ns, ref.name);
   if (object == nullptr || object->uid() != ref.uid) return std::nullopt;
-  return std::make_pair(std::string(object->uid()), base::int_at(object->tree(), {"spec", "replicas"}, 1));
+  const std::string_view text = api::raw_value(object->bytes(), {"spec", "replicas"});
+  int64_t replicas = 1;
+  (void)std::from_chars(text.data(), text.data() + text.size(), replicas);
+  return std::make_pair(std::string(object->uid()), replicas);
 }
 
 Scale scale_of(const View& view, std::string_view ns, const api::OwnerReference& ref) {
@@ -62,14 +68,15 @@ struct Expected {
 
 Expected sum_of_scales(const View& view, const std::vector<PodView>& pods) {
   Expected out;
-  std::map<std::string, int64_t> scales;
+  std::set<std::string> seen;             // owners of pods, by uid
+  std::map<std::string, int64_t> scales;  // of what scales them, by its uid
   for (const auto& p : pods) {
     const api::OwnerReference ref = api::controller_of(*p.object);
     if (ref.uid.empty()) {
       out.unmanaged = true;
       continue;
     }
-    if (scales.count(ref.uid) != 0) continue;
+    if (!seen.insert(ref.uid).second) continue;
     const Scale scale = scale_of(view, p.object->ns(), ref);
     if (!scale) {
       out.failure = no_scale_message(ref);

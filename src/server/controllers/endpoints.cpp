@@ -136,14 +136,15 @@ Plan plan_endpoints(const View& view, const Key& key, base::WallTime) {
     plan.create(kEndpoints, key.ns, std::move(fresh));
     return plan;
   }
-  Json next = have->tree();
+  const Json before = have->tree();
+  Json next = before;
   next["metadata"]["labels"] = labels;
   if (list.empty()) {
     next.erase("subsets");
   } else {
     next["subsets"] = list;
   }
-  if (next != have->tree()) plan.update(kEndpoints, std::move(next));
+  if (next != before) plan.update(kEndpoints, std::move(next));
   return plan;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/scan.h"
 #include "api/selector.h"
 #include "server/controllers/pods.h"
 
@@ -92,10 +93,10 @@ std::vector<Source> backend_sources(const client::ResourceRef& owned, const char
     Keys keys;
     const api::Object& any = after ? *after : *before;
     for (const auto& service : view.list(kServices, any.ns())) {
-      const Json tree = service->tree();
-      const Json& selector_tree = base::object_at(tree, {"spec", "selector"});
-      if (selector_tree.empty()) continue;
-      const auto selector = api::LabelSelector::from_map(selector_tree);
+      // Every change of a pod comes by here for every service: only what is asked for is parsed.
+      const auto selector_tree = base::parse_json(api::raw_value(service->bytes(), {"spec", "selector"}));
+      if (!selector_tree.ok() || selector_tree->empty()) continue;
+      const auto selector = api::LabelSelector::from_map(*selector_tree);
       if ((before && selector.matches(*before)) || (after && selector.matches(*after))) {
         keys.push_back({std::string(service->ns()), std::string(service->name())});
       }

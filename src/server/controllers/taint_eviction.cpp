@@ -59,7 +59,8 @@ Plan evict(const View& view, const api::Object& node, const std::vector<Json>& t
   Plan plan;
   const std::string name(node.name());
   std::set<std::string, std::less<>> leaving;
-  for (const auto& pod : view.by_index(kPods, kPodsOnNode, name)) {
+  const auto pods = taints.empty() ? std::vector<api::ObjectPtr>() : view.by_index(kPods, kPodsOnNode, name);
+  for (const auto& pod : pods) {
     if (pod->deleting()) continue;
     const Json tree = pod->tree();
     const std::optional<base::Duration> stay = toleration_time(tree, taints);
