@@ -6,6 +6,7 @@
 #include "api/schema/schema.h"
 #include "base/json.h"
 #include "server/admission/plugins.h"
+#include "server/admission/resource_quota.h"
 #include "server/registry/local_client.h"
 
 namespace orch::simulation {
@@ -33,21 +34,29 @@ std::string uid_from(Random& random) {
 
 }  // namespace
 
-Api::Api(const Clock& clock, Random& ids) {
+Api::Api(const Clock& clock, Random& ids, Plant plant) {
   registry_ = std::make_unique<server::Registry>(store_, shared_schema(), shared_table(), admission_, clock);
   registry_->set_ids({[&ids] { return uid_from(ids); }, [&ids] { return ids.next(); }});
   lookup_ = std::make_unique<server::CacheLookup>(*registry_);
-  admission_.add(server::make_namespace_lifecycle(*lookup_));
+  if (plant != Plant::kOpenNamespaces) admission_.add(server::make_namespace_lifecycle(*lookup_));
   admission_.add(server::make_taint_nodes_by_condition());
   admission_.add(server::make_priority(*lookup_));
   admission_.add(server::make_default_toleration_seconds());
   admission_.add(server::make_storage_protection());
+  if (plant != Plant::kIgnoreQuota) {
+    const auto write_status = [this](const Json& quota) {
+      return quotas_->update({"", "v1", "resourcequotas"}, base::string_at(quota, {"metadata", "namespace"}),
+                             quota, "status");
+    };
+    admission_.add(server::make_resource_quota(*lookup_, write_status, clock));
+  }
   if (const auto s = registry_->start(); !s.ok()) throw std::runtime_error(s.message());
   server::ApiServerOptions options;
   options.registry = registry_.get();
   options.schema = &shared_schema();
   options.metrics = &metrics_;
   server_ = std::make_unique<server::ApiServer>(std::move(options));
+  quotas_ = client("apiserver");
 }
 
 Api::~Api() = default;

@@ -14,13 +14,14 @@
 #include "server/registry/registry.h"
 #include "tests/simulation/machine.h"
 #include "tests/simulation/memory_store.h"
+#include "tests/simulation/weather.h"
 
 namespace orch::simulation {
 
 class Api {
  public:
   /// Both must outlive it. `ids` gives uids and generated names.
-  Api(const Clock& clock, Random& ids);
+  Api(const Clock& clock, Random& ids, Plant plant);
   ~Api();
   /// As somebody who may do everything.
   std::unique_ptr<client::Client> client(const std::string& name);
@@ -35,6 +36,7 @@ class Api {
   std::unique_ptr<server::Registry> registry_;
   std::unique_ptr<server::CacheLookup> lookup_;
   std::unique_ptr<server::ApiServer> server_;
+  std::unique_ptr<client::Client> quotas_;  // writes what admission charges
 };
 
 }  // namespace orch::simulation

@@ -16,6 +16,7 @@ using server::kPods;
 namespace {
 
 constexpr const char* kLeaseNamespace = "kube-node-lease";
+constexpr std::chrono::seconds kHeartbeat{10};
 /// Pods of Jobs end by themselves; what they do is in their label.
 bool ends_by_itself(const Json& pod) { return base::string_at(pod, {"spec", "restartPolicy"}) == "Never"; }
 
@@ -25,19 +26,19 @@ Kubelets::Kubelets(World& world) : world_(world), api_(world.api.client("kubelet
 Kubelets::~Kubelets() = default;
 
 void Kubelets::begin() {
-  for (int64_t n = world_.random.between(2, 4); n > 0; --n)
-    add("node-" + std::to_string(++made_), 200 * world_.random.between(5, 15));
+  for (int64_t n = world_.random.between(2, 4); n > 0; --n) add(200 * world_.random.between(5, 15));
 }
 
-void Kubelets::add(const std::string& name, int64_t milli_cpu) {
+void Kubelets::add(int64_t milli_cpu) {
   const Acting as(world_, "kubelet");
+  const std::string name = base::cat("node-", ++made_);
   const std::string cpu = std::to_string(milli_cpu) + "m";
   const Json resources = {{"cpu", cpu}, {"memory", "4Gi"}, {"pods", "110"}};
   (void)api_->create(kNodes, "",
                      {{"metadata", {{"name", name}, {"labels", {{"kubernetes.io/hostname", name}}}}},
                       {"status", {{"capacity", resources}, {"allocatable", resources}}}});
-  nodes_.push_back({name, true, {}});
-  renew(name);
+  nodes_.push_back({name, made_, true, {}, {}});
+  renew(nodes_.back());
   tell_ready(nodes_.back());
 }
 
@@ -52,22 +53,23 @@ void Kubelets::tell_ready(const Node& node) {
   (void)api_->patch(kNodes, "", node.name, client::PatchType::kStrategic, patch, "status");
 }
 
-void Kubelets::renew(const std::string& node) {
+void Kubelets::renew(Node& node) {
   const Acting as(world_, "kubelet");
+  node.renewed = world_.clock.mono();
   // Its time is not read by anybody but as a sign that it changed.
   const std::string time = base::format_micro_time(base::WallTime(
       std::chrono::duration_cast<std::chrono::microseconds>(world_.clock.mono().time_since_epoch())));
   const Json lease = {
-      {"metadata", {{"name", node}, {"namespace", kLeaseNamespace}}},
-      {"spec", {{"holderIdentity", node}, {"leaseDurationSeconds", 40}, {"renewTime", time}}}};
+      {"metadata", {{"name", node.name}, {"namespace", kLeaseNamespace}}},
+      {"spec", {{"holderIdentity", node.name}, {"leaseDurationSeconds", 40}, {"renewTime", time}}}};
   if (!api_->update(kLeases, kLeaseNamespace, lease).ok())
     (void)api_->create(kLeases, kLeaseNamespace, lease);
 }
 
 void Kubelets::heartbeats() {
   if (!world_.weather.nodes_fail) return;
-  for (const Node& node : nodes_) {
-    if (node.up) renew(node.name);
+  for (Node& node : nodes_) {
+    if (node.up && world_.clock.mono() - node.renewed >= kHeartbeat) renew(node);
   }
 }
 
@@ -119,13 +121,26 @@ bool Kubelets::turn(Node& node) {
   return false;
 }
 
-void Kubelets::write(const api::ObjectPtr& pod, const char* phase, bool ready) {
+std::string Kubelets::free_address(const Node& node) {
+  for (int i = 2;; ++i) {
+    std::string ip = base::cat("10.42.", node.number, ".", i);
+    if (std::none_of(node.pods.begin(), node.pods.end(), [&](const auto& p) { return p.second.ip == ip; }))
+      return ip;
+  }
+}
+
+void Kubelets::write(const api::ObjectPtr& pod, const Local& local, const char* phase, bool ready) {
   Json tree = *world_.truth->find("pods", pod->name());
   api::set_condition(tree, {"Ready", ready ? "True" : "False", "", ""}, world_.clock.now(),
                      api::ConditionTimes::kProbe);
-  const Json patch = {
+  Json patch = {
       {"metadata", {{"uid", std::string(pod->uid())}}},
       {"status", {{"phase", phase}, {"conditions", Json::array({*api::find_condition(tree, "Ready")})}}}};
+  if (!local.ip.empty()) {
+    patch["status"]["podIP"] = local.ip;
+    // All of them: one that it had before its node was started anew is not its own any more.
+    patch["status"]["podIPs"] = Json::array({{{"ip", local.ip}}, {{"$patch", "replace"}}});
+  }
   const Acting as(world_, "kubelet");
   (void)api_->patch(kPods, pod->ns(), pod->name(), client::PatchType::kStrategic, patch, "status");
 }
@@ -146,7 +161,7 @@ bool Kubelets::end_pod(const api::ObjectPtr& pod, const Json& tree, Local& local
     const bool good = local.exited ? !local.failed : ends_by_itself(tree) && world_.random.chance(0.3);
     local.exited = true;
     local.failed = !good;
-    write(pod, good ? "Succeeded" : "Failed", false);
+    write(pod, local, good ? "Succeeded" : "Failed", false);
     return true;
   }
   local.exited = true;
@@ -164,7 +179,7 @@ bool Kubelets::finish_pod(const api::ObjectPtr& pod, const Json& tree, Local& lo
   const std::string_view fate = api::annotation(tree, "fate");
   local.failed = fate == "fails" || (fate == "mixed" && world_.random.chance(0.35));
   local.exited = true;
-  write(pod, local.failed ? "Failed" : "Succeeded", false);
+  write(pod, local, local.failed ? "Failed" : "Succeeded", false);
   return true;
 }
 
@@ -179,13 +194,14 @@ bool Kubelets::turn(Node& node, const api::ObjectPtr& pod) {
     return false;
   }
   if (local.exited) {
-    write(pod, local.failed ? "Failed" : "Succeeded", false);
+    write(pod, local, local.failed ? "Failed" : "Succeeded", false);
     return true;
   }
   if (!local.started) {
     local.started = true;
+    local.ip = free_address(node);
     world_.truth->started(pod);
-    if (phase != "Running" || server::pod_ready(tree)) write(pod, "Running", false);
+    if (phase != "Running" || server::pod_ready(tree)) write(pod, local, "Running", false);
     return true;
   }
   if (!local.ready) {
@@ -194,7 +210,7 @@ bool Kubelets::turn(Node& node, const api::ObjectPtr& pod) {
     local.ready = true;
   }
   if (!server::pod_ready(tree)) {
-    write(pod, "Running", true);
+    write(pod, local, "Running", true);
     return true;
   }
   return ends_by_itself(tree) && finish_pod(pod, tree, local);
@@ -222,12 +238,12 @@ void Kubelets::pod_mishap() {
   if (world_.random.chance(0.5)) {
     world_.tell(base::cat("-- pod ", (*pod)->name(), " stops being ready"));
     local.ready = false;
-    write(*pod, "Running", false);
+    write(*pod, local, "Running", false);
   } else {
     // As when a node is short of memory: the pod has failed and stays as it is.
     world_.tell(base::cat("-- pod ", (*pod)->name(), " is evicted by its node"));
     local.exited = local.failed = true;
-    write(*pod, "Failed", false);
+    write(*pod, local, "Failed", false);
   }
 }
 
@@ -255,10 +271,10 @@ void Kubelets::node_mishap() {
     (void)api_->remove(kLeases, kLeaseNamespace, node.name);
     const std::string name = node.name;
     std::erase_if(nodes_, [&](const Node& n) { return n.name == name; });
-    add("node-" + std::to_string(++made_), 200 * world_.random.between(5, 15));
+    add(200 * world_.random.between(5, 15));
     return;
   }
-  renew(node.name);
+  renew(node);
   tell_ready(node);
 }
 
@@ -272,10 +288,10 @@ void Kubelets::heal() {
       (void)api_->patch(kNodes, "", node.name, client::PatchType::kStrategic,
                         {{"spec", {{"unschedulable", nullptr}}}});
     }
-    renew(node.name);
+    renew(node);
     tell_ready(node);
   }
-  add("node-" + std::to_string(++made_), 20000);
+  add(20000);
 }
 
 }  // namespace orch::simulation

@@ -37,21 +37,26 @@ class Kubelets {
   struct Local {
     bool started = false, ready = false, exited = false;
     bool failed = false;  // how it exited
+    std::string ip;
   };
   struct Node {
     std::string name;
+    int number = 0;
     bool up = true;
+    base::MonoTime renewed{};           // its lease
     std::map<std::string, Local> pods;  // by uid
   };
-  void add(const std::string& name, int64_t milli_cpu);
+  void add(int64_t milli_cpu);
   void tell_ready(const Node& node);
-  void renew(const std::string& node);
+  void renew(Node& node);
   /// True if it did something; `all`: as much as there is to do.
   bool turn(Node& node);
   bool turn(Node& node, const api::ObjectPtr& pod);
   bool end_pod(const api::ObjectPtr& pod, const Json& tree, Local& local);
   bool finish_pod(const api::ObjectPtr& pod, const Json& tree, Local& local);
-  void write(const api::ObjectPtr& pod, const char* phase, bool ready);
+  void write(const api::ObjectPtr& pod, const Local& local, const char* phase, bool ready);
+  /// An address that no pod of the node has; the next pod may get it when this one is gone.
+  static std::string free_address(const Node& node);
   void remove(const api::ObjectPtr& pod);
   void pod_mishap();
   void node_mishap();

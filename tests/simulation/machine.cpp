@@ -5,12 +5,22 @@
 
 namespace orch::simulation {
 
-uint64_t Random::next() {
-  state_ += 0x9E3779B97F4A7C15U;
-  uint64_t z = state_;
+namespace {
+
+uint64_t mix(uint64_t z) {
   z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
   z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
   return z ^ (z >> 31U);
+}
+
+}  // namespace
+
+// Mixed: from states that are next to each other the same numbers come, only sooner or later.
+Random::Random(uint64_t seed) : state_(mix(seed + 0x632BE59BD9B4E019U)) {}
+
+uint64_t Random::next() {
+  state_ += 0x9E3779B97F4A7C15U;
+  return mix(state_);
 }
 
 void Clock::pass(base::Duration d) {
@@ -21,7 +31,12 @@ void Clock::pass(base::Duration d) {
   rest_ -= whole;
 }
 
-void Clock::jump(base::Duration d) { wall_ += std::chrono::duration_cast<std::chrono::microseconds>(d); }
+void Clock::jump(base::Duration d) {
+  latest_ = std::max(latest_, wall_);
+  wall_ += std::chrono::duration_cast<std::chrono::microseconds>(d);
+}
+
+void Clock::mend() { wall_ = std::max(latest_, wall_); }
 
 Timers::Id Timers::after(base::Duration delay, std::function<void()> callback) {
   const Id id = ++last_;

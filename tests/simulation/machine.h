@@ -19,7 +19,7 @@ namespace orch::simulation {
 /// SplitMix64: the same numbers from the same seed on every machine.
 class Random {
  public:
-  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15U + 0x632BE59BD9B4E019U) {}
+  explicit Random(uint64_t seed);
   uint64_t next();
   /// 0 to n - 1.
   size_t below(size_t n) { return n <= 1 ? 0 : static_cast<size_t>(next() % n); }
@@ -43,11 +43,14 @@ class Clock final : public base::Clock {
   base::MonoTime mono() const override { return mono_; }
   void pass(base::Duration d);
   void jump(base::Duration d);
+  /// Sets the wall clock to the latest time that it ever had.
+  void mend();
 
  private:
   base::WallTime wall_{std::chrono::seconds(1767225600)};  // 2026-01-01T00:00:00Z
   base::MonoTime mono_{std::chrono::seconds(1000)};
-  base::Duration rest_{0};  // below the wall clock's resolution
+  base::WallTime latest_ = wall_;  // before it was set back
+  base::Duration rest_{0};         // below the wall clock's resolution
 };
 
 /// Callbacks run when run_due() is called.

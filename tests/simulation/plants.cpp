@@ -66,12 +66,64 @@ const std::vector<PlantName>& plants() {
       {"lose-wakeup", Plant::kLoseWakeup, "rest"},
       {"bind-anywhere", Plant::kBindAnywhere, "capacity"},
       {"skip-ordinal", Plant::kSkipOrdinal, "ordinals"},
-      {"ignore-owners", Plant::kIgnoreOwners, "rest"}};
+      {"ignore-owners", Plant::kIgnoreOwners, "rest"},
+      {"deaf-slices", Plant::kDeafSlices, "slices"},
+      {"select-all", Plant::kSelectAll, "strangers"},
+      {"finalize-early", Plant::kFinalizeEarly, "emptied"},
+      {"open-namespaces", Plant::kOpenNamespaces, "closed"},
+      {"ignore-quota", Plant::kIgnoreQuota, "quota"},
+      {"keep-charges", Plant::kKeepCharges, "used"}};
   return all;
 }
 
+namespace {
+
+/// Changes of this kind wake nobody if `lost` says so.
+void deafen(server::Controller& controller, const client::ResourceRef& resource,
+            const std::function<bool(const api::ObjectPtr& before, const api::ObjectPtr& after)>& lost) {
+  for (auto& source : controller.sources) {
+    if (!(source.resource == resource) || !source.keys) continue;
+    source.keys = [keys = source.keys, lost](const api::ObjectPtr& before, const api::ObjectPtr& after,
+                                             const View& view) {
+      return lost(before, after) ? server::Keys() : keys(before, after, view);
+    };
+  }
+}
+
+/// Lets namespaces go at once.
+void finalize_early(server::Controller& controller) {
+  controller.observe_and_plan = [plan = controller.observe_and_plan](
+                                    client::Client& client, const View& view, const server::Key& key,
+                                    base::WallTime now) -> base::Result<server::Plan> {
+    const api::ObjectPtr ns = view.get(server::kNamespaces, "", key.name);
+    if (ns == nullptr || !ns->deleting()) return plan(client, view, key, now);
+    Json tree = ns->tree();
+    tree["spec"]["finalizers"] = Json::array();
+    server::Plan early;
+    early.update(server::kNamespaces, std::move(tree), "finalize");
+    return early;
+  };
+}
+
+void plant_in_shared(World& world, server::Controller& c) {
+  const bool slices = c.name == "endpoint-slice-controller";
+  if (world.plant == Plant::kDeafSlices && slices) {
+    deafen(c, server::kPods, [](const auto& before, const auto& after) { return before && after; });
+  }
+  if (world.plant == Plant::kSelectAll && slices) {
+    tint(c, server::kServices, [](Json& s) { s["spec"]["selector"] = {{"tier", "a"}}; });
+  }
+  if (world.plant == Plant::kFinalizeEarly && c.name == "namespace-controller") finalize_early(c);
+  if (world.plant == Plant::kKeepCharges && c.name == "resourcequota-controller") {
+    deafen(c, server::kPods, [](const auto&, const auto&) { return true; });
+  }
+}
+
+}  // namespace
+
 void plant_in_controllers(World& world, std::vector<server::Controller>& controllers) {
   for (auto& c : controllers) {
+    plant_in_shared(world, c);
     if (world.plant == Plant::kIgnoreUnavailable && c.name == "deployment-controller") {
       tint(c, server::kDeployments, [](Json& d) {
         if (d["spec"]["strategy"].contains("rollingUpdate"))
@@ -117,8 +169,10 @@ void plant_after_loss(World& world, client::Client& api, const client::ResourceR
     (void)api.create(r, base::string_at(again, {"metadata", "namespace"}), again);
   }
   if (world.plant == Plant::kCountTwice && r == server::kJobs && what.find("/status") != std::string::npos) {
-    const std::string name = what.substr(what.rfind('/', what.rfind('/') - 1) + 1);
-    const auto job = api.get(r, "default", name.substr(0, name.find('/')));
+    // "update jobs NAMESPACE/NAME/status"
+    const std::string place = what.substr(what.rfind(' ') + 1);
+    const std::string ns = place.substr(0, place.find('/'));
+    const auto job = api.get(r, ns, place.substr(ns.size() + 1, place.rfind('/') - ns.size() - 1));
     if (!job.ok()) return;
     Json tree = (*job)->tree();
     // Of an indexed Job what succeeded is counted by index.
@@ -127,7 +181,7 @@ void plant_after_loss(World& world, client::Client& api, const client::ResourceR
       const int64_t n = base::int_at(tree, {"status", count});
       if (n == 0 || (indexed && std::string_view(count) == "succeeded")) continue;
       tree["status"][count] = n + 1;
-      (void)api.update(r, "default", tree, "status");
+      (void)api.update(r, ns, tree, "status");
       return;
     }
   }

@@ -11,7 +11,7 @@ namespace {
 
 /// "apps", "deployments", "default", "web" of a key; the namespace may be missing.
 struct Place {
-  std::string plural, name;
+  std::string plural, ns, name;
 };
 
 Place place_of(const std::string& key) {
@@ -21,7 +21,8 @@ Place place_of(const std::string& key) {
     parts.push_back(key.substr(at, end - at));
     at = end + 1;
   }
-  return {parts.size() > 2 ? parts[2] : "", parts.empty() ? "" : parts.back()};
+  return {parts.size() > 2 ? parts[2] : "", parts.size() > 4 ? parts[3] : "",
+          parts.empty() ? "" : parts.back()};
 }
 
 std::string summary(const std::string& plural, const Json& tree) {
@@ -63,18 +64,21 @@ void Truth::on_event(const datastore::Event& event) {
   world_.wrote();
   const bool gone = event.type == datastore::Event::Type::kDelete;
   Json parsed;
-  if (!gone) parsed = *base::parse_json(event.kv.value);
-  last_write_ = base::cat("#", event.kv.mod_revision, " ", world_.actor, gone ? " removes " : " writes ",
-                          place.plural, " ", place.name, gone ? "" : summary(place.plural, parsed));
-  world_.tell(last_write_);
+  if (!gone) parsed = std::move(*base::parse_json(event.kv.value));
+  last_write_ =
+      base::cat(world_.actor, gone ? " removes " : " writes ", place.plural, " ", place.ns, "/", place.name);
+  if (world_.trace) {
+    world_.tell(
+        base::cat("#", event.kv.mod_revision, " ", last_write_, gone ? "" : summary(place.plural, parsed)));
+  }
   if (gone) {
     on_gone(place.plural, place.name);
   } else {
-    on_put(place.plural, place.name, std::move(parsed));
+    on_put(place.plural, place.ns, place.name, std::move(parsed));
   }
 }
 
-void Truth::on_put(const std::string& plural, const std::string& name, Json tree) {
+void Truth::on_put(const std::string& plural, const std::string& ns, const std::string& name, Json tree) {
   Kind& kind = all_[plural];
   const auto it = kind.find(name);
   // Another object of the same name is a new one.
@@ -82,6 +86,7 @@ void Truth::on_put(const std::string& plural, const std::string& name, Json tree
   const Json before = same ? std::move(it->second) : Json();
   Json& now = kind[name] = std::move(tree);
   const Json* had = same ? &before : nullptr;
+  if (!same) check_made(plural, ns, name);
   if (same && world_.actor != "user") check_undone(plural, name, before, now);
   if (plural == "pods") put_pod(now);
   if (plural == "deployments") put_deployment(now);
@@ -95,11 +100,16 @@ void Truth::on_put(const std::string& plural, const std::string& name, Json tree
   }
   if (plural == "poddisruptionbudgets") put_budget(had, now);
   if (plural == "jobs") put_job(had, now);
+  if (plural == "resourcequotas") put_quota(now);
+  if (plural == "services") put_service(now);
+  if (plural == "endpointslices" && world_.actor == "controllers") check_slice(now);
 }
 
 void Truth::on_gone(const std::string& plural, const std::string& name) {
   all_[plural].erase(name);
   if (plural == "pods") pod_gone(name);
+  if (plural == "resourcequotas") quotas_.erase(name);
+  if (plural == "namespaces") check_emptied(name);
 }
 
 const Json* Truth::find(const std::string& plural, std::string_view name) const {
@@ -112,6 +122,7 @@ const Json* Truth::find(const std::string& plural, std::string_view name) const 
 void Truth::calm() {
   for (auto& [uid, d] : deployments_) d.limit.calm(), d.floor.calm();
   for (auto& [uid, n] : sets_) n.calm();
+  for (auto& [uid, s] : services_) s.selectors.erase(s.selectors.begin(), s.selectors.end() - 1);
   disturbed_.clear();
   moved_.clear();
   fresh_.clear();

@@ -36,6 +36,8 @@ struct Span {
 
 struct Pod {
   std::string uid, name, app, owner, owner_kind, phase, node, index;
+  std::string ns, tier;
+  std::string ip;        // "" before it has one
   std::string target;    // the node a daemon's pod is for, bound or not
   std::string revision;  // label controller-revision-hash
   int64_t milli_cpu = 0;
@@ -62,6 +64,10 @@ class Truth {
   const Json* find(const std::string& plural, std::string_view name) const;
   /// The cluster is at rest: everything is as it is wanted.
   void check_rest();
+  /// The namespace is there and stays.
+  bool open(std::string_view ns) const;
+  /// Some quota is used up: controllers may try to make pods in vain.
+  bool hindered() const;
   const std::string& last_write() const { return last_write_; }
 
  private:
@@ -82,10 +88,23 @@ class Truth {
     bool indexes_changed = false;
     int64_t counted_succeeded = 0, counted_failed = 0;
   };
+  struct Quota {
+    std::string ns;
+    int64_t pods = 0;  // at most
+  };
+  struct Service {
+    std::string ns;
+    std::vector<Json> selectors;  // that it had since all was calm, the last one is what it has
+  };
+  /// What a pod ever was to services.
+  struct Backend {
+    std::string ns, app, tier;
+    std::set<std::string> ips;
+  };
   using Kind = std::map<std::string, Json, std::less<>>;  // by name
 
   void on_event(const datastore::Event& event);
-  void on_put(const std::string& plural, const std::string& name, Json tree);
+  void on_put(const std::string& plural, const std::string& ns, const std::string& name, Json tree);
   void on_gone(const std::string& plural, const std::string& name);
 
   // --- truth_pods.cpp
@@ -115,6 +134,20 @@ class Truth {
   const Json* by_uid(const std::string& plural, std::string_view uid) const;
   int64_t desired_healthy(const Json& budget) const;
 
+  // --- truth_shared.cpp
+  void check_made(const std::string& plural, const std::string& ns, const std::string& name) const;
+  void check_emptied(const std::string& ns) const;
+  void check_quota(const Pod& pod) const;
+  void put_quota(const Json& tree);
+  void put_service(const Json& tree);
+  void note_backend(const Pod& pod);
+  void check_slice(const Json& tree) const;
+  int64_t counted_pods(std::string_view ns) const;
+  void rest_of_quotas();
+  void rest_of_services();
+  void rest_of_service(const std::string& name, const Json& service);
+  void rest_of_endpoints(const std::string& name, const std::map<std::string, bool>& wanted);
+
   // --- truth_rest.cpp
   void rest(const std::string& what, bool holds, const std::string& how);
   void rest_of_sets();
@@ -133,6 +166,9 @@ class Truth {
   std::map<std::string, Deployment> deployments_;
   std::map<std::string, Span> sets_;  // replicas, by uid
   std::map<std::string, Job> jobs_;
+  std::map<std::string, Quota, std::less<>> quotas_;  // by name
+  std::map<std::string, Service> services_;           // by uid
+  std::map<std::string, Backend> backends_;           // by uid
   std::set<std::string> disturbed_;  // apps whose pods somebody but their controller harmed, since calm
   std::set<std::string> moved_;      // apps whose pods or numbers changed but by evictions, since calm
   // Uids of pods that became ready, or ended, since calm: not everybody has heard.

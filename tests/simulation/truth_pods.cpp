@@ -45,7 +45,10 @@ Pod Truth::read_pod(const Json& tree) {
   Pod p;
   p.uid = string_at(tree, {"metadata", "uid"});
   p.name = string_at(tree, {"metadata", "name"});
+  p.ns = string_at(tree, {"metadata", "namespace"});
   p.app = string_at(tree, {"metadata", "labels", "app"});
+  p.tier = string_at(tree, {"metadata", "labels", "tier"});
+  p.ip = string_at(tree, {"status", "podIP"});
   for (const Json& o : base::array_at(tree, {"metadata", "ownerReferences"})) {
     if (!o.value("controller", false)) continue;
     p.owner = string_at(o, {"uid"});
@@ -84,6 +87,7 @@ void Truth::put_pod(const Json& tree) {
     check_bound(before, now);
     if (!before.deleting && now.deleting) check_going(before);
   }
+  note_backend(now);
   pod_changed(same ? &before : nullptr, &now);
   if (now.owner_kind == "Job") note_job_pod(same ? &before : nullptr, now, false);
 }
@@ -111,6 +115,7 @@ void Truth::pod_changed(const Pod* before, const Pod* after) {
 }
 
 void Truth::check_created(const Pod& pod) {
+  check_quota(pod);
   if (pod.owner_kind == "ReplicaSet") check_set_pod(pod);
   if (pod.owner_kind == "StatefulSet") check_ordinal(pod);
   if (pod.owner_kind == "DaemonSet") check_daemon_pod(pod);
@@ -193,6 +198,8 @@ void Truth::check_bound(const Pod& before, const Pod& pod) {
 
 void Truth::check_going(const Pod& before) {
   if (world_.actor == "evictor") check_budget(before);
+  // It goes with its namespace, whatever else wants it.
+  if (!open(before.ns)) return;
   if (world_.actor != "controllers" || !before.healthy() || disturbed_.count(before.app) != 0) return;
   if (before.owner_kind == "StatefulSet") {
     const Json* set = by_uid("statefulsets", before.owner);

@@ -47,6 +47,8 @@ void Truth::check_rest() {
   rest_of_daemon_sets();
   rest_of_jobs();
   rest_of_budgets();
+  rest_of_quotas();
+  rest_of_services();
 }
 
 void Truth::rest_of_all() {

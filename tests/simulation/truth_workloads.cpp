@@ -112,8 +112,9 @@ int64_t Truth::desired_healthy(const Json& budget) const {
 
 void Truth::check_undone(const std::string& plural, const std::string& name, const Json& before,
                          const Json& now) {
-  static const std::set<std::string> ours = {"deployments", "statefulsets", "daemonsets",
-                                             "jobs",        "cronjobs",     "poddisruptionbudgets"};
+  static const std::set<std::string> ours = {
+      "deployments", "statefulsets", "daemonsets",     "jobs",
+      "cronjobs",    "services",     "resourcequotas", "poddisruptionbudgets"};
   const std::string note = "note-" + plural;
   if (api::annotation(before, note) != api::annotation(now, note))
     world_.violated("undone",

@@ -14,7 +14,7 @@ using namespace server;
 namespace {
 
 const client::ResourceRef kBudgets{"policy", "v1", "poddisruptionbudgets"};
-constexpr const char* kNs = "default";
+const client::ResourceRef kQuotas{"", "v1", "resourcequotas"};
 
 }  // namespace
 
@@ -28,15 +28,29 @@ void Users::begin() {
     if (world_.random.chance(0.45)) kinds_.insert(kinds_.end(), kind.begin(), kind.end());
   }
   if (kinds_.empty()) kinds_ = world_.random.of(kinds);
+  services_ = world_.random.chance(0.4);
+  namespaces_ = {"default"};
+  if (world_.random.chance(0.35)) {
+    for (int64_t n = world_.random.between(1, 2); n > 0; --n) {
+      namespaces_.push_back(base::cat("team-", n));
+      make_namespace(namespaces_.back());
+    }
+  }
+  if (world_.random.chance(0.3)) make_quota(world_.random.of(namespaces_));
   for (int64_t n = world_.random.between(1, 3); n > 0; --n) make_some();
 }
 
-void Users::make_some() { make(world_.random.of(kinds_)); }
+void Users::make_some() {
+  ns_ = world_.random.of(namespaces_);
+  if (world_.truth->open(ns_)) make(world_.random.of(kinds_));
+}
 
 Json Users::pod_template(const std::string& app, bool ends) {
   static const std::vector<std::string> requests = {"100m", "200m"};
   static const std::vector<std::string> fates = {"succeeds", "succeeds", "mixed", "fails"};
-  Json pod = {{"metadata", {{"labels", {{"app", app}}}}},
+  static const std::vector<std::string> tiers = {"a", "b"};
+  if (services_ && world_.random.chance(0.5)) make_service(app);
+  Json pod = {{"metadata", {{"labels", {{"app", app}, {"tier", world_.random.of(tiers)}}}}},
               {"spec",
                {{"terminationGracePeriodSeconds", world_.random.chance(0.8) ? 30 : 0},
                 {"containers",
@@ -52,9 +66,33 @@ Json Users::pod_template(const std::string& app, bool ends) {
 
 void Users::create(const client::ResourceRef& resource, const std::string& name, Json spec) {
   const Acting as(world_, "user");
-  const auto made = api_->create(resource, kNs, {{"metadata", {{"name", name}}}, {"spec", std::move(spec)}});
+  const auto made = api_->create(resource, ns_, {{"metadata", {{"name", name}}}, {"spec", std::move(spec)}});
   if (!made.ok()) world_.violated("setup", base::cat(name, ": ", made.error().message()));
-  workloads_.push_back({resource, name});
+  workloads_.push_back({resource, ns_, name});
+}
+
+void Users::make_namespace(const std::string& name) {
+  const Acting as(world_, "user");
+  (void)api_->create(kNamespaces, "", {{"metadata", {{"name", name}}}});
+}
+
+void Users::make_quota(const std::string& ns) {
+  ns_ = ns;
+  create(kQuotas, base::cat("quota", ++quotas_),
+         {{"hard", {{"pods", std::to_string(world_.random.between(2, 8))}}}});
+}
+
+Json Users::selector(const std::string& app) {
+  if (world_.random.chance(0.6)) return {{"app", app}};
+  return {{"tier", world_.random.chance(0.5) ? "a" : "b"}};
+}
+
+void Users::make_service(const std::string& app) {
+  Json spec = {{"clusterIP", "None"},
+               {"selector", selector(app)},
+               {"ports", Json::array({{{"name", "web"}, {"port", 80}}})}};
+  if (world_.random.chance(0.15)) spec["publishNotReadyAddresses"] = true;
+  create(kServices, "to-" + app, std::move(spec));
 }
 
 void Users::make(size_t kind) {
@@ -169,11 +207,11 @@ void Users::make_budget(const std::string& app) {
 bool Users::change(const Workload& workload, const std::function<void(Json& spec)>& edit) {
   const Acting as(world_, "user");
   for (int i = 0; i < 3; ++i) {
-    const auto object = api_->get(workload.resource, kNs, workload.name);
+    const auto object = api_->get(workload.resource, workload.ns, workload.name);
     if (!object.ok()) return false;
     Json tree = (*object)->tree();
     edit(tree["spec"]);
-    const auto done = api_->update(workload.resource, kNs, tree);
+    const auto done = api_->update(workload.resource, workload.ns, tree);
     if (done.ok()) return true;
     if (done.error().code() != base::Code::kConflict) {
       world_.tell(base::cat("user: update ", workload.name, " fails: ", done.error().message()));
@@ -184,7 +222,7 @@ bool Users::change(const Workload& workload, const std::function<void(Json& spec
 }
 
 void Users::step() {
-  const size_t what = world_.random.below(24);
+  const size_t what = world_.random.below(27);
   if (what < 4) {
     if (made_ < 4) make_some();
   } else if (what < 10) {
@@ -197,8 +235,22 @@ void Users::step() {
     if (world_.weather.pods_fail) delete_a_pod();
   } else if (what < 20) {
     cordon_some();
-  } else {
+  } else if (what < 24) {
     annotate_some();
+  } else {
+    change_namespaces();
+  }
+}
+
+void Users::change_namespaces() {
+  // Not the first, in which a cluster's life begins.
+  if (namespaces_.size() < 2) return;
+  const std::string& name = namespaces_[1 + world_.random.below(namespaces_.size() - 1)];
+  if (world_.truth->find("namespaces", name) == nullptr) {
+    make_namespace(name);
+  } else if (world_.random.chance(0.6)) {
+    const Acting as(world_, "user");
+    (void)api_->remove(kNamespaces, "", name);
   }
 }
 
@@ -214,7 +266,7 @@ void Users::change_some() {
   if (workloads_.empty()) return;
   const size_t i = world_.random.below(workloads_.size());
   const Workload workload = workloads_[i];
-  if (!api_->get(workload.resource, kNs, workload.name).ok()) {
+  if (!api_->get(workload.resource, workload.ns, workload.name).ok()) {
     workloads_.erase(workloads_.begin() + static_cast<std::ptrdiff_t>(i));
     return;
   }
@@ -236,6 +288,19 @@ void Users::change_spec(const Workload& workload) {
     if (kind == kBudgets) {
       for (const char* key : {"minAvailable", "maxUnavailable"}) {
         if (spec.contains(key)) spec[key] = r.between(0, 3);
+      }
+      return;
+    }
+    if (kind == kQuotas) {
+      spec["hard"]["pods"] = std::to_string(r.between(1, 10));
+      return;
+    }
+    if (kind == kServices) {
+      const std::string app = workload.name.substr(workload.name.find('-') + 1);
+      if (r.chance(0.7)) {
+        spec["selector"] = selector(app);
+      } else {
+        spec["publishNotReadyAddresses"] = !spec.value("publishNotReadyAddresses", false);
       }
       return;
     }
@@ -263,11 +328,11 @@ void Users::remove_some() {
   const Acting as(world_, "user");
   client::DeleteOptions options;
   options.propagation = world_.random.of(how);
-  (void)api_->remove(workload.resource, kNs, workload.name, options);
+  (void)api_->remove(workload.resource, workload.ns, workload.name, options);
 }
 
 void Users::evict_some() {
-  const auto pods = api_->list(kPods, {kNs, {}, {}});
+  const auto pods = api_->list(kPods, {});
   if (!pods.ok() || pods->items.empty()) return;
   const api::ObjectPtr pod = world_.random.of(pods->items);
   const Acting as(world_, "evictor");
@@ -275,15 +340,16 @@ void Users::evict_some() {
   if (world_.plant == Plant::kIgnoreBudget) {
     (void)api_->remove(kPods, pod->ns(), pod->name());
   } else {
-    const auto done = api_->post(kPods, pod->ns(), pod->name(), "eviction",
-                                 {{"metadata", {{"name", std::string(pod->name())}, {"namespace", kNs}}}});
+    const auto done = api_->post(
+        kPods, pod->ns(), pod->name(), "eviction",
+        {{"metadata", {{"name", std::string(pod->name())}, {"namespace", std::string(pod->ns())}}}});
     world_.tell(base::cat("evictor: ", pod->name(), done.ok() ? " is evicted" : " may not be evicted"));
   }
   world_.truth->evicting(nullptr);
 }
 
 void Users::delete_a_pod() {
-  const auto pods = api_->list(kPods, {kNs, {}, {}});
+  const auto pods = api_->list(kPods, {});
   if (!pods.ok() || pods->items.empty()) return;
   const api::ObjectPtr pod = world_.random.of(pods->items);
   const Acting as(world_, "user");
@@ -321,6 +387,8 @@ void Users::settle_down() {
         if (spec.value("parallelism", 1) == 0) spec["parallelism"] = 2;
       } else if (workload.resource == kCronJobs) {
         spec["suspend"] = true;
+      } else if (workload.resource == kQuotas) {
+        spec["hard"]["pods"] = "100";
       } else if (workload.resource == kDeployments || workload.resource == kDaemonSets ||
                  workload.resource == kStatefulSets) {
         spec.erase("paused");

@@ -27,7 +27,7 @@ class Users {
  private:
   struct Workload {
     client::ResourceRef resource;
-    std::string name;
+    std::string ns, name;
   };
   Json pod_template(const std::string& app, bool ends);
   void make_some();
@@ -39,10 +39,15 @@ class Users {
   void make_daemon_set(const std::string& name);
   void make_cron_job(const std::string& name);
   void make_budget(const std::string& app);
+  void make_namespace(const std::string& name);
+  void make_quota(const std::string& ns);
+  void make_service(const std::string& app);
+  Json selector(const std::string& app);
   void create(const client::ResourceRef& resource, const std::string& name, Json spec);
   /// Changes the spec as it is now; false when it is gone.
   bool change(const Workload& workload, const std::function<void(Json& spec)>& edit);
   void change_some();
+  void change_namespaces();
   void change_spec(const Workload& workload);
   void remove_some();
   void evict_some();
@@ -53,8 +58,11 @@ class Users {
   World& world_;
   std::unique_ptr<client::Client> api_;
   std::vector<Workload> workloads_;
-  std::vector<size_t> kinds_;  // that this world has, see make(); the more often, the likelier
-  int made_ = 0, image_ = 1, notes_ = 0;
+  std::vector<size_t> kinds_;            // that this world has, see make(); the more often, the likelier
+  std::vector<std::string> namespaces_;  // of this world, whether they are there or not
+  std::string ns_;                       // what is made next comes here
+  bool services_ = false;                // there are some
+  int made_ = 0, image_ = 1, notes_ = 0, quotas_ = 0;
 };
 
 }  // namespace orch::simulation

@@ -20,6 +20,12 @@ enum class Plant {
   kBindAnywhere,       // pods are bound to the first node, whatever was decided
   kSkipOrdinal,        // stateful sets are planned as if their pods were all ready
   kIgnoreOwners,       // the garbage collector does not hear of deletions
+  kDeafSlices,         // slices are not told that pods become ready, or stop being it
+  kSelectAll,          // slices are planned as if services selected pods of others too
+  kFinalizeEarly,      // namespaces go before they are empty
+  kOpenNamespaces,     // the API makes objects in namespaces that go away or are gone
+  kIgnoreQuota,        // the API charges no quota
+  kKeepCharges,        // quotas do not hear of pods that are gone or ended
 };
 
 /// Chances per occasion.

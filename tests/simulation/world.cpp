@@ -22,6 +22,9 @@ constexpr int kMaxDepth = 3;
 /// The cluster has to come to rest within this time of its own, and in this many rounds.
 constexpr std::chrono::hours kRestWithin{6};
 constexpr int kMaxRounds = 4000;
+/// After this long without a write, what still fails does so because of a quota that is used up: longer than
+/// the longest pause before a controller tries again.
+constexpr std::chrono::seconds kInVain{70};
 /// Nothing may be written for this long before it is believed to be at rest: longer than the longest pause, a
 /// Job's after pods that failed.
 constexpr std::chrono::minutes kRest{11};
@@ -31,10 +34,10 @@ constexpr std::chrono::minutes kRest{11};
 World::World(const Options& options)
     : seed(options.seed),
       plant(options.plant),
+      trace(options.trace),
       random(options.seed),
       ids(options.seed ^ 0x5bd1e995U),
-      api(clock, ids),
-      trace_(options.trace) {
+      api(clock, ids, options.plant) {
   choose_weather();
   truth = std::make_unique<Truth>(*this);
   kubelets = std::make_unique<Kubelets>(*this);
@@ -65,7 +68,7 @@ void World::choose_weather() {
 }
 
 void World::tell(std::string_view what) const {
-  if (!trace_) return;
+  if (!trace) return;
   const auto at = std::chrono::duration<double>(clock.mono().time_since_epoch()).count() - 1000;
   std::printf("%10.3f %s%.*s\n", at, std::string(static_cast<size_t>(depth_) * 2, ' ').c_str(),
               static_cast<int>(what.size()), what.data());
@@ -255,6 +258,8 @@ void World::settle() {
   const Weather good{
       .pods_fail = weather.pods_fail, .nodes_fail = weather.nodes_fail, .users_change = weather.users_change};
   const Weather bad = std::exchange(weather, good);
+  size_t seen = writes_;
+  base::MonoTime last_write = clock.mono();
   // Retries are up to a minute away, and they come again while others are in their way.
   for (int round = 0; found_.empty(); ++round) {
     if (round == kMaxRounds) {
@@ -267,9 +272,18 @@ void World::settle() {
     if (plane_->schedule()) busy = true;
     while (!tasks.empty()) tasks.run(0);
     if (busy) continue;
+    if (writes_ != seen) {
+      seen = writes_;
+      last_write = clock.mono();
+    }
     if (plane_->idle()) break;
-    const auto wait = timers.wait();
+    auto wait = timers.wait();
     if (!wait) break;
+    if (truth->hindered()) {
+      const base::Duration left = last_write + kInVain - clock.mono();
+      if (left.count() <= 0) break;
+      wait = std::min(*wait, left);
+    }
     pass(*wait);
   }
   weather = bad;
@@ -283,6 +297,10 @@ void World::finish() {
   calm_ = true;
   weather.refused = weather.conflict = weather.lost = weather.crash = weather.interleave = 0;
   weather.watch_break = weather.jump = 0;
+  // What was noted down must not be in the future any more: a Job waits for its back-off from the time that
+  // its last failed pod has, for days after a clock was set back by days, and so it does in Kubernetes.
+  clock.mend();
+  timers.clock_was_set();
   settle();
   kubelets->heal();
   users->settle_down();

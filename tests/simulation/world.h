@@ -54,6 +54,7 @@ class World {
 
   const uint64_t seed;
   const Plant plant;
+  const bool trace;
   Random random;
   Weather weather;
   Clock clock;
@@ -83,7 +84,6 @@ class World {
   void set_clock();
   void break_a_watch();
 
-  const bool trace_;
   std::unique_ptr<ControlPlane> plane_;
   std::string found_;
   size_t steps_ = 0, writes_ = 0;
