@@ -93,12 +93,14 @@ void Truth::rest_of_scaled(const std::string& plural, const Json& tree) {
                             ? count([&](const Pod& p) { return p.owner == uid && p.active() && p.broken; })
                             : 0;
   const bool waits = ordered(tree) && stuck > 0;
+  // One that failed is there until its turn comes to be made anew.
+  const int64_t there = waits ? count([&](const Pod& p) { return p.owner == uid; }) : have;
   rest(what, have == want || waits, base::cat("wants ", want, " pods and has ", have));
   const Json& status = base::object_at(tree, {"status"});
   rest(what,
-       int_at(status, {"replicas"}) == have && int_at(status, {"readyReplicas"}) == ready &&
+       int_at(status, {"replicas"}) == there && int_at(status, {"readyReplicas"}) == ready &&
            int_at(status, {"availableReplicas"}) == ready,
-       base::cat("has ", have, " pods, ", ready, " of them ready, its status is ", status.dump()));
+       base::cat("has ", there, " pods, ", ready, " of them ready, its status is ", status.dump()));
   if (!hopeless(tree) && !waits)
     rest(what, ready + stuck == want, base::cat("wants ", want, " pods, ready are ", ready));
 }

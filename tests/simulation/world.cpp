@@ -270,7 +270,7 @@ void World::settle() {
     bool busy = !tasks.empty();
     while (deliver_some()) busy = true;
     if (plane_->schedule()) busy = true;
-    while (!tasks.empty()) tasks.run(0);
+    while (!tasks.empty() && found_.empty()) tasks.run(0);
     if (busy) continue;
     if (writes_ != seen) {
       seen = writes_;

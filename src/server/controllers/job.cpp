@@ -129,6 +129,8 @@ std::shared_ptr<JobSync> observe(const View& view, const api::ObjectPtr& object,
   s->object = object;
   s->tree = std::move(tree);
   read_spec(*s);
+  const api::ObjectPtr ns = view.get(kNamespaces, "", object->ns());
+  s->doomed = ns != nullptr && ns->deleting();
   const auto selector = label_selector_of(s->spec());
   for (PodView& p : claim_pods(view, kJobs, *object, selector, plan, {true, kJobTracking}))
     s->pods.push_back(make_job_pod(std::move(p), *s));
@@ -219,7 +221,15 @@ Plan plan_job(const View& view, const Key& key, base::WallTime now, JobFailures&
 Controller make_job_controller() {
   Controller c;
   c.name = "job-controller";
-  c.sources = {{kJobs, own_key, {}}, owned_pods(kJobs, "Job", label_selector_of)};
+  const auto jobs_within = [](const api::ObjectPtr&, const api::ObjectPtr& ns, const View& view) {
+    Keys keys;
+    if (ns == nullptr || !ns->deleting()) return keys;
+    for (const auto& job : view.list(kJobs, ns->name()))
+      keys.push_back({std::string(job->ns()), std::string(job->name())});
+    return keys;
+  };
+  c.sources = {
+      {kJobs, own_key, {}}, owned_pods(kJobs, "Job", label_selector_of), {kNamespaces, jobs_within, {}}};
   c.plan = [failures = std::make_shared<JobFailures>()](const View& view, const Key& key,
                                                         base::WallTime now) {
     return plan_job(view, key, now, *failures);

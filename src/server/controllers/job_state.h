@@ -51,6 +51,7 @@ struct JobSync {
   api::ObjectPtr object;
   Json tree;
   bool deleting = false, indexed = false, suspended = false;
+  bool doomed = false;                // its namespace goes away: there will be no more pods
   bool per_index = false;             // spec.backoffLimitPerIndex is set
   bool replaces_only_failed = false;  // a terminating pod is replaced when it has ended
   std::optional<int64_t> completions;

@@ -92,7 +92,9 @@ class Tracking {
   bool may_release(const JobPod& p) const {
     if (s_.deleting || out_.finish || p.succeeded) return true;
     if (!p.failed) return false;
-    // An index's failed pod stays until the next one has taken its count over.
+    // An index's failed pod stays until the next one has taken its count over. A namespace that waits for its
+    // pods to go has no next one.
+    if (s_.doomed) return true;
     const auto it = s_.replaced.find(p.index);
     return it == s_.replaced.end() || s_.pods[it->second].uid != p.uid;
   }
@@ -144,6 +146,10 @@ class Tracking {
     // What was decided before comes to pass when every pod is counted, and none is still ending.
     if (full_ || !released_.empty() || succeeded_.size() + failed_.size() > 0 || out_.terminating > 0) return;
     set_job_condition(out_.status, f.success() ? "Complete" : "Failed", "True", f.reason, f.message, now_);
+    // The API wants a start of what is over. A Job that was suspended before its first status was written has
+    // none; one without completions needs none.
+    if (string_at(out_.status, {"startTime"}).empty() && !(s_.suspended && s_.completions == 0))
+      out_.status["startTime"] = base::format_time(now_);
     if (!f.success()) {
       note("Warning", f.reason, f.message);
       return;

@@ -199,6 +199,27 @@ TEST_CASE("each index has its own limit and pause") {
   CHECK(run.status()["completedIndexes"] == "1,2");
 }
 
+TEST_CASE("an index's failed pod does not wait for the next in a namespace that goes away") {
+  JobRun run(per_index(R"({"suspend":true})"), {going(job_pod("a", "Failed", 0, 4))});
+  const Json ns = {{"metadata", {{"name", "ns"}}}};
+  run.view.put(server::kNamespaces, ns);
+  run.settle();
+  CHECK(run.pods().size() == 1);
+  run.view.put(server::kNamespaces, going(ns));
+  run.settle();
+  CHECK(run.pods().empty());
+  CHECK(run.status()["failed"] == 1);
+
+  const server::Controller c = server::make_job_controller();
+  const auto& source = *std::find_if(c.sources.begin(), c.sources.end(),
+                                     [](const auto& s) { return s.resource == server::kNamespaces; });
+  MapView other;
+  other.put(server::kNamespaces, ns);
+  CHECK(source.keys(nullptr, other.get(server::kNamespaces, "", "ns"), run.view).empty());
+  CHECK(source.keys(nullptr, run.view.get(server::kNamespaces, "", "ns"), run.view) ==
+        server::Keys{{"ns", "job"}});
+}
+
 TEST_CASE("too many failed indexes end the Job") {
   const char* count = server::kIndexFailures;
   JobRun run(per_index(R"({"maxFailedIndexes":1})"),

@@ -306,6 +306,15 @@ TEST_CASE("suspended and resumed") {
   CHECK(run.pods().size() == 2);
 }
 
+TEST_CASE("a Job that fails while it is suspended and never told its start has one in the end") {
+  Json job = job_of(R"({"suspend":true,"parallelism":2,"completions":2,"backoffLimit":0})");
+  job["status"] = {{"failed", 3}};
+  JobRun run(job);
+  run.settle();
+  CHECK(conditions(run.status()).find("Failed/BackoffLimitExceeded") != std::string::npos);
+  CHECK(run.status()["startTime"] == base::format_time(run.now));
+}
+
 TEST_CASE("pods that are going are replaced at once or when they have ended") {
   for (const char* policy : {"TerminatingOrFailed", "Failed"}) {
     INFO(policy);
