@@ -21,6 +21,8 @@ class Users {
   void step();
   /// Somebody changes an object while others work on it.
   void touch();
+  /// Somebody deletes a workload, a service, a budget or a quota.
+  void remove_some();
   /// Nothing is left that cannot come to an end: images work, Jobs go on, rollouts too.
   void settle_down();
 
@@ -49,7 +51,6 @@ class Users {
   void change_some();
   void change_namespaces();
   void change_spec(const Workload& workload);
-  void remove_some();
   void evict_some();
   void delete_a_pod();
   void cordon_some();

@@ -304,6 +304,15 @@ void World::finish() {
   settle();
   kubelets->heal();
   users->settle_down();
+  come_to_rest();
+  // One thing happens where nothing else does that might wake those who did not notice.
+  if (found_.empty() && random.chance(0.5)) {
+    users->remove_some();
+    come_to_rest();
+  }
+}
+
+void World::come_to_rest() {
   const base::MonoTime began = clock.mono();
   base::MonoTime last_write = clock.mono();
   size_t seen = writes_;

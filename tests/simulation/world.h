@@ -74,6 +74,8 @@ class World {
   void begin();
   void live();
   void finish();
+  /// Nothing happens any more, and everything is as it should be then.
+  void come_to_rest();
   void step();
   /// A step of the control plane; false when it has nothing to do.
   bool inner_step();
