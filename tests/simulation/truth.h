@@ -122,6 +122,10 @@ class Truth {
   void check_going(const Pod& before);
   void check_budget(const Pod& pod);
   int64_t count(const std::function<bool(const Pod&)>& which) const;
+  /// Milli-CPU of the node that no pod asked for; negative: too much was.
+  int64_t free_on(const std::string& node) const;
+  /// A daemon's pod waits for room on its node, which nobody has to make.
+  bool lacks_room(const Pod& pod) const;
 
   // --- truth_workloads.cpp
   void put_deployment(const Json& tree);

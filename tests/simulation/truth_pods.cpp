@@ -181,19 +181,24 @@ void Truth::check_bound(const Pod& before, const Pod& pod) {
     world_.violated("bound", base::cat("pod ", pod.name, " moves from ", before.node, " to ", pod.node));
     return;
   }
-  const auto node = all_["nodes"].find(pod.node);
-  if (node == all_["nodes"].end()) return;  // it went while the binding was under way
-  int64_t used = 0, pods = 0;
-  for (const auto& [name, p] : pods_) {
-    if (p.node != pod.node || p.finished()) continue;
-    used += p.milli_cpu;
-    ++pods;
-  }
-  const int64_t room = milli_of(string_at(node->second, {"status", "allocatable", "cpu"}));
-  if (used > room) {
+  if (find("nodes", pod.node) == nullptr) return;  // it went while the binding was under way
+  const int64_t left = free_on(pod.node);
+  if (left < 0)
     world_.violated("capacity",
-                    base::cat("node ", pod.node, " of ", room, "m has pods of ", used, "m, last ", pod.name));
+                    base::cat("node ", pod.node, " has pods of ", -left, "m too much, last ", pod.name));
+}
+
+int64_t Truth::free_on(const std::string& node) const {
+  const Json* object = find("nodes", node);
+  int64_t left = object == nullptr ? 0 : milli_of(string_at(*object, {"status", "allocatable", "cpu"}));
+  for (const auto& [name, p] : pods_) {
+    if (p.node == node && !p.finished()) left -= p.milli_cpu;
   }
+  return left;
+}
+
+bool Truth::lacks_room(const Pod& pod) const {
+  return pod.owner_kind == "DaemonSet" && pod.node.empty() && free_on(pod.target) < pod.milli_cpu;
 }
 
 void Truth::check_going(const Pod& before) {

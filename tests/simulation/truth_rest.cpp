@@ -68,6 +68,7 @@ void Truth::rest_of_all() {
     }
   }
   for (const auto& [name, pod] : pods_) {
+    if (lacks_room(pod)) continue;
     rest("pod " + name, pod.finished() || !pod.node.empty(), "was given no node");
     rest("pod " + name, pod.finished() || pod.ready || pod.broken, "is neither ready nor finished");
   }
@@ -134,7 +135,7 @@ void Truth::rest_of_stateful_sets() {
 void Truth::rest_of_daemon_sets() {
   for (const auto& [name, tree] : all_["daemonsets"]) {
     const std::string uid = uid_of(tree);
-    if (hopeless(tree)) continue;
+    if (hopeless(tree) || count([&](const Pod& p) { return p.owner == uid && lacks_room(p); }) > 0) continue;
     const bool keeps = keeps_broken_pods(tree);
     if (keeps && count([&](const Pod& p) { return p.owner == uid && p.active() && p.broken; }) > 0) continue;
     for (const auto& [node, object] : all_["nodes"]) {
