@@ -99,6 +99,7 @@ http::Response ApiServer::handle(http::Request& request) {
   call.began = registry_.clock().mono();
   if (auto answer = enter(call)) return conclude(call, std::move(*answer));
   const bool patient = held_back(call);
+  call.patient = patient;
   if (std::exchange(request.patient, patient) == patient) return run(std::move(call));
   set_aside(std::move(call), patient);
   return {};
@@ -106,10 +107,21 @@ http::Response ApiServer::handle(http::Request& request) {
 
 http::Response ApiServer::run(Call call) {
   take_place(call);
-  if (call.place == nullptr || call.place->state() != FlowTicket::State::kWaiting)
-    return conclude(call, leave(call));
+  if (call.place == nullptr || call.place->state() != FlowTicket::State::kWaiting) return finish(call);
+  if (call.patient) {
+    // Here, and not parked: it would hold its seats while it waits for one of the few patient threads again.
+    await_place(*call.place);
+    return finish(call);
+  }
   park(std::move(call));
   return {};
+}
+
+http::Response ApiServer::finish(Call& call) {
+  const ProcessorMeter meter;
+  http::Response response = conclude(call, leave(call));
+  accounts_.charge(call.user.name, meter.used(), registry_.clock().mono());
+  return response;
 }
 
 std::optional<http::Response> ApiServer::enter(Call& call) {

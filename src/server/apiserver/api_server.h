@@ -20,7 +20,7 @@
 #include "server/apiserver/request_info.h"
 #include "server/audit/audit.h"
 #include "server/auth/auth.h"
-#include "server/flowcontrol/crowd.h"
+#include "server/flowcontrol/processor_accounts.h"
 #include "server/registry/registry.h"
 
 namespace orch::server {
@@ -28,6 +28,7 @@ namespace orch::server {
 struct ForwardTarget;
 class Aggregator;
 class FlowControl;
+class FlowTicket;
 class NodeFigures;
 class RequestMetrics;
 class ResourceMetrics;
@@ -115,14 +116,17 @@ class ApiServer {
   std::optional<http::Response> enter(Call& call);
   /// Finds the request's place in flow control.
   void take_place(Call& call);
-  /// The user has so many requests under way that this one is to be answered when others leave it time.
-  bool held_back(Call& call);
+  /// The user takes so much of the processors that this one is to be answered when others leave it time.
+  bool held_back(const Call& call) const;
   /// Answers it when it has its turn among those that are patient, or those that are not.
   void set_aside(Call call, bool patient);
   /// Answers it now, or when it may run.
   http::Response run(Call call);
+  /// Answers it, at its user's expense.
+  http::Response finish(Call& call);
   /// Answers it when it may run.
   void park(Call call);
+  static void await_place(FlowTicket& place);
   /// The rest, with what every answer needs at the end.
   http::Response leave(Call& call);
   http::Response conclude(Call& call, http::Response response);
@@ -206,7 +210,7 @@ class ApiServer {
   base::ThreadPool converters_;  // waits for conversion webhooks on behalf of watches
   std::atomic<bool> ready_{false};
   std::atomic<int64_t> reading_{0}, mutating_{0};
-  Crowd crowd_;
+  ProcessorAccounts accounts_;
   struct DocumentCache;
   std::unique_ptr<DocumentCache> documents_;
   std::unique_ptr<RequestMetrics> requests_;

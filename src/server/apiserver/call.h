@@ -42,7 +42,7 @@ struct ApiServer::Call {
   base::MonoTime began = {};
   std::optional<http::Response> refused = {};   // impersonation did not succeed
   std::shared_ptr<FlowTicket> place = nullptr;  // in flow control; null: it does not concern the request
-  Crowd::Member member = {};                    // among the requests of its user
+  bool patient = false;                         // its user takes much: answered when others leave it time
 
   Encoding encoding(const ApiServer& server) const;
   WriteContext write_context();

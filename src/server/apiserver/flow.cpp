@@ -1,7 +1,9 @@
 // Requests and flow control: what a request is worth, how it waits, what one that is refused hears.
 #include <algorithm>
+#include <future>
 
 #include "api/selector.h"
+#include "base/threads.h"
 #include "http/deferred.h"
 #include "server/apiserver/call.h"
 #include "server/flowcontrol/flow_control.h"
@@ -75,15 +77,23 @@ void ApiServer::take_place(Call& call) {
       });
 }
 
-bool ApiServer::held_back(Call& call) {
-  // Nor are those whose level is exempt. A watch is counted until it has begun; what lasts longer waits for
-  // others, and needs no processor to speak of.
+void ApiServer::await_place(FlowTicket& place) {
+  // Shared: whoever decides may still be inside set_value() when this thread goes on.
+  auto decided = std::make_shared<std::promise<void>>();
+  std::future<void> done = decided->get_future();
+  place.when_decided([decided] { decided->set_value(); });
+  const base::ThreadPool::Waiting waiting;
+  done.wait();
+}
+
+bool ApiServer::held_back(const Call& call) const {
+  // Nobody whose level is exempt. What lasts longer than a watch takes to begin waits for others, and needs
+  // no processor to speak of.
   if (o_.flow == nullptr || (call.info.long_running() && call.info.verb != "watch") ||
       call.user.in_group(kGroupMasters)) {
     return false;
   }
-  call.member = crowd_.join(call.user.name);
-  return call.member.patient();
+  return accounts_.takes_much(call.user.name, call.began);
 }
 
 /// A call with its request, which moves in: the worker goes on to others.
@@ -102,7 +112,7 @@ struct ApiServer::Kept {
     call.began = from.began;
     call.refused = std::move(from.refused);
     call.place = std::move(from.place);
-    call.member = std::move(from.member);
+    call.patient = from.patient;
   }
   http::Request request;
   Call call;
@@ -120,11 +130,10 @@ void ApiServer::set_aside(Call call, bool patient) {
 void ApiServer::park(Call call) {
   auto kept = std::make_shared<Kept>(call);
   auto deferred = std::make_shared<http::Deferred>();
-  deferred->patient = kept->call.member.patient();
   deferred->wait = [place = kept->call.place](std::function<void()> ready) {
     place->when_decided(std::move(ready));
   };
-  deferred->answer = [this, kept] { return conclude(kept->call, leave(kept->call)); };
+  deferred->answer = [this, kept] { return finish(kept->call); };
   http::defer(std::move(deferred));
 }
 
