@@ -48,7 +48,9 @@ std::thread start_thread(const std::string& name, std::function<void()> run) {
 }
 
 ThreadPool::ThreadPool(std::string name, size_t max_threads, PoolOptions options)
-    : name_(std::move(name)), max_threads_(max_threads == 0 ? 1 : max_threads), options_(options) {}
+    : name_(std::move(name)),
+      max_threads_(max_threads == 0 ? 1 : max_threads),
+      options_(std::move(options)) {}
 
 ThreadPool::~ThreadPool() {
   std::unique_lock lock(mutex_);
@@ -65,10 +67,17 @@ void ThreadPool::post(std::function<void()> task) {
   hire(lock);
 }
 
+/// So many more may run.
+size_t ThreadPool::free_places() const {
+  if (!options_.max_working) return SIZE_MAX;
+  const size_t all = options_.max_working();
+  return all > working_ ? all - working_ : 0;
+}
+
 /// Sees to it that somebody comes for what is queued, if it may run.
 void ThreadPool::hire(std::unique_lock<std::mutex>& lock) {
   if (!can_take()) return;  // who ends his task, or waits within it, sees to the next
-  if (idle_ >= std::min(queue_.size(), options_.max_working - working_) || live_.size() >= max_threads_) {
+  if (idle_ >= std::min(queue_.size(), free_places()) || live_.size() >= max_threads_) {
     work_.notify_one();
     return;
   }
@@ -131,8 +140,7 @@ void ThreadPool::run(Handle self) {
 }
 
 ThreadPool::Waiting::Waiting()
-    : pool_(pool_of_thread != nullptr && pool_of_thread->options_.max_working != SIZE_MAX ? pool_of_thread
-                                                                                          : nullptr) {
+    : pool_(pool_of_thread != nullptr && pool_of_thread->options_.max_working ? pool_of_thread : nullptr) {
   if (pool_ == nullptr) return;
   std::unique_lock lock(pool_->mutex_);
   --pool_->working_;

@@ -25,8 +25,9 @@ void work_in_background();
 
 /// What sets a pool apart.
 struct PoolOptions {
-  /// Tasks that run at once, those inside a Waiting not counted.
-  size_t max_working = SIZE_MAX;
+  /// How many tasks may run at once, those inside a Waiting not counted; at least one. Asked whenever one
+  /// may begin, by any thread and under the pool's lock. Null: as many as there are threads.
+  std::function<size_t()> max_working = nullptr;
   bool background = false;  // see work_in_background()
 };
 
@@ -56,7 +57,8 @@ class ThreadPool {
  private:
   using Handle = std::list<std::thread>::iterator;
   void run(Handle self);
-  bool can_take() const { return !queue_.empty() && working_ < options_.max_working; }
+  size_t free_places() const;
+  bool can_take() const { return !queue_.empty() && free_places() > 0; }
   void hire(std::unique_lock<std::mutex>& lock);
   void join_ended(std::unique_lock<std::mutex>& lock);
 

@@ -212,7 +212,7 @@ void Connection::dispatch() {
   state_ = State::kBusy;
   engine_.buffered -= std::exchange(held_, 0);
   // Whose last request had to be patient: this one waits its turn before anybody looks at it.
-  (patient_ ? engine_.patient : engine_.workers).post([self = self()] { self->work(); });
+  engine_.work(patient_, [self = self()] { self->work(); });
 }
 
 /// Answers what will not be handled, and ends the connection. The answers are short.

@@ -18,12 +18,6 @@ constexpr size_t kEverything = SIZE_MAX;
 /// A client may send its next request during a stream, but not much more.
 constexpr size_t kMaxReadAhead = 64U << 10;
 
-int64_t mono_milliseconds() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
 }  // namespace
 
 void Connection::work() {
@@ -65,8 +59,7 @@ void Connection::wait_for(Reply reply) {
     // Who keeps this function for longer than the server lasts keeps nothing of it.
     auto connection = std::move(waiting->connection);
     Engine& engine = connection->engine_;
-    base::ThreadPool& pool = waiting->reply.patient ? engine.patient : engine.workers;
-    pool.post([connection = std::move(connection), waiting] {
+    engine.work(waiting->reply.patient, [connection = std::move(connection), waiting] {
       connection->engine_.metrics.in_flight->add(1);
       connection->engine_.codec.complete(waiting->reply);
       connection->engine_.metrics.in_flight->add(-1);

@@ -1,5 +1,7 @@
 #include "http/engine.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace orch::http {
@@ -25,9 +27,21 @@ Engine::Engine(ServerOptions given, Handler handler)
       loop("http-loop"),
       pump("http-pump"),
       workers("http-worker", options.max_workers),
-      patient("http-patient", options.max_workers, {options.patient_workers, true}) {}
+      patient("http-patient", options.max_workers, {[this] { return patient_places(); }, true}) {}
 
 Engine::~Engine() = default;
+
+size_t Engine::patient_places() const {
+  // Whoever just woke up and finds no processor free waits until one of them looks up from its work.
+  const bool others = mono_milliseconds() - last_impatient_ < options.others_stay.count();
+  return std::max<size_t>(1, options.patient_workers - (others ? 1 : 0));
+}
+
+void Engine::work(bool patiently, std::function<void()> task) {
+  if (patiently) return patient.post(std::move(task));
+  last_impatient_ = mono_milliseconds();
+  workers.post(std::move(task));
+}
 
 Poller& Engine::patient_pump() {
   std::call_once(patient_pump_once_,

@@ -60,6 +60,8 @@ class Engine {
   size_t connections() const { return count_; }
   /// Runs a takeover on a thread of its own; `done` is called on that thread at its end.
   void take_over(Takeover takeover, std::shared_ptr<Stream> stream, std::function<void()> done);
+  /// Has the request of a connection answered, by who may be patient or by who may not.
+  void work(bool patiently, std::function<void()> task);
   /// See Server::stop.
   void stop(std::chrono::milliseconds grace);
 
@@ -70,12 +72,14 @@ class Engine {
     bool ended = false;
   };
   void reap(bool all);
+  size_t patient_places() const;
 
   mutable std::mutex mutex_;
   TlsContext tls_context_;  // under mutex_
   std::list<Taken> taken_;  // under mutex_
   std::condition_variable gone_;
   std::atomic<size_t> count_{0};
+  std::atomic<int64_t> last_impatient_{INT64_MIN / 2};  // when one came, see mono_milliseconds()
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;  // the loop's thread only
 
  public:

@@ -11,13 +11,14 @@
 #include "base/threads.h"
 
 namespace orch::http {
-namespace {
 
 int64_t mono_milliseconds() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
+
+namespace {
 
 bool control(int epoll, int operation, int fd, uint32_t events, Pollable* target) {
   epoll_event event{};

@@ -16,6 +16,9 @@
 
 namespace orch::http {
 
+/// Monotonic time as deadlines and pollers count it.
+int64_t mono_milliseconds();
+
 /// What a poller calls, always on its thread. Whoever registers one keeps it alive until a task posted after
 /// the removal has run.
 class Pollable : public std::enable_shared_from_this<Pollable> {
@@ -60,7 +63,7 @@ class Poller {
   // On the thread only. One deadline per target at most; `previous` is what was set last (0: none).
 
   void set_deadline(Pollable* target, int64_t previous, int64_t due);
-  /// Time as deadlines count it: monotonic milliseconds, taken once per round.
+  /// mono_milliseconds(), taken once per round.
   int64_t now() const { return now_; }
 
  private:

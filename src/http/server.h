@@ -37,8 +37,10 @@ struct ServerOptions {
   TlsConfig tls_config;
   size_t max_workers = 64;
   /// Patient answers (Deferred::patient) are made in the order they became ready, so many at once as this
-  /// says, by threads that get a processor only when no other thread wants it.
+  /// says, by threads that get a processor only when no other thread wants it; one fewer while there are
+  /// other requests, so that these find a processor that is free. A request counts for so long after it came.
   size_t patient_workers = 2;
+  std::chrono::milliseconds others_stay{100};
   size_t max_connections = 10000;
   size_t max_header_bytes = 64 << 10;
   size_t max_body_bytes = 3 << 20;

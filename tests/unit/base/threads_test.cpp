@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <future>
@@ -63,7 +64,8 @@ TEST_CASE("a pool grows to its limit while tasks block, and no further") {
 }
 
 TEST_CASE("a pool bounds how many work, and those that wait do not count") {
-  ThreadPool pool("pool", 8, {2, true});
+  std::atomic<size_t> places{2};
+  ThreadPool pool("pool", 8, {[&] { return places.load(); }, true});
   std::atomic<int> working{0}, most{0}, waiting{0};
   std::atomic<bool> told{false};
   std::promise<void> two, all, go, on;
@@ -96,6 +98,18 @@ TEST_CASE("a pool bounds how many work, and those that wait do not count") {
   pool.drain();
   CHECK(waiting == 7);
   const ThreadPool::Waiting nobodys;  // on a thread of no pool
+
+  places = 1;
+  most = 0;
+  for (int i = 0; i < 20; ++i) {
+    pool.post([&] {
+      most = std::max(most.load(), ++working);
+      std::this_thread::yield();
+      --working;
+    });
+  }
+  pool.drain();
+  CHECK(most == 1);
 }
 
 TEST_CASE("a task may post to its own pool") {
