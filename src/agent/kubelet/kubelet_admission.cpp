@@ -27,7 +27,7 @@ api::NodeInfo Kubelet::Rep::node_beside(const ObjectPtr& object, std::string_vie
   node.set_node(object);
   std::lock_guard lock(mutex);
   for (const auto& [other, slot] : slots) {
-    if (other != uid && slot.worker->active()) node.add_pod(slot.worker->wants());
+    if (other != uid && slot.worker->holds_room()) node.add_pod(slot.worker->wants());
   }
   return node;
 }
@@ -53,7 +53,7 @@ Admission Kubelet::Rep::make_room(const Pod& pod, const api::PodInfo& wants, con
   {
     std::lock_guard lock(mutex);
     for (const auto& [uid, slot] : slots) {
-      if (uid == pod.uid() || !slot.worker->active()) continue;
+      if (uid == pod.uid() || !slot.worker->holds_room()) continue;
       if (slot.worker->evicted()) {
         node.remove_pod(uid);
       } else {

@@ -38,11 +38,13 @@ PodWorker::PodWorker(NodeContext& node, api::ObjectPtr object, bool in_api)
 void PodWorker::update(api::ObjectPtr object) {
   std::lock_guard lock(mutex_);
   inbox_.object = std::move(object);
+  removed_ = false;
 }
 
 void PodWorker::removed() {
   std::lock_guard lock(mutex_);
   inbox_.removed = true;
+  removed_ = true;
 }
 
 void PodWorker::volumes_changed() {
@@ -81,6 +83,11 @@ std::shared_ptr<const Json> PodWorker::status() const {
 bool PodWorker::active() const {
   std::lock_guard lock(mutex_);
   return active_;
+}
+
+bool PodWorker::holds_room() const {
+  std::lock_guard lock(mutex_);
+  return active_ && !removed_;
 }
 
 void PodWorker::wake_at(WallTime t) {

@@ -45,6 +45,9 @@ class PodWorker {
   std::shared_ptr<const Json> status() const;
   /// Whether it uses the node's resources: admitted and not ended.
   bool active() const;
+  /// Whether other pods have to do without its resources: it is active, and the API has it still. Who deletes
+  /// a pod without grace gives its place away at once, as the scheduler takes it.
+  bool holds_room() const;
   /// Whether the node told it to end.
   bool evicted() const;
   /// What it was given of its node; null before the first turn.
@@ -112,6 +115,7 @@ class PodWorker {
   std::shared_ptr<const Json> status_;  // under mutex_; last reported, never null
   bool active_ = false;                 // under mutex_
   bool evicted_ = false;                // under mutex_
+  bool removed_ = false;                // under mutex_; from the API
   api::PodPtr wants_;                   // under mutex_
   Allocation allocated_;                // under mutex_
   ResizeState resize_;                  // under mutex_

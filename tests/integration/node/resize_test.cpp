@@ -159,5 +159,25 @@ TEST_CASE("a critical pod finds room", "[kubelet]") {
   CHECK(eventually([&] { return node.kubelet->pods().empty(); }));
 }
 
+TEST_CASE("a pod deleted without grace holds no room while its containers end", "[kubelet]") {
+  NEEDS_MACHINE();
+  Node node(*machine);
+  node.config.max_pods = 1;
+  node.start();
+  REQUIRE(eventually([&] { return node.kubelet->pods().empty(); }));
+  const Json deaf{{"containers", Json::array({shell("main", "trap '' TERM; while :; do sleep 1; done")})},
+                  {"terminationGracePeriodSeconds", 5}};
+  node.create("victim", deaf);
+  REQUIRE(eventually([&] { return node.phase("victim") == "Running"; }));
+  node.remove("victim", 0);
+  REQUIRE(node.gone("victim"));
+  node.create("successor", {{"containers", Json::array({shell("main", "sleep 1000")})},
+                            {"terminationGracePeriodSeconds", 1}});
+  CHECK(eventually([&] { return !node.phase("successor").empty() && node.phase("successor") != "Pending"; }));
+  CHECK(node.phase("successor") == "Running");
+  node.remove("successor", 0);
+  CHECK(eventually([&] { return node.kubelet->pods().empty(); }));
+}
+
 }  // namespace
 }  // namespace orch
