@@ -151,8 +151,16 @@ check "node 1 has its share" at_least_one web "$n1"
 check "a pod without controller is removed" k delete pod only-1
 expect "drain asks about daemon sets" "--ignore-daemonsets" k drain "$n1"
 expect "drain asks about local data" "--delete-emptydir-data" k drain "$n1" --ignore-daemonsets
+k create poddisruptionbudget web --selector=app=web --min-available=4 >/dev/null
+allows() { [ "$(k get pdb web -o 'jsonpath={.status.disruptionsAllowed}')" = 2 ]; }
+eventually 10 "a budget lets two of six go at a time" allows
+timeout 90 "$KUBECTL" get pdb web --watch -o 'jsonpath={.status.currentHealthy} {.status.desiredHealthy}{"\n"}' >"$work/budget" 2>/dev/null &
+watching=$!
 check "drain" k drain "$n1" --ignore-daemonsets --delete-emptydir-data --timeout=50s
 eventually 30 "drained pods run elsewhere" k rollout status deployment/web --timeout=2s
+kill $watching
+check "at no time fewer than the budget wants" awk '$1 < $2 {print; bad = 1} END {exit bad || NR < 3}' "$work/budget"
+k delete pdb web >/dev/null
 check "none is left" test "$(on web "$n1")" = 0
 check "but the daemon set's" at_least_one each "$n1"
 expect "the node is cordoned" "SchedulingDisabled" k get node "$n1"
