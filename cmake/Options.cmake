@@ -41,6 +41,7 @@ endif()
 if(ORCH_SANITIZE)
   add_compile_options(-fsanitize=${ORCH_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${ORCH_SANITIZE})
+  add_compile_definitions(ORCH_SANITIZED)  # of any compiler
   # Instrumented, GCC 12 takes std::function members of <regex> for uninitialized (GCC bug 105562).
   add_compile_options($<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
   # GCC cannot follow fences under -fsanitize=thread and says so wherever one is inlined.
