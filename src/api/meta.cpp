@@ -62,7 +62,7 @@ std::string_view raw_metadata(const Object& object) {
 
 std::vector<OwnerReference> owner_references(const Object& object) {
   std::vector<OwnerReference> out;
-  const std::string_view raw = raw_value(raw_metadata(object), {"ownerReferences"});
+  const std::string_view raw = object.raw_owners();
   if (raw.empty()) return out;
   JsonScanner scanner(raw);
   scan_array(scanner, [&] { return scan_reference(scanner, out.emplace_back()); });

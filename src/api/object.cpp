@@ -6,6 +6,7 @@
 
 #include "api/scan.h"
 #include "base/json.h"
+#include "base/json_tape.h"
 
 namespace orch::api {
 namespace {
@@ -100,6 +101,12 @@ bool Object::Scan::metadata_member(std::string_view key) {
   if (key == "namespace" && is_string) return string_member(kNamespace);
   if (key == "uid" && is_string) return string_member(kUid);
   if (key == "labels") return scan_labels();
+  if (key == "ownerReferences") {
+    std::string_view raw;
+    if (!scanner.value(raw)) return false;
+    fixed[kOwners] = {static_cast<uint32_t>(raw.data() - text.data()), static_cast<uint32_t>(raw.size())};
+    return true;
+  }
   if (key == "deletionTimestamp") {
     deleting = is_string;
     return scanner.skip_value();
@@ -249,20 +256,11 @@ std::string_view Object::field(size_t i) const {
 }
 
 Json Object::tree() const {
-  std::string_view text = bytes();
-  std::string less;
-  const std::string_view owners = raw_value(text, {"metadata", "managedFields"});
-  if (!owners.empty()) {
-    // An empty list costs nothing, and needs no look at the commas around.
-    const auto at = static_cast<size_t>(owners.data() - text.data());
-    less.reserve(text.size() - owners.size() + 2);
-    less.append(text.substr(0, at)).append("[]").append(text.substr(at + owners.size()));
-    text = less;
-  }
-  auto tree = base::parse_json(text);
-  if (!tree.ok()) return {};
-  if (!owners.empty()) (*tree)["metadata"].erase("managedFields");
-  return std::move(*tree);
+  base::JsonTape tape;
+  if (!tape.read(bytes())) return {};
+  Json tree = base::tree_of(tape.root(), "metadata");
+  tree["metadata"] = base::tree_of(*tape.root().member("metadata"), "managedFields");
+  return tree;
 }
 
 size_t Object::memory() const {

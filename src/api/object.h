@@ -58,6 +58,8 @@ class Object {
   std::string_view name() const { return view(kName); }
   std::string_view ns() const { return view(kNamespace); }
   std::string_view uid() const { return view(kUid); }
+  /// The text of metadata.ownerReferences, "" when it has none.
+  std::string_view raw_owners() const { return view(kOwners); }
   /// metadata.deletionTimestamp is set.
   bool deleting() const { return deleting_; }
   int64_t generation() const { return generation_; }
@@ -84,7 +86,7 @@ class Object {
   struct Span {
     uint32_t offset, length;
   };
-  enum Fixed : size_t { kKind, kApiVersion, kName, kNamespace, kUid, kFixedCount };
+  enum Fixed : size_t { kKind, kApiVersion, kName, kNamespace, kUid, kOwners, kFixedCount };
   struct Scan;
   std::string_view view(size_t i) const { return {bytes_.data() + spans_[i].offset, spans_[i].length}; }
 

@@ -211,6 +211,11 @@ std::string_view raw_value(std::string_view json, std::initializer_list<std::str
   return current;
 }
 
+bool mentions(std::string_view json, std::string_view part) {
+  // string_view::find stops at every first byte of `part`, which is a quote as a rule.
+  return memmem(json.data(), json.size(), part.data(), part.size()) != nullptr;
+}
+
 std::string unescape_json(std::string_view content) {
   std::string out;
   out.reserve(content.size());

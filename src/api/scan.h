@@ -66,6 +66,8 @@ bool scan_array(JsonScanner& scanner, OnItem&& on_item) {
 
 /// The text of the value at a path of object keys; a view without data when there is none.
 std::string_view raw_value(std::string_view json, std::initializer_list<std::string_view> path);
+/// Whether `json` has `part` in it somewhere: a first look that costs little, before one at what it means.
+bool mentions(std::string_view json, std::string_view part);
 /// What a raw JSON value means as text: strings without quotes and escapes, other scalars as they stand,
 /// "" for null, objects and arrays.
 std::string scalar_text(std::string_view raw);

@@ -1,6 +1,9 @@
 #include "base/json_tape.h"
 
+#include <algorithm>
 #include <charconv>
+
+#include "base/json.h"
 
 namespace orch::base {
 
@@ -64,6 +67,7 @@ size_t put_unicode(std::string& out, std::string_view text, size_t at) {
 
 bool JsonTape::read(std::string_view text) {
   tokens_.clear();
+  tokens_.reserve(text.size() / 16);  // about as many as there are in objects
   open_.clear();
   for (size_t at = 0; at < text.size();) {
     const char c = text[at];
@@ -159,6 +163,54 @@ const char* JsonToken::kind_name() const {
       return "object";
   }
   return "null";
+}
+
+namespace {
+
+Json number_of(const JsonToken& value) {
+  if (value.text.find_first_of(".eE") == std::string_view::npos) {
+    if (const auto whole = value.integer()) return *whole;
+  }
+  return value.number().value_or(0);
+}
+
+Json string_of(const JsonToken& value) {
+  std::string scratch;
+  return std::string(value.string(scratch));
+}
+
+}  // namespace
+
+Json tree_of(const JsonToken& value, std::string_view left_out) {
+  switch (value.kind) {
+    case JsonToken::Kind::kNull:
+      return nullptr;
+    case JsonToken::Kind::kBool:
+      return value.is_true();
+    case JsonToken::Kind::kNumber:
+      return number_of(value);
+    case JsonToken::Kind::kString:
+      return string_of(value);
+    case JsonToken::Kind::kArray: {
+      Json out = Json::array();
+      auto& items = out.get_ref<Json::array_t&>();
+      for (const JsonToken* item = value.first(); item < value.next(); item = item->next())
+        items.push_back(tree_of(*item));
+      return out;
+    }
+    case JsonToken::Kind::kObject:
+      break;
+  }
+  Json out = Json::object();
+  auto& members = out.get_ref<Json::object_t&>();
+  std::string scratch;
+  for (const JsonToken* key = value.first(); key + 1 < value.next(); key = key[1].next()) {
+    const std::string_view name = key->string(scratch);
+    if (name == left_out && !left_out.empty()) continue;
+    // What is stored is sorted, but for its first members.
+    members.insert_or_assign(members.end(), std::string(name), tree_of(key[1]));
+  }
+  return out;
 }
 
 }  // namespace orch::base

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_fwd.h"
+
 namespace orch::base {
 
 /// One value of a JsonTape. An object's members follow it as key, value, key, value; an array's items follow
@@ -51,5 +53,9 @@ class JsonTape {
   std::vector<JsonToken> tokens_;
   std::vector<uint32_t> open_;
 };
+
+/// The tree that parse_json() would make of it, in half the time. `left_out`: a member of the value itself
+/// that the tree does without.
+Json tree_of(const JsonToken& value, std::string_view left_out = {});
 
 }  // namespace orch::base

@@ -4,6 +4,7 @@
 #include "api/schema/decode.h"
 #include "api/schema/defaults.h"
 #include "base/json.h"
+#include "base/json_tape.h"
 
 namespace orch::server {
 
@@ -89,8 +90,8 @@ std::string object_text(const Json& tree) {
 }  // namespace
 
 Json whole_tree(const api::Object& object) {
-  auto tree = base::parse_json(object.bytes());
-  return tree.ok() ? std::move(*tree) : Json();
+  base::JsonTape tape;
+  return tape.read(object.bytes()) ? base::tree_of(tape.root()) : Json();
 }
 
 Json take_managed_fields(Json& tree) {

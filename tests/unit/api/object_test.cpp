@@ -168,6 +168,14 @@ TEST_CASE("values are found in bytes by path") {
   CHECK(scalar_text("12") == "12");
 }
 
+TEST_CASE("a part is found wherever it stands") {
+  CHECK(mentions(kPod, "\"nodeName\":"));
+  CHECK(mentions(kPod, kPod));
+  CHECK(mentions(kPod, ""));
+  CHECK_FALSE(mentions(kPod, "\"nodename\""));
+  CHECK_FALSE(mentions("", "a"));
+}
+
 TEST_CASE("escapes are resolved") {
   CHECK(unescape_json(R"(a\n\t\r\b\f\/\\\")") == "a\n\t\r\b\f/\\\"");
   CHECK(unescape_json(R"(\u0041\u00e9\u20ac\ud83d\ude00)") == "A\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80");
