@@ -3,15 +3,14 @@
 #include <algorithm>
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 
 namespace orch::api {
 
 using base::string_at;
 
-bool uses_claims(const Object& pod) {
-  return pod.bytes().find("\"resourceClaims\":[") != std::string_view::npos;
-}
+bool uses_claims(const Object& pod) { return mentions(pod.bytes(), "\"resourceClaims\":["); }
 
 std::vector<PodClaim> pod_claims(const Json& pod) {
   std::vector<PodClaim> out;

@@ -1,3 +1,4 @@
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/admission/plugins.h"
 #include "server/admission/request.h"
@@ -27,7 +28,7 @@ class NamespaceLifecycle final : public AdmissionPlugin {
     if (r.operation != Operation::kCreate) return {};
     // The phase is set in the same write as the deletion timestamp. Every create comes by here: the namespace
     // is parsed only if the word occurs in it at all.
-    if (!ns->deleting() && (ns->bytes().find("Terminating") == std::string_view::npos ||
+    if (!ns->deleting() && (!api::mentions(ns->bytes(), "Terminating") ||
                             base::string_at(ns->tree(), {"status", "phase"}) != "Terminating")) {
       return {};
     }

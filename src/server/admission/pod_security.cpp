@@ -4,6 +4,7 @@
 
 #include "api/go_text.h"
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/admission/plugins.h"
 #include "server/admission/pod_security_policy.h"
@@ -100,7 +101,7 @@ class PodSecurity final : public AdmissionPlugin {
               base::cat("Internal error occurred: failed to lookup namespace ", api::go_quote(r.ns))};
     }
     // Nearly every namespace says nothing: no tree is made for those.
-    const bool silent = ns->bytes().find("pod-security.kubernetes.io/") == std::string_view::npos;
+    const bool silent = !api::mentions(ns->bytes(), "pod-security.kubernetes.io/");
     if (silent && settings_.defaults.privileged()) return {};
     api::FieldErrors errors;
     const Json tree = silent ? Json::object() : ns->tree();

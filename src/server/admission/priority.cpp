@@ -1,5 +1,6 @@
 #include <optional>
 
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/admission/plugins.h"
 #include "server/admission/request.h"
@@ -82,7 +83,7 @@ class Priority final : public AdmissionPlugin {
   std::optional<Json> default_class() const {
     std::optional<Json> lowest;
     for (const api::ObjectPtr& object : lookup_.list(kClasses, "")) {
-      if (object->bytes().find("\"globalDefault\"") == std::string_view::npos) continue;
+      if (!api::mentions(object->bytes(), "\"globalDefault\"")) continue;
       Json tree = object->tree();
       if (!base::bool_at(tree, {"globalDefault"})) continue;
       if (!lowest || base::int_at(tree, {"value"}) < base::int_at(*lowest, {"value"}))

@@ -6,6 +6,7 @@
 #include "api/go_text.h"
 #include "api/meta.h"
 #include "api/names.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "pki/pki.h"
 #include "server/admission/plugins.h"
@@ -188,7 +189,7 @@ class ServiceAccountPlugin final : public AdmissionPlugin {
     }
     const api::ObjectPtr object = find(r.ns, name);
     if (!object) return refuse(r, not_found(r.ns, name));
-    if (object->bytes().find("enforce-mountable-secrets") == std::string_view::npos) return {};
+    if (!api::mentions(object->bytes(), "enforce-mountable-secrets")) return {};
     const Json account = object->tree();
     if (!enforces_mountable(account)) return {};
     const std::string text = unlisted_secret(account, pod, ephemeral);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "api/scan.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -132,7 +133,7 @@ void NodeGraph::on_pod(const api::ObjectPtr& before, const api::ObjectPtr& after
     forget_pod(key);
     return;
   }
-  const bool status_matters = after->bytes().find("\"resourceClaim") != std::string_view::npos;
+  const bool status_matters = api::mentions(after->bytes(), "\"resourceClaim");
   if (after->generation() != 0 && !status_matters) {
     const std::shared_lock lock(mutex_);
     if (const auto known = node_of_pod_.find(key); known != node_of_pod_.end()) {
@@ -140,7 +141,7 @@ void NodeGraph::on_pod(const api::ObjectPtr& before, const api::ObjectPtr& after
       if (pod.uid == after->uid() && pod.generation == after->generation()) return;
     }
   }
-  if (after->bytes().find("\"nodeName\"") == std::string_view::npos) {
+  if (!api::mentions(after->bytes(), "\"nodeName\"")) {
     const std::unique_lock lock(mutex_);
     forget_pod(key);
     return;

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/auth/role_aggregation.h"
 
@@ -24,7 +25,7 @@ Controller make_cluster_role_aggregation_controller() {
     bool aggregated = false;
     for (const api::ObjectPtr& role : view.list(kClusterRoles, "")) {
       if (role->deleting()) continue;
-      aggregated |= role->bytes().find("\"aggregationRule\"") != std::string_view::npos;
+      aggregated |= api::mentions(role->bytes(), "\"aggregationRule\"");
       roles.emplace(role->name(), role->tree());
     }
     Plan plan;

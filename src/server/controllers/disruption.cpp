@@ -263,7 +263,7 @@ Controller make_stale_disruption_controller() {
   c.sources = {{kPods,
                 [](const api::ObjectPtr&, const api::ObjectPtr& after, const View&) -> Keys {
                   if (!after || after->deleting()) return {};
-                  if (after->bytes().find("\"DisruptionTarget\"") == std::string_view::npos) return {};
+                  if (!api::mentions(after->bytes(), "\"DisruptionTarget\"")) return {};
                   return {Key{std::string(after->ns()), std::string(after->name())}};
                 },
                 {}}};

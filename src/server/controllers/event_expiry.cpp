@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -49,13 +50,19 @@ std::vector<std::string> Deadlines::take(base::MonoTime until) {
 }
 
 base::Duration event_age(const api::Object& event, base::WallTime now) {
-  const Json tree = event.tree();
-  base::WallTime last = api::creation_time(tree);
-  for (const std::string_view text :
-       {base::string_at(tree, {"lastTimestamp"}), base::string_at(tree, {"eventTime"}),
-        base::string_at(tree, {"series", "lastObservedTime"})}) {
-    if (auto t = base::parse_time(text); t.ok()) last = std::max(last, *t);
-  }
+  base::WallTime last = api::creation_time(event);
+  const auto note = [&](std::string_view raw) {
+    if (auto t = base::parse_time(api::scalar_text(raw)); t.ok()) last = std::max(last, *t);
+  };
+  // Every event comes by here: one pass over it, and no tree.
+  api::JsonScanner scanner(event.bytes());
+  api::scan_object(scanner, [&](std::string_view key) {
+    std::string_view raw;
+    if (!scanner.value(raw)) return false;
+    if (key == "lastTimestamp" || key == "eventTime") note(raw);
+    if (key == "series") note(api::raw_value(raw, {"lastObservedTime"}));
+    return true;
+  });
   return std::max<base::Duration>(now - last, base::Duration(0));
 }
 

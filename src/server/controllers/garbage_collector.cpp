@@ -6,6 +6,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "api/scan.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "client/event_recorder.h"
@@ -79,9 +80,7 @@ std::vector<std::string> finalizers_of(const Json& tree) {
   return out;
 }
 
-bool mentions(const api::Object& o, std::string_view text) {
-  return o.bytes().find(text) != std::string_view::npos;
-}
+bool mentions(const api::Object& o, std::string_view text) { return api::mentions(o.bytes(), text); }
 
 }  // namespace
 

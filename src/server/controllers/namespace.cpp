@@ -5,6 +5,7 @@
 #include <set>
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/controllers/pods.h"
 
@@ -44,7 +45,7 @@ base::Status empty_kind(client::Client& client, const client::ResourceRef& kind,
   if (!rest.ok()) return rest.error();
   if (!rest->items.empty()) left.objects[base::cat(kind.plural, ".", kind.group)] = rest->items.size();
   for (const auto& object : rest->items) {
-    if (object->bytes().find("\"finalizers\"") == std::string_view::npos) continue;
+    if (!api::mentions(object->bytes(), "\"finalizers\"")) continue;
     const Json tree = object->tree();
     for (const auto& f : base::array_at(tree, {"metadata", "finalizers"}))
       ++left.finalizers[f.get<std::string>()];

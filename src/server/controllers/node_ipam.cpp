@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/controllers/node.h"
 #include "server/controllers/pods.h"
@@ -48,8 +49,7 @@ Controller make_node_ipam_controller(std::string cluster_cidr) {
   // One key for all nodes: ranges are given out one after another, so never twice.
   c.sources = {{kNodes,
                 [](const api::ObjectPtr&, const api::ObjectPtr& after, const View&) {
-                  const bool wants =
-                      after != nullptr && after->bytes().find("\"podCIDR\"") == std::string_view::npos;
+                  const bool wants = after != nullptr && !api::mentions(after->bytes(), "\"podCIDR\"");
                   return wants ? Keys{Key{}} : Keys();
                 },
                 {}}};

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/controllers/node.h"
 #include "server/controllers/pods.h"
@@ -84,7 +85,7 @@ Plan collect_on_node(const View& view, const std::string& node, base::WallTime n
     return plan;
   }
   gone.forget(node);
-  if (object == nullptr || object->bytes().find(kOutOfService) == std::string_view::npos) return plan;
+  if (object == nullptr || !api::mentions(object->bytes(), kOutOfService)) return plan;
   if (!out_of_service(object->tree())) return plan;
   for (const auto& pod : pods) {
     if (pod->deleting()) force_delete(pod, nullptr, now, plan);

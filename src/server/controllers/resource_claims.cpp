@@ -6,6 +6,7 @@
 #include "api/meta.h"
 #include "api/names.h"
 #include "api/resource_claims.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/controllers/pods.h"
 
@@ -268,7 +269,7 @@ Keys claim_keys(const api::ObjectPtr& before, const api::ObjectPtr& after, const
 
 Keys claims_of_done_pod(const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
   const api::Object& pod = after ? *after : *before;
-  const bool special = pod.bytes().find("\"extendedResourceClaimStatus\"") != std::string_view::npos;
+  const bool special = api::mentions(pod.bytes(), "\"extendedResourceClaimStatus\"");
   if (!special && !api::uses_claims(pod)) return {};
   const Json tree = pod.tree();
   if (after && !api::pod_done(tree)) return {};

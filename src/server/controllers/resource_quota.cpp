@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/admission/quota_usage.h"
 #include "server/controllers/pods.h"
@@ -38,8 +39,7 @@ Keys quotas_of(std::string_view ns, const View& view) {
 
 bool ended(const api::Object& pod) {
   const std::string_view bytes = pod.bytes();
-  return bytes.find("\"phase\":\"Succeeded\"") != std::string_view::npos ||
-         bytes.find("\"phase\":\"Failed\"") != std::string_view::npos;
+  return api::mentions(bytes, "\"phase\":\"Succeeded\"") || api::mentions(bytes, "\"phase\":\"Failed\"");
 }
 
 /// Something was given back: an object is gone, or a pod ended.

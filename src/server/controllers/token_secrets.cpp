@@ -1,6 +1,7 @@
 #include "server/controllers/token_secrets.h"
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "pki/pki.h"
 #include "server/controllers/pods.h"
@@ -14,9 +15,7 @@ constexpr const char* kAccountName = "kubernetes.io/service-account.name";
 constexpr const char* kAccountUid = "kubernetes.io/service-account.uid";
 
 /// Most secrets are neither kind: told from their bytes.
-bool of_type(const api::Object& secret, std::string_view type) {
-  return secret.bytes().find(type) != std::string_view::npos;
-}
+bool of_type(const api::Object& secret, std::string_view type) { return api::mentions(secret.bytes(), type); }
 
 std::string account_of(const api::Object& secret) {
   return of_type(secret, kTokenType) ? api::annotation(secret, kAccountName) : std::string();

@@ -1,5 +1,6 @@
 #include "server/controllers/ttl_after_finished.h"
 
+#include "api/scan.h"
 #include "server/controllers/job_state.h"
 #include "server/controllers/pods.h"
 
@@ -29,8 +30,7 @@ Controller make_ttl_after_finished_controller() {
   c.name = "ttl-after-finished-controller";
   auto mortal = [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
     // Most Jobs stay: those do not wake anybody.
-    if (after == nullptr || after->bytes().find("\"ttlSecondsAfterFinished\"") == std::string_view::npos)
-      return Keys();
+    if (after == nullptr || !api::mentions(after->bytes(), "\"ttlSecondsAfterFinished\"")) return Keys();
     return own_key(before, after, view);
   };
   c.sources = {{kJobs, mortal, {}}};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/controllers/pods.h"
 
@@ -14,8 +15,8 @@ const client::ResourceRef kClasses{"storage.k8s.io", "v1", "volumeattributesclas
 
 /// Claims of a pod's volumes, those made for the pod included.
 std::vector<std::string> claims_of(const api::Object& pod) {
-  if (pod.bytes().find("\"persistentVolumeClaim\"") == std::string_view::npos &&
-      pod.bytes().find("\"ephemeral\"") == std::string_view::npos) {
+  if (!api::mentions(pod.bytes(), "\"persistentVolumeClaim\"") &&
+      !api::mentions(pod.bytes(), "\"ephemeral\"")) {
     return {};
   }
   std::vector<std::string> out;
@@ -73,7 +74,7 @@ Plan plan_volume(const View& view, const Key& key, base::WallTime) {
 
 /// Classes that a claim or volume names, wanted and current.
 std::vector<std::string> classes_of(const api::Object& object) {
-  if (object.bytes().find("olumeAttributesClassName") == std::string_view::npos) return {};
+  if (!api::mentions(object.bytes(), "olumeAttributesClassName")) return {};
   std::vector<std::string> out;
   const Json tree = object.tree();
   for (const std::string_view name :
