@@ -70,11 +70,29 @@ bool spec_changed(const Json& old, const Json& next) {
   return false;
 }
 
+/// Whether two objects have the same members, but for `left_out`; `same(key, a, b)` compares values.
+template <typename Same>
+bool equal_members(const Json& a, const Json& b, std::string_view left_out, const Same& same) {
+  const auto& ours = a.get_ref<const Json::object_t&>();
+  const auto& others = b.get_ref<const Json::object_t&>();
+  auto other = others.begin();
+  const auto pass = [&](auto& it, const auto& members) {
+    if (!left_out.empty() && it != members.end() && it->first == left_out) ++it;
+  };
+  for (auto own = ours.begin();; ++own, ++other) {
+    pass(own, ours);
+    pass(other, others);
+    if (own == ours.end() || other == others.end()) return own == ours.end() && other == others.end();
+    if (own->first != other->first || !same(own->first, own->second, other->second)) return false;
+  }
+}
+
 bool equal_but_revision(const Json& a, const Json& b) {
-  Json x = a, y = b;
-  x["metadata"].erase("resourceVersion");
-  y["metadata"].erase("resourceVersion");
-  return x == y;
+  const auto equal = [](const std::string&, const Json& x, const Json& y) { return x == y; };
+  return equal_members(a, b, {}, [&](const std::string& key, const Json& x, const Json& y) {
+    if (key != "metadata" || !x.is_object() || !y.is_object()) return x == y;
+    return equal_members(x, y, "resourceVersion", equal);
+  });
 }
 
 }  // namespace
@@ -161,7 +179,7 @@ Result<ObjectPtr> Registry::update_once(const Resource& r, std::string_view subr
       copy_member(old, next, "status");
     }
   }
-  apply_defaults(schema_, r, next);
+  if (!context.skip_admission) apply_defaults(schema_, r, next);  // else they are all there
   if (status_write) {
     // Now, after admission and after it was written down whose the sent metadata is.
     if (strategy.prepare_status_update) strategy.prepare_status_update(next, old, sc);
