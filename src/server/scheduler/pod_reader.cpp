@@ -17,8 +17,7 @@ bool same_labels(const api::Object& a, const api::Object& b) {
 /// While a pod is resized its status says what counts.
 bool speaks_of_resources(const api::Object& pod) {
   const std::string_view status = api::raw_value(pod.bytes(), {"status"});
-  return status.find("\"resources\"") != std::string_view::npos ||
-         status.find("\"allocatedResources\"") != std::string_view::npos;
+  return api::mentions(status, "\"resources\"") || api::mentions(status, "\"allocatedResources\"");
 }
 
 std::string text_at(const api::Object& pod, std::initializer_list<std::string_view> path) {
@@ -28,11 +27,12 @@ std::string text_at(const api::Object& pod, std::initializer_list<std::string_vi
 }  // namespace
 
 PodPtr reread_pod(const PodPtr& before, const api::ObjectPtr& after) {
-  // The generation counts changes of the spec, but not that of its node.
+  // The generation counts changes of the spec, but not that of its node. Of labels only spreading has made
+  // something, and a binding may add some: those of the node's place.
   if (before == nullptr || before->object->uid() != after->uid() ||
       before->object->generation() != after->generation() || after->generation() == 0 || after->deleting() ||
-      before->deleting || !same_labels(*before->object, *after) || speaks_of_resources(*after) ||
-      speaks_of_resources(*before->object)) {
+      before->deleting || (!before->spread.empty() && !same_labels(*before->object, *after)) ||
+      speaks_of_resources(*after) || speaks_of_resources(*before->object)) {
     return read_pod(after);
   }
   auto pod = std::make_shared<PodInfo>(*before);

@@ -8,11 +8,25 @@ namespace {
 using server::scheduler::read_pod;
 using server::scheduler::reread_pod;
 
+TEST_CASE("labels that a binding adds are no reason to read a pod anew") {
+  const auto pod = [](const char* labels) {
+    return object("Pod", "p",
+                  json(base::cat(R"({"metadata":{"generation":1,"uid":"u","labels":)", labels, "}}")));
+  };
+  const auto waiting = std::make_shared<api::PodInfo>(*read_pod(pod(R"({"app":"x"})")));
+  waiting->priority = 7;  // nothing the object says
+  const auto bound = pod(R"({"app":"x","topology.kubernetes.io/zone":"z"})");
+  CHECK(reread_pod(waiting, bound)->priority == 7);
+  CHECK(reread_pod(waiting, bound)->object == bound);
+}
+
 TEST_CASE("a pod read again is as if it was read anew") {
   const Json base_tree = json(
       R"({"metadata":{"namespace":"ns","generation":1,"labels":{"app":"x"}},
           "spec":{"priority":7,"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"1"}}}],
-                  "tolerations":[{"operator":"Exists"}]},
+                  "tolerations":[{"operator":"Exists"}],
+                  "topologySpreadConstraints":[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"DoNotSchedule",
+                                                "labelSelector":{},"matchLabelKeys":["app"]}]},
           "status":{"phase":"Pending"}})");
   struct Case {
     const char* what;
@@ -46,6 +60,10 @@ TEST_CASE("a pod read again is as if it was read anew") {
     CHECK(got->started == want->started);
     CHECK(got->requests.milli_cpu == want->requests.milli_cpu);
     CHECK(got->tolerations.size() == want->tolerations.size());
+    REQUIRE(got->spread.size() == 1);
+    CHECK(got->spread[0].selector.matches(*after) == want->spread[0].selector.matches(*after));
+    CHECK(got->spread[0].selector.matches(*before->object) ==
+          want->spread[0].selector.matches(*before->object));
   }
 }
 
