@@ -37,7 +37,5 @@ std::string nth_subnet(const std::string& cidr, int length, uint32_t n);
 /// Index of pods by the node they are bound to.
 inline constexpr const char* kPodsOnNode = "node";
 client::IndexFunction pods_on_node_index();
-/// Key{"", node} of a pod that is bound to one.
-Keys pods_node_key(const api::ObjectPtr& before, const api::ObjectPtr& after, const View&);
 
 }  // namespace orch::server

@@ -218,11 +218,6 @@ client::IndexFunction pods_on_node_index() {
   return [](const api::Object& pod) -> std::vector<std::string> { return {std::string(pod.field(0))}; };
 }
 
-Keys pods_node_key(const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
-  std::string node((after ? after : before)->field(0));
-  return node.empty() ? Keys() : Keys{Key{"", node}};
-}
-
 std::vector<Json> condition_taints(const Json& node, bool evict) {
   std::vector<Json> out;
   std::string_view ready = condition(node, "Ready");

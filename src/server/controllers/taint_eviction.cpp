@@ -7,6 +7,7 @@
 #include <set>
 
 #include "api/meta.h"
+#include "api/scan.h"
 #include "base/json.h"
 #include "server/controllers/node.h"
 #include "server/controllers/pods.h"
@@ -52,6 +53,17 @@ bool tolerates(const Json& toleration, const Json& taint) {
   if (key.empty()) return exists;
   if (key != base::string_at(taint, {"key"})) return false;
   return exists || base::string_at(toleration, {"value"}) == base::string_at(taint, {"value"});
+}
+
+/// Whether the node may have a taint that pods have to leave for.
+bool drives_out(const api::Object& node) { return api::mentions(node.bytes(), "\"NoExecute\""); }
+
+/// The node of a pod is of interest while it drives pods out: when that begins or ends, the node itself says
+/// so.
+Keys node_of_pod(const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
+  const std::string_view name = (after ? after : before)->field(0);
+  const api::ObjectPtr node = name.empty() ? nullptr : view.get(kNodes, "", name);
+  return node != nullptr && drives_out(*node) ? Keys{Key{"", std::string(name)}} : Keys();
 }
 
 Plan evict(const View& view, const api::Object& node, const std::vector<Json>& taints, base::WallTime now,
@@ -101,7 +113,7 @@ Plan plan_eviction(const View& view, const Key& key, base::WallTime now, base::M
     return {};
   }
   std::vector<Json> taints;
-  if (object->bytes().find("\"NoExecute\"") != std::string_view::npos) {
+  if (drives_out(*object)) {
     const Json node = object->tree();
     for (const auto& t : base::array_at(node, {"spec", "taints"})) {
       if (base::string_at(t, {"effect"}) == "NoExecute") taints.push_back(t);
@@ -132,7 +144,7 @@ std::optional<base::Duration> toleration_time(const Json& pod, const std::vector
 Controller make_taint_eviction_controller(const base::Clock& clock) {
   Controller c;
   c.name = "taint-eviction-controller";
-  c.sources = {{kNodes, own_key, {}}, {kPods, pods_node_key, {{kPodsOnNode, pods_on_node_index()}}}};
+  c.sources = {{kNodes, own_key, {}}, {kPods, node_of_pod, {{kPodsOnNode, pods_on_node_index()}}}};
   c.plan = [pending = std::make_shared<Pending>(), &clock](const View& view, const Key& key,
                                                            base::WallTime now) {
     return plan_eviction(view, key, now, clock.mono(), *pending);

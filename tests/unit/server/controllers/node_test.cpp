@@ -275,6 +275,26 @@ TEST_CASE("pods leave a tainted node when their time is over") {
   }
 }
 
+TEST_CASE("a pod is a reason to look at its node while that drives pods out") {
+  Rig rig;
+  rig.controller = server::make_taint_eviction_controller(rig.clock);
+  const auto keys = [&](const char* node) {
+    rig.view.put(kPods, make_pod("p", 10, node));
+    return rig.controller.sources[1].keys(nullptr, rig.view.get(kPods, "ns", "p"), rig.view);
+  };
+  CHECK(keys("").empty());
+  CHECK(keys("n").empty());  // it is not there: nothing is known of its taints
+  Json n = make_node("n");
+  rig.view.put(kNodes, n);
+  CHECK(keys("n").empty());
+  n["spec"]["taints"] = json(R"([{"key":"k","effect":"NoSchedule"}])");
+  rig.view.put(kNodes, n);
+  CHECK(keys("n").empty());
+  n["spec"]["taints"] = json(R"([{"key":"k","effect":"NoExecute"}])");
+  rig.view.put(kNodes, n);
+  CHECK(keys("n") == server::Keys{server::Key{"", "n"}});
+}
+
 TEST_CASE("pods of nodes that do not exist are collected, not at once") {
   Rig rig;
   rig.controller = server::make_pod_gc_controller(rig.clock);
