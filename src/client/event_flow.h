@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 
 #include "base/clock.h"
 
@@ -34,8 +34,8 @@ class EventFlow {
   };
   bool spend(const std::string& object, base::WallTime now);
 
-  std::map<std::string, Group> groups_;
-  std::map<std::string, Budget> budgets_;
+  std::unordered_map<std::string, Group> groups_;
+  std::unordered_map<std::string, Budget> budgets_;
 };
 
 }  // namespace orch::client

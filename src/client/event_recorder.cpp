@@ -16,8 +16,9 @@ constexpr std::chrono::hours kSameFor{1};
 }  // namespace
 
 void EventRecorder::record(std::string_view source, const api::Object& o, std::string_view type,
-                           std::string_view reason, std::string_view message, std::string_view field_path) {
-  const base::WallTime now = clock_.now();
+                           std::string_view reason, std::string_view message, std::string_view field_path,
+                           std::optional<base::WallTime> at) {
+  const base::WallTime now = at.value_or(clock_.now());
   const std::string time = base::format_time(now);
   const std::string ns = o.ns().empty() ? "default" : std::string(o.ns());
   const std::string object = base::cat(source, "|", o.uid());

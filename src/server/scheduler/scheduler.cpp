@@ -14,6 +14,7 @@ namespace {
 const client::ResourceRef kPods{"", "v1", "pods"};
 const client::ResourceRef kNodes{"", "v1", "nodes"};
 constexpr size_t kWriters = 16;
+constexpr size_t kEventWriters = 2;
 
 std::vector<Budget> read_budgets(const std::vector<api::ObjectPtr>& objects) {
   std::vector<Budget> out;
@@ -47,6 +48,7 @@ Scheduler::Rep::Rep(client::Client& client, client::InformerFactory& informers, 
           metrics.histogram("scheduler_scheduling_algorithm_duration_seconds", "Time of one decision.")),
       objects(informers),
       queue(this->options.first_backoff, this->options.last_backoff),
+      events(tasks.make("sched-event", kEventWriters)),
       writers(tasks.make("sched-write", kWriters)) {}
 
 void Scheduler::Rep::push(Change change) {
@@ -278,6 +280,7 @@ Scheduler::~Scheduler() {
   rep_->wake.notify_one();
   if (rep_->thread.joinable()) rep_->thread.join();
   rep_->writers->drain();
+  rep_->events->drain();
 }
 
 bool Scheduler::step() {

@@ -1,6 +1,7 @@
 // The inside of Scheduler: what its thread knows, and what its writers do. Not for other folders.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -113,6 +114,7 @@ struct Scheduler::Rep {
 
   // --- Writers (scheduler_write.cpp)
   void bind(const PodPtr& pod, const std::string& node, const ClaimPlan& claims = {});
+  void say_bound(const PodPtr& pod, const std::string& node);
   base::Status bind_by(const PodPtr& pod, const std::string& node, bool& by_extender);
   void write_volumes(const PodPtr& pod, const std::string& node, const VolumePlan& plan);
   base::Status give_volume(const VolumePlan::Match& match);
@@ -154,6 +156,8 @@ struct Scheduler::Rep {
   std::deque<Change> inbox;  // under mutex
   bool stopping = false;     // under mutex
   std::thread thread;
+  std::atomic<size_t> unsaid{0};         // bindings that events has not told of yet
+  std::unique_ptr<base::Tasks> events;   // tell of bindings
   std::unique_ptr<base::Tasks> writers;  // last: ends first
 };
 

@@ -14,6 +14,8 @@ namespace {
 const client::ResourceRef kPods{"", "v1", "pods"};
 const client::ResourceRef kClaims{"", "v1", "persistentvolumeclaims"};
 const client::ResourceRef kVolumes{"", "v1", "persistentvolumes"};
+/// Bindings that may be ahead of their events.
+constexpr size_t kMostUnsaid = 4096;
 constexpr const char* kSelectedNode = "volume.kubernetes.io/selected-node";
 constexpr const char* kBoundByController = "pv.kubernetes.io/bound-by-controller";
 
@@ -44,6 +46,24 @@ Status Scheduler::Rep::bind_by(const PodPtr& pod, const std::string& node, bool&
   return client.post(kPods, pod->ns, pod->name, "binding", binding).status();
 }
 
+/// Behind the bindings, as kube-scheduler does: its node need not wait for what is said about a pod. When
+/// they run far ahead, they wait.
+void Scheduler::Rep::say_bound(const PodPtr& pod, const std::string& node) {
+  const auto say = [this, pod, node, now = clock.now()] {
+    recorder.record(pod->scheduler_name, *pod->object, "Normal", "Scheduled",
+                    base::cat("Successfully assigned ", full_name(*pod), " to ", node), {}, now);
+  };
+  if (unsaid.fetch_add(1) >= kMostUnsaid) {
+    say();
+    unsaid.fetch_sub(1);
+    return;
+  }
+  events->post([this, say] {
+    say();
+    unsaid.fetch_sub(1);
+  });
+}
+
 void Scheduler::Rep::bind(const PodPtr& pod, const std::string& node, const ClaimPlan& claims) {
   Change undo;
   undo.what = Change::What::kUnbound;
@@ -60,8 +80,7 @@ void Scheduler::Rep::bind(const PodPtr& pod, const std::string& node, const Clai
   bool by_extender = false;
   const Status status = bind_by(pod, node, by_extender);
   if (status.ok()) {
-    recorder.record(pod->scheduler_name, *pod->object, "Normal", "Scheduled",
-                    base::cat("Successfully assigned ", full_name(*pod), " to ", node));
+    say_bound(pod, node);
     return;
   }
   unreserve_claims(pod, claims);
