@@ -259,7 +259,8 @@ Json Object::tree() const {
   base::JsonTape tape;
   if (!tape.read(bytes())) return {};
   Json tree = base::tree_of(tape.root(), "metadata");
-  tree["metadata"] = base::tree_of(*tape.root().member("metadata"), "managedFields");
+  const base::JsonToken* metadata = tape.root().member("metadata");
+  if (metadata != nullptr) tree["metadata"] = base::tree_of(*metadata, "managedFields");
   return tree;
 }
 
