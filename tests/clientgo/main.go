@@ -1,9 +1,10 @@
 // Command clientgo drives a server with an unmodified client-go and prints "ok WHAT" or "not ok WHAT" for each
 // thing that operators and kubectl do with it.
 //
-//	clientgo --kubeconfig FILE [--kubelet-ca CERT --kubelet-ca-key KEY [--pid N]]
+//	clientgo --kubeconfig FILE [--extender ADDRESS] [--kubelet-ca CERT --kubelet-ca-key KEY [--pid N]]
 //
-// With the authority that signs the serving certificates of kubelets it also plays a node, with Kubernetes' own
+// --extender is where the server's scheduler asks its extender: see schedulingChecks for what else it has to be
+// configured with. With the authority that signs the serving certificates of kubelets it also plays a node, with Kubernetes' own
 // streaming server, and sends exec, attach, logs and port-forward through the API server to it. --pid is the API
 // server's process: its threads and files are counted before and after.
 package main
@@ -64,6 +65,7 @@ func main() {
 	ca := flag.String("kubelet-ca", "", "")
 	key := flag.String("kubelet-ca-key", "", "")
 	pid := flag.Int("pid", 0, "")
+	extender := flag.String("extender", "", "")
 	flag.Parse()
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	if err != nil {
@@ -76,6 +78,9 @@ func main() {
 	objectChecks(config, client)
 	informerChecks(config, client)
 	accessChecks(config, client)
+	if *extender != "" {
+		schedulingChecks(client, *extender)
+	}
 	if *ca != "" {
 		streamChecks(config, client, *ca, *key, *pid)
 	}
