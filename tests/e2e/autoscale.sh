@@ -1,6 +1,6 @@
 #!/bin/bash
-# What nodes and pods use, by kubectl top and against the kernel's own count, and an autoscaler that sizes a
-# deployment by it.
+# What nodes and pods use, by kubectl top and against the kernel's own count, and autoscalers that size deployments by
+# it and by the figures of a metrics API of their own.
 LAB=1
 . "$(dirname "$0")/lib.sh"
 node=$LAB_NAME-0
@@ -130,6 +130,108 @@ expect "the table shows it" "/50%" k get hpa work
 each rm -f /tmp/on
 eventually 150 "without load it shrinks" replicas 1
 k delete hpa work >/dev/null
+k delete deployment work >/dev/null
+
+# --- Figures of others: pods, object and external metrics, from an aggregated API on this machine ---
+cat >"$work/figures.py" <<'PY'
+import http.server, json, ssl, sys, time, urllib.parse
+folder, port = sys.argv[1], int(sys.argv[2])
+def value(described, number):
+    return {"describedObject": described, "metric": {"name": "m"}, "value": str(number), "windowSeconds": 5,
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def do_GET(self):
+        path = urllib.parse.unquote(urllib.parse.urlparse(self.path).path)
+        state = json.load(open(folder + "/figures.json"))
+        group, version, rest = (path.split("/", 4) + [""] * 3)[2:5]
+        answer = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{group}/{version}", "resources": []}
+        if rest:
+            items = {"namespaces/default/pods/*/m": lambda: [value({"kind": "Pod", "name": p}, state["pod"]) for p in state["pods"]],
+                     "namespaces/default/services/figures/m": lambda: [value({"kind": "Service", "name": "figures"}, state["object"])],
+                     "namespaces/default/queue": lambda: [{"metricName": "queue", "value": str(v)} for v in state["external"]]}[rest]()
+            answer = {"kind": "MetricValueList", "apiVersion": f"{group}/{version}", "metadata": {}, "items": items}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+server = http.server.ThreadingHTTPServer(("", port), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(folder + "/figures.crt", folder + "/figures.key")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+PY
+# figures POD OBJECT EXTERNAL: what that API says of each pod, the service and the queue.
+figures() {
+  local names
+  names=$(k get pods -l app=custom -o json | jq -c '[.items[].metadata.name]')
+  echo "{\"pods\": $names, \"pod\": \"$1\", \"object\": \"$2\", \"external\": [$3]}" >"$work/figures.new"
+  mv "$work/figures.new" "$work/figures.json"
+}
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=figures -keyout "$work/figures.key" -out "$work/figures.crt" 2>/dev/null
+figures 10 100 '2, 3'
+timeout 500 python3 "$work/figures.py" "$work" $((port + 3)) >"$work/figures.log" 2>&1 &
+serving=$!
+api_service() { # VERSION GROUP
+  echo "{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: $1.$2}, spec: {group: $2, version: $1, groupPriorityMinimum: 100,
+    versionPriority: 100, insecureSkipTLSVerify: true, service: {name: figures, namespace: default}}}"
+}
+k apply -f - <<YAML >/dev/null
+{apiVersion: v1, kind: Service, metadata: {name: figures}, spec: {ports: [{port: 443, targetPort: $((port + 3))}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: figures, labels: {kubernetes.io/service-name: figures}}
+addressType: IPv4
+endpoints: [{addresses: [$LAB_NET.1], conditions: {ready: true}}]
+ports: [{port: $((port + 3))}]
+---
+$(api_service v1beta2 custom.metrics.k8s.io)
+---
+$(api_service v1beta1 external.metrics.k8s.io)
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: custom}
+spec:
+  selector: {matchLabels: {app: custom}}
+  template:
+    metadata: {labels: {app: custom}}
+    spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: "$image", command: [sleep, "3600"]}]}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: custom}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: custom}
+  maxReplicas: 4
+  metrics:
+  - {type: Pods, pods: {metric: {name: m}, target: {type: AverageValue, averageValue: "10"}}}
+  - {type: Object, object: {describedObject: {apiVersion: v1, kind: Service, name: figures}, metric: {name: m}, target: {type: Value, value: "100"}}}
+  - {type: External, external: {metric: {name: queue}, target: {type: AverageValue, averageValue: "5"}}}
+YAML
+eventually 20 "the API of figures is available" k wait --for=condition=Available apiservice/v1beta2.custom.metrics.k8s.io --timeout=2s
+# sized REPLICAS FIGURES: the figures lead there; pods that come are told of too.
+sized() {
+  figures "$2" "$3" "$4"
+  [ "$(k get deployment custom -o 'jsonpath={.spec.replicas} {.status.readyReplicas}')" = "$1 $1" ]
+}
+current() { k get hpa custom -o "jsonpath={.status.currentMetrics[*].$1}"; }
+shown() { sized 1 10 100 '2, 3' && [ "$(current pods.current.averageValue) $(current object.current.value) $(current external.current.averageValue)" = "10 100 5" ]; }
+eventually 40 "an autoscaler finds all three, and leaves the size" shown
+eventually 30 "two of a queue's worth are two pods" sized 2 10 100 '6, 4'
+expect "an event names the metric" "external metric queue(nil) above target" k get events -o 'jsonpath={.items[*].message}'
+eventually 30 "twice as much for each pod are four" sized 4 20 100 '6, 4'
+eventually 60 "little of everything is one" sized 1 1 10 1
+eventually 30 "three times an object's value are three" sized 3 1 300 1
+kill "$serving"
+lacks() { k get hpa custom -o 'jsonpath={.status.conditions[?(@.type=="ScalingActive")].reason}' | grep -qE '^FailedGet(Pods|Object|External)Metric$'; }
+eventually 40 "without that API the autoscaler says so" lacks
+check "and leaves the size as it is" sized 3 1 300 1
+k delete hpa custom >/dev/null
 k create -f - <<YAML >/dev/null
 {apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: lost}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: none}, maxReplicas: 2}}
 YAML
