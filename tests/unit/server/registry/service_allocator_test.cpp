@@ -269,11 +269,16 @@ TEST_CASE("load balancers") {
 
 TEST_CASE("a health check port of another service is refused") {
   auto a = allocator();
-  Json s = service(
-      "a", {{"type", "LoadBalancer"}, {"externalTrafficPolicy", "Local"}, {"healthCheckNodePort", 30002}});
+  // Node ports that are given out may be any: theirs are asked for.
+  const auto local = [](const char* name, int port) {
+    Json s = service(
+        name, {{"type", "LoadBalancer"}, {"externalTrafficPolicy", "Local"}, {"healthCheckNodePort", 30002}});
+    s["spec"]["ports"][0]["nodePort"] = port;
+    return s;
+  };
+  Json s = local("a", 30000);
   REQUIRE(a->allocate(s, nullptr, false).ok());
-  Json t = service(
-      "b", {{"type", "LoadBalancer"}, {"externalTrafficPolicy", "Local"}, {"healthCheckNodePort", 30002}});
+  Json t = local("b", 30001);
   CHECK(a->allocate(t, nullptr, false).message() ==
         "failed to allocate requested HealthCheck NodePort 30002: provided port is already allocated");
 }
