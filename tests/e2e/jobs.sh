@@ -78,6 +78,18 @@ pause=$(($(date -d "$second" +%s) - $(date -d "$first" +%s)))
 expect "of ten seconds" yes bash -c "[ $pause -ge 9 ] && [ $pause -le 13 ] && echo yes || echo $pause"
 k delete job again >/dev/null
 
+# --- Pods that take their time, and Jobs that are another's ---
+job patient 'podReplacementPolicy: Failed' 'trap "" TERM; while :; do sleep 1; done'
+eventually 30 "a job runs" is job/patient .status.ready 1
+k delete "$(pods patient '{.metadata.name}' | sed 's,^,pod/,')" --grace-period=5 --wait=false >/dev/null
+eventually 5 "a pod that ends is terminating" is job/patient .status.terminating 1
+expect "and not replaced yet" 1 bash -c "timeout 10 $KUBECTL get pods -l batch.kubernetes.io/job-name=patient -o name | wc -l"
+eventually 20 "until it has failed" is job/patient '.status.active} {.status.failed' '1 1'
+k delete job patient --wait=false >/dev/null
+job foreign 'managedBy: example.com/robot' 'true'
+sleep 1
+expect "a job that another manages is left alone" "|" bash -c "echo \"\$(timeout 10 $KUBECTL get job foreign -o 'jsonpath={.status}')|\$(timeout 10 $KUBECTL get pods -l batch.kubernetes.io/job-name=foreign -o name)\""
+
 # --- Suspension, time to live, resizing ---
 job later 'suspend: true, parallelism: 2, completions: 2' 'sleep 3600'
 eventually 10 "a suspended job says so" cond later Suspended

@@ -102,6 +102,11 @@ expect "from its ordinal" "many-5 many-6 many-7" k get pods -l app=many -o 'json
 set_of kept 1 $'persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete, whenScaled: Retain}\n  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}]'
 eventually 20 "a claim is made" k get pvc data-kept-0
 eventually 20 "that the set owns" is pvc/data-kept-0 '.metadata.ownerReferences[0].kind' StatefulSet
+set_of shrunk 2 $'podManagementPolicy: Parallel\n  persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Delete}\n  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}]'
+eventually 20 "two claims are made" k get pvc data-shrunk-0 data-shrunk-1
+k scale sts shrunk --replicas=1 >/dev/null
+eventually 30 "one goes with its pod when the set shrinks" bash -c "! timeout 10 $KUBECTL get pvc data-shrunk-1"
+check "the other stays" k get pvc data-shrunk-0
 k delete sts kept >/dev/null
 eventually 30 "and that goes with it" bash -c "! timeout 10 $KUBECTL get pvc data-kept-0"
 
