@@ -1,6 +1,7 @@
 #!/bin/bash
 # Two nodes: pods, services and names across them; containers that are killed; a node that loses its power and
-# comes back; drain; a reboot without the server; certificates that are replaced while they are used.
+# comes back; a drain under a budget; an agent that comes and goes; daemons rolled over both; a reboot without the
+# server; certificates that are replaced while they are used.
 LAB=1
 . "$(dirname "$0")/lib.sh"
 n0=$LAB_NAME-0 n1=$LAB_NAME-1
@@ -168,6 +169,37 @@ check "uncordon" k uncordon "$n1"
 check "more pods" k scale deployment/web --replicas=9
 eventually 30 "are there" k rollout status deployment/web --timeout=2s
 check "also on the node that is back" at_least_one web "$n1"
+
+# --- An agent that comes and goes: its node's pods are left in peace ---
+lives() { k get pods -l 'app in (web, each)' -o 'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{"\n"}{end}' | sort; }
+eventually 30 "all is at rest" k rollout status deployment/web --timeout=2s
+before=$(lives)
+for _ in 1 2 3; do
+  lab stop 1 KILL
+  lab up 1
+done
+eventually 40 "a node that flaps is ready" k wait --for=condition=Ready "node/$n1" --timeout=1s
+sleep 3
+check "and its pods never noticed" diff <(echo "$before") <(lives)
+
+# --- Daemons are rolled over both nodes ---
+daemons() { k get pods -l app=each -o json | jq '[.items[] | select(.metadata.deletionTimestamp == null) | select(.status.conditions[]? | .type == "Ready" and .status == "True")] | length'; }
+check "a new image" k set image daemonset/each each=docker.io/library/orch-hello:2
+check "goes to both nodes" k rollout status daemonset/each --timeout=60s
+expect "one after the other" "2 2" k get daemonset each -o 'jsonpath={.status.updatedNumberScheduled} {.status.numberAvailable}'
+k patch daemonset each -p '{"spec":{"updateStrategy":{"rollingUpdate":{"maxSurge":1,"maxUnavailable":0}}}}' >/dev/null
+while daemons >>"$work/daemons" && sleep 0.2; do :; done &
+watching=$!
+check "back again, with a surge" k rollout undo daemonset/each
+check "goes too" k rollout status daemonset/each --timeout=60s
+kill "$watching"
+expect "with a daemon on each node all the time" 2 bash -c "sort -n $work/daemons | head -n 1"
+k patch daemonset each -p '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}' >/dev/null
+k set env daemonset/each WORD=new >/dev/null
+updated() { [ "$(k get daemonset each -o 'jsonpath={.status.observedGeneration} {.status.updatedNumberScheduled}')" = "$(k get daemonset each -o 'jsonpath={.metadata.generation}') $1" ]; }
+eventually 20 "on delete none is replaced" updated ""
+k delete "$(k get pods -l app=each --field-selector "spec.nodeName=$n1" -o name)" >/dev/null
+eventually 20 "but the one that is deleted" updated 1
 
 eventually 20 "a pod again" k apply -f "$work/all.yaml"
 eventually 30 "it is ready" k wait --for=condition=Ready pod/only-1 --timeout=2s
