@@ -80,6 +80,7 @@ struct Metrics::Rep {
     std::unique_ptr<Counter> counter;
     std::unique_ptr<Gauge> gauge;
     std::unique_ptr<Histogram> histogram;
+    std::function<double()> computed;
   };
   struct Family {
     std::string help;
@@ -119,6 +120,12 @@ Histogram& Metrics::histogram(std::string_view name, std::string_view help, Metr
   return *slot;
 }
 
+void Metrics::computed(std::string_view name, std::string_view help, MetricLabels labels,
+                       std::function<double()> value) {
+  const std::lock_guard lock(rep_->mutex);
+  rep_->child(name, help, std::move(labels)).computed = std::move(value);
+}
+
 std::string Metrics::expose() const {
   const std::lock_guard lock(rep_->mutex);
   std::string out;
@@ -127,10 +134,11 @@ std::string Metrics::expose() const {
     out += "# HELP " + name + ' ';
     append_escaped(out, family.help, false);
     out += "\n# TYPE " + name;
-    out += first.histogram ? " histogram\n" : first.gauge ? " gauge\n" : " counter\n";
+    out += first.histogram ? " histogram\n" : first.gauge || first.computed ? " gauge\n" : " counter\n";
     for (const auto& [labels, child] : family.children) {
       if (child.counter) append_sample(out, name, label_text(labels), std::to_string(child.counter->value()));
       if (child.gauge) append_sample(out, name, label_text(labels), std::to_string(child.gauge->value()));
+      if (child.computed) append_sample(out, name, label_text(labels), number(child.computed()));
       if (!child.histogram) continue;
       const Histogram& h = *child.histogram;
       uint64_t total = 0;

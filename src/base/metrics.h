@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -58,6 +59,10 @@ class Metrics {
   Counter& counter(std::string_view name, std::string_view help, MetricLabels labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, MetricLabels labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, MetricLabels labels = {});
+  /// A gauge whose value is asked for whenever the metrics are read; asking again for the same name and
+  /// labels replaces the function. It must not use these metrics, and hold what may be gone by then weakly.
+  void computed(std::string_view name, std::string_view help, MetricLabels labels,
+                std::function<double()> value);
   /// Text exposition format 0.0.4 of everything, names sorted.
   std::string expose() const;
 

@@ -311,6 +311,7 @@ Keys changed_spec(const api::ObjectPtr& before, const api::ObjectPtr& after, con
 Controller make_autoscaler_controller(AutoscalerOptions options, ApiCall call, KindLookup kinds) {
   Controller c;
   c.name = "horizontal-pod-autoscaler";
+  c.queue = "horizontalpodautoscaler";
   c.sources = {{kAutoscalers, changed_spec, {}}, {kPods, nullptr, {}}};
   c.observe_and_plan =
       [options, call = std::move(call), kinds = std::move(kinds), memory = std::make_shared<Memory>()](

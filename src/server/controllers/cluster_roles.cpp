@@ -19,6 +19,7 @@ Keys everything(const api::ObjectPtr&, const api::ObjectPtr&, const View&) { ret
 Controller make_cluster_role_aggregation_controller() {
   Controller c;
   c.name = "clusterrole-aggregation-controller";
+  c.queue = "ClusterRoleAggregator";
   c.sources = {{kClusterRoles, everything, {}}};
   c.plan = [](const View& view, const Key&, base::WallTime) {
     std::map<std::string, Json> roles;

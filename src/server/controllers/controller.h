@@ -110,6 +110,7 @@ struct Source {
 
 struct Controller {
   std::string name;     // as kube-controller-manager names the source of its events
+  std::string queue;    // as it calls the queue in metrics; empty: by the name
   int64_t at_once = 0;  // keys that may run at the same time; 0: as many as the loop has threads
   std::vector<Source> sources;
   std::function<Plan(const View& view, const Key& key, base::WallTime now)> plan;

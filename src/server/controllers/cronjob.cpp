@@ -391,6 +391,7 @@ Plan plan_cronjob(const View& view, const Key& key, WallTime now, const ZoneSour
 Controller make_cronjob_controller() {
   Controller c;
   c.name = "cronjob-controller";
+  c.queue = "cronjob";
   c.sources = {{kCronJobs, own_key, {}},
                {kJobs, owner_key("CronJob"), {{"controller", controller_uid_index()}}}};
   // Files are read once: what a zone's clocks say changes with the machine's software.

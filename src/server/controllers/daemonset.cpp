@@ -349,6 +349,7 @@ Plan plan_daemonset(const View& view, const Key& key, base::WallTime now, Failed
 Controller make_daemonset_controller() {
   Controller c;
   c.name = "daemonset-controller";
+  c.queue = "daemonset";
   auto every = [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
     Keys keys;
     // Heartbeats change a node's status all the time; daemons care for labels, taints and existence.

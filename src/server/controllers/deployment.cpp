@@ -351,6 +351,7 @@ Plan plan_deployment(const View& view, const Key& key, base::WallTime now) {
 Controller make_deployment_controller() {
   Controller c;
   c.name = "deployment-controller";
+  c.queue = "deployment";
   c.sources = {
       {kDeployments, own_key, {}},
       {kReplicaSets,

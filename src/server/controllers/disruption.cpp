@@ -231,6 +231,7 @@ Plan plan_stale_disruption(const View& view, const Key& key, base::WallTime now)
 Controller make_disruption_controller() {
   Controller c;
   c.name = "controllermanager";
+  c.queue = "disruption";
   auto pod_keys = [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
     Keys keys;
     const api::Object& any = after ? *after : *before;
@@ -260,6 +261,7 @@ Controller make_disruption_controller() {
 Controller make_stale_disruption_controller() {
   Controller c;
   c.name = "stale-pod-disruption";
+  c.queue = "stale_pod_disruption";
   c.sources = {{kPods,
                 [](const api::ObjectPtr&, const api::ObjectPtr& after, const View&) -> Keys {
                   if (!after || after->deleting()) return {};

@@ -101,6 +101,7 @@ Plan plan_endpoint_mirroring(const View& view, const Key& key, base::WallTime) {
 Controller make_endpointslice_mirroring_controller() {
   Controller c;
   c.name = "endpoint-slice-mirroring-controller";
+  c.queue = "endpoint_slice_mirroring";
   auto slice_keys = [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) -> Keys {
     const api::Object& slice = after ? *after : *before;
     const std::string_view name = slice.label(kServiceLabel);

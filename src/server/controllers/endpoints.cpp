@@ -85,6 +85,7 @@ Plan plan_endpointslices(const View& view, const Key& key, base::WallTime) {
 Controller make_endpointslice_controller() {
   Controller c;
   c.name = "endpoint-slice-controller";
+  c.queue = "endpoint_slice";
   c.sources = backend_sources(kEndpointSlices, kServiceLabel);
   c.plan = plan_endpointslices;
   return c;
@@ -151,6 +152,7 @@ Plan plan_endpoints(const View& view, const Key& key, base::WallTime) {
 Controller make_endpoints_controller() {
   Controller c;
   c.name = "endpoint-controller";
+  c.queue = "endpoint";
   c.sources = backend_sources(kEndpoints, "");
   c.plan = plan_endpoints;
   return c;

@@ -221,6 +221,7 @@ Plan plan_job(const View& view, const Key& key, base::WallTime now, JobFailures&
 Controller make_job_controller() {
   Controller c;
   c.name = "job-controller";
+  c.queue = "job";
   const auto jobs_within = [](const api::ObjectPtr&, const api::ObjectPtr& ns, const View& view) {
     Keys keys;
     if (ns == nullptr || !ns->deleting()) return keys;
@@ -260,6 +261,7 @@ Plan plan_job_orphan(const View& view, const Key& key) {
 Controller make_job_orphan_controller() {
   Controller c;
   c.name = "job-orphan-pod-controller";
+  c.queue = "job_orphan_pod";
   auto tracked = [](const api::ObjectPtr& pod) {
     return pod != nullptr && api::raw_metadata(*pod).find(kJobTracking) != std::string_view::npos;
   };

@@ -43,6 +43,10 @@ class InformerView final : public View {
   client::InformerFactory& informers_;
 };
 
+double seconds_between(base::MonoTime from, base::MonoTime to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
 /// Losing a race, or meeting an object that is going, is no failure: the change that won wakes the key again,
 /// and the retry sees it.
 bool is_race(const Status& s) { return s.code() == Code::kConflict || s.code() == Code::kNotFound; }
@@ -52,16 +56,18 @@ bool is_race(const Status& s) { return s.code() == Code::kConflict || s.code() =
 struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   struct Queue {
     Controller controller;
-    std::set<Key> running, again;  // `again`: changed while running
-    std::set<Key> waiting;         // posted to the pool, or held back
-    std::deque<Key> held;          // of those waiting: what comes when another key of the controller is done
-    int64_t posted = 0;            // given to the pool and not done
+    std::map<Key, base::MonoTime> running;  // since when
+    std::set<Key> again;                    // changed while running
+    std::map<Key, base::MonoTime> waiting;  // since when; posted to the pool, or held back
+    std::deque<Key> held;  // of those waiting: what comes when another key of the controller is done
+    int64_t posted = 0;    // given to the pool and not done
     std::map<Key, int> failures;
     std::map<Key, base::Timers::Id> timers;
     base::Counter* adds = nullptr;
     base::Counter* retries = nullptr;
     base::Gauge* depth = nullptr;
     base::Histogram* work = nullptr;
+    base::Histogram* patience = nullptr;
   };
 
   Rep(client::Client& client, client::InformerFactory& informers, base::Timers& timers,
@@ -73,6 +79,29 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
         recorder(client, clock),
         helpers(tasks.make("writes", kHelpers)),
         pool(tasks.make("controller", max_threads)) {}
+
+  /// Makes the queue's metrics, as those of client-go's work queues are called.
+  void expose(base::Metrics& metrics, Queue& queue, size_t q, const std::string& name) {
+    const base::MetricLabels labels = {{"name", name}};
+    queue.adds = &metrics.counter("workqueue_adds_total", "Keys added to the controller's queue.", labels);
+    queue.retries =
+        &metrics.counter("workqueue_retries_total", "Plans that failed and are tried again.", labels);
+    queue.depth = &metrics.gauge("workqueue_depth", "Keys that wait.", labels);
+    queue.work =
+        &metrics.histogram("workqueue_work_duration_seconds", "Time to plan and apply one key.", labels);
+    queue.patience =
+        &metrics.histogram("workqueue_queue_duration_seconds", "Time a key waits until it runs.", labels);
+    const auto compute = [&](const char* metric, const char* help, double Unfinished::*part) {
+      metrics.computed(metric, help, labels, [weak = weak_from_this(), q, part] {
+        const auto self = weak.lock();
+        return self ? self->unfinished(q).*part : 0;
+      });
+    };
+    compute("workqueue_unfinished_work_seconds", "For how long the keys that run now do, together.",
+            &Unfinished::together);
+    compute("workqueue_longest_running_processor_seconds", "For how long the one that runs longest does.",
+            &Unfinished::longest);
+  }
 
   void add(size_t q, const Key& key) {
     std::lock_guard lock(mutex);
@@ -87,7 +116,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
       queue.again.insert(key);
       return;
     }
-    if (!queue.waiting.insert(key).second) return;
+    if (!queue.waiting.emplace(key, clock.mono()).second) return;
     queue.depth->add(1);
     if (started) post_locked(q, key);
   }
@@ -118,8 +147,12 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     {
       std::lock_guard lock(mutex);
       if (stopping) return;
-      queue.waiting.erase(key);
-      queue.running.insert(key);
+      const base::MonoTime now = clock.mono();
+      if (const auto it = queue.waiting.find(key); it != queue.waiting.end()) {
+        queue.patience->observe(seconds_between(it->second, now));
+        queue.waiting.erase(it);
+      }
+      queue.running.emplace(key, now);
       queue.depth->add(-1);
       if (auto it = queue.timers.find(key); it != queue.timers.end()) {
         timers.cancel(it->second);
@@ -145,7 +178,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
                          {"key", key.ns + "/" + key.name},
                          {"error", status.message()}});
     }
-    queue.work->observe(std::chrono::duration<double>(clock.mono() - began).count());
+    queue.work->observe(seconds_between(began, clock.mono()));
 
     std::lock_guard lock(mutex);
     queue.running.erase(key);
@@ -171,6 +204,22 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
         self->add_locked(q, key);
       });
     }
+  }
+
+  /// Of the plans of a queue that run now: for how long, together and the longest of them.
+  struct Unfinished {
+    double together = 0, longest = 0;
+  };
+  Unfinished unfinished(size_t q) const {
+    std::lock_guard lock(mutex);
+    const base::MonoTime now = clock.mono();
+    Unfinished out;
+    for (const auto& [key, since] : queues[q]->running) {
+      const double seconds = seconds_between(since, now);
+      out.together += seconds;
+      out.longest = std::max(out.longest, seconds);
+    }
+    return out;
   }
 
   /// When to look again was reckoned from a time that was wrong (a machine without a clock boots in 1970 and
@@ -219,13 +268,7 @@ ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& 
   for (auto& c : controllers) {
     const size_t q = rep_->queues.size();
     auto queue = std::make_unique<Rep::Queue>();
-    const base::MetricLabels labels = {{"name", c.name}};
-    queue->adds = &metrics.counter("workqueue_adds_total", "Keys added to the controller's queue.", labels);
-    queue->retries =
-        &metrics.counter("workqueue_retries_total", "Plans that failed and are tried again.", labels);
-    queue->depth = &metrics.gauge("workqueue_depth", "Keys that wait.", labels);
-    queue->work =
-        &metrics.histogram("workqueue_work_duration_seconds", "Time to plan and apply one key.", labels);
+    rep_->expose(metrics, *queue, q, c.queue.empty() ? c.name : c.queue);
     for (const auto& source : c.sources) {
       auto& informer = informers.get(source.resource);
       for (const auto& [name, function] : source.indexes) informer.add_index(name, function);
@@ -264,7 +307,7 @@ void ControllerLoop::start() {
   std::lock_guard lock(rep_->mutex);
   rep_->started = true;
   for (size_t q = 0; q < rep_->queues.size(); ++q) {
-    for (const auto& key : rep_->queues[q]->waiting) rep_->post_locked(q, key);
+    for (const auto& [key, since] : rep_->queues[q]->waiting) rep_->post_locked(q, key);
   }
 }
 

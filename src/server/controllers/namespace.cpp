@@ -143,6 +143,7 @@ bool wants_content(const View& view, const Key& key) {
 Controller make_namespace_controller(KindList namespaced) {
   Controller c;
   c.name = "namespace-controller";
+  c.queue = "namespace";
   // The last pod to go makes way for the rest.
   auto pod_keys = [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) -> Keys {
     if (after != nullptr) return {};
@@ -163,6 +164,7 @@ Controller make_namespace_controller(KindList namespaced) {
 Controller make_service_account_controller() {
   Controller c;
   c.name = "service-account-controller";
+  c.queue = "serviceaccount";
   c.sources = {{kNamespaces, namespace_key, {}},
                {kServiceAccounts,
                 [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
@@ -185,6 +187,7 @@ Controller make_service_account_controller() {
 Controller make_root_ca_controller(std::string root_ca_pem) {
   Controller c;
   c.name = "root-ca-certificate-publisher";
+  c.queue = "root_ca_cert_publisher";
   c.sources = {{kNamespaces, namespace_key, {}},
                {kConfigMaps,
                 [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {

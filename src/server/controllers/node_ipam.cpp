@@ -46,6 +46,7 @@ int part_length(const std::string& cidr) {
 Controller make_node_ipam_controller(std::string cluster_cidr) {
   Controller c;
   c.name = "node-ipam-controller";
+  c.queue = "cidrallocator_node";
   // One key for all nodes: ranges are given out one after another, so never twice.
   c.sources = {{kNodes,
                 [](const api::ObjectPtr&, const api::ObjectPtr& after, const View&) {

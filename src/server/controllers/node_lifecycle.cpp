@@ -244,6 +244,7 @@ std::vector<Json> condition_taints(const Json& node, bool evict) {
 Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace) {
   Controller c;
   c.name = "node-controller";
+  c.queue = "node_lifecycle_controller";
   c.sources = {{kNodes, node_keys, {}},
                {kLeases, lease_keys, {}},
                {kPods, nullptr, {{kPodsOnNode, pods_on_node_index()}}}};

@@ -146,6 +146,7 @@ Controller make_pod_gc_controller(const base::Clock& clock, size_t limit) {
   if (limit == 0) limit = kTerminatedPods;
   Controller c;
   c.name = "pod-garbage-collector";
+  c.queue = "orphaned_pods_nodes";
   c.sources = {{kNodes, own_key, {}}, {kPods, pod_keys, {{kPodsOnNode, pods_on_node_index()}}}};
   c.plan = [gone = std::make_shared<GoneNodes>(), &clock, limit](const View& view, const Key& key,
                                                                  base::WallTime now) {

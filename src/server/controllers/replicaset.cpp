@@ -17,19 +17,22 @@ constexpr int64_t kBurst = 500;
 struct ReplicaKind {
   client::ResourceRef resource;
   const char* kind;
-  const char* controller;  // as kube-controller-manager names it
+  const char *controller, *queue;  // as kube-controller-manager names them
   api::LabelSelector (*selector)(const Json& spec);
   bool counts_terminating;  // has status.terminatingReplicas
 };
-const ReplicaKind kReplicaSetKind{kReplicaSets, "ReplicaSet", "replicaset-controller", label_selector_of,
-                                  true};
-const ReplicaKind kReplicationControllerKind{
-    kReplicationControllers, "ReplicationController", "replication-controller",
-    [](const Json& spec) {
-      const Json& labels = base::object_at(spec, {"selector"});
-      return labels.empty() ? api::LabelSelector::nothing() : api::LabelSelector::from_map(labels);
-    },
-    false};
+const ReplicaKind kReplicaSetKind{kReplicaSets, "ReplicaSet",      "replicaset-controller",
+                                  "replicaset", label_selector_of, true};
+const ReplicaKind kReplicationControllerKind{kReplicationControllers,
+                                             "ReplicationController",
+                                             "replication-controller",
+                                             "replicationmanager",
+                                             [](const Json& spec) {
+                                               const Json& labels = base::object_at(spec, {"selector"});
+                                               return labels.empty() ? api::LabelSelector::nothing()
+                                                                     : api::LabelSelector::from_map(labels);
+                                             },
+                                             false};
 
 constexpr const char* kReplicaFailure = "ReplicaFailure";
 
@@ -176,6 +179,7 @@ Plan plan_replicas(const ReplicaKind& kind, const View& view, const Key& key, ba
 Controller make_controller(const ReplicaKind& kind) {
   Controller c;
   c.name = kind.controller;
+  c.queue = kind.queue;
   c.sources = {{kind.resource, own_key, {{"controller", controller_uid_index()}}},
                owned_pods(kind.resource, kind.kind, kind.selector)};
   c.plan = [&kind](const View& view, const Key& key, base::WallTime now) {

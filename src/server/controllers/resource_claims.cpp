@@ -362,6 +362,7 @@ Controller make_pod_claims_controller() {
 Controller make_claim_users_controller() {
   Controller c;
   c.name = kSource;
+  c.queue = "resource_claim_users";
   c.sources = {{kResourceClaims, claim_keys, {}}, {kPods, claims_of_done_pod, {}}};
   c.observe_and_plan = [](client::Client& client, const View& view, const Key& key,
                           base::WallTime) -> base::Result<Plan> {

@@ -144,6 +144,7 @@ base::Result<Plan> recount(client::Client& client, const View& view, const Key& 
 Controller make_resource_quota_controller(KindList namespaced) {
   Controller c;
   c.name = "resourcequota-controller";
+  c.queue = "resourcequota_primary";
   c.sources = {{kQuotas, any_change, {}}};
   for (const client::ResourceRef& r : watched()) {
     const bool by_content = r == kServices || r == kClaims;

@@ -180,6 +180,7 @@ Controller make_service_cidr_controller(std::string default_cidr) {
   if (const auto cidr = api::Cidr::parse(default_cidr)) default_cidr = cidr->text();
   Controller c;
   c.name = "service-cidr-controller";
+  c.queue = "servicecidrs";
   c.sources = {{kRanges, range_keys, {}},
                {kAddresses, address_keys, {}},
                // The first service is there from the start: with it comes the range that it is of.
@@ -201,6 +202,7 @@ Controller make_service_cidr_controller(std::string default_cidr) {
 Controller make_ip_address_controller() {
   Controller c;
   c.name = "ipaddress-controller";
+  c.queue = "ipaddresses";
   c.sources = {{kAddresses, own_key, {}}, {kServices, keys_of_service, {{"addresses", addresses_of}}}};
   c.plan = plan_address;
   return c;

@@ -391,6 +391,7 @@ Keys keys_of_claim(const api::ObjectPtr& before, const api::ObjectPtr& after, co
 Controller make_statefulset_controller() {
   Controller c;
   c.name = "statefulset-controller";
+  c.queue = "statefulset";
   c.sources = {{kStatefulSets, own_key, {}},
                {kPods, keys_of_pod, {{"controller", controller_uid_index()}}},
                {kClaims, keys_of_claim, {}},

@@ -144,6 +144,7 @@ std::optional<base::Duration> toleration_time(const Json& pod, const std::vector
 Controller make_taint_eviction_controller(const base::Clock& clock) {
   Controller c;
   c.name = "taint-eviction-controller";
+  c.queue = "noexec_taint_pod";
   c.sources = {{kNodes, own_key, {}}, {kPods, node_of_pod, {{kPodsOnNode, pods_on_node_index()}}}};
   c.plan = [pending = std::make_shared<Pending>(), &clock](const View& view, const Key& key,
                                                            base::WallTime now) {

@@ -82,6 +82,7 @@ Plan clean_token(const View& view, const Key& key, base::WallTime now) {
 Controller make_token_secret_controller(SecretTokenSigner sign, std::string root_ca_pem) {
   Controller c;
   c.name = "tokens-controller";
+  c.queue = "serviceaccount_tokens_secret";
   const client::IndexFunction by_account = [](const api::Object& secret) -> std::vector<std::string> {
     const std::string name = account_of(secret);
     if (name.empty()) return {};
@@ -96,6 +97,7 @@ Controller make_token_secret_controller(SecretTokenSigner sign, std::string root
 Controller make_token_cleaner_controller() {
   Controller c;
   c.name = "token-cleaner";
+  c.queue = "token_cleaner";
   c.sources = {{kSecrets,
                 [](const api::ObjectPtr&, const api::ObjectPtr& after, const View&) -> Keys {
                   if (!after || after->ns() != "kube-system" || !of_type(*after, kBootstrapType)) return {};

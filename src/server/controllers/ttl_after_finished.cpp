@@ -28,6 +28,7 @@ Plan plan_ttl_after_finished(const View& view, const Key& key, base::WallTime no
 Controller make_ttl_after_finished_controller() {
   Controller c;
   c.name = "ttl-after-finished-controller";
+  c.queue = "ttl_jobs_to_delete";
   auto mortal = [](const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
     // Most Jobs stay: those do not wake anybody.
     if (after == nullptr || !api::mentions(after->bytes(), "\"ttlSecondsAfterFinished\"")) return Keys();

@@ -92,6 +92,51 @@ TEST_CASE("the loop asks a plan what to do about its failure, and tries again") 
   CHECK(again.wait_for(0s) == std::future_status::ready);
 }
 
+TEST_CASE("a queue has the metrics of client-go's") {
+  base::FakeClock clock(kNow);
+  base::FakeTimers timers(clock);
+  base::Metrics metrics;
+  tests::FakeApi api;
+  api.put(kConfigMaps, map_named("wish"));
+  std::promise<void> began, go;
+  Controller c;
+  c.name = "test-controller";
+  c.queue = "test";
+  c.sources = {{kConfigMaps, server::own_key, {}}};
+  c.plan = [&](const View&, const Key&, base::WallTime) {
+    began.set_value();
+    go.get_future().wait();
+    return Plan();
+  };
+  client::InformerFactory informers(api, timers);
+  std::vector<Controller> controllers;
+  controllers.push_back(std::move(c));
+  server::ControllerLoop loop(api, informers, timers, clock, metrics, std::move(controllers));
+  informers.start();
+  REQUIRE(informers.wait_synced(5s));
+  clock.advance(2s);
+  loop.start();
+  REQUIRE(began.get_future().wait_for(10s) == std::future_status::ready);
+  clock.advance(3s);
+  std::string text = metrics.expose();
+  for (const char* line :
+       {"workqueue_adds_total{name=\"test\"} 1\n", "workqueue_depth{name=\"test\"} 0\n",
+        "workqueue_retries_total{name=\"test\"} 0\n", "# TYPE workqueue_unfinished_work_seconds gauge\n",
+        "workqueue_unfinished_work_seconds{name=\"test\"} 3\n",
+        "workqueue_longest_running_processor_seconds{name=\"test\"} 3\n",
+        "workqueue_queue_duration_seconds_sum{name=\"test\"} 2\n",
+        "workqueue_work_duration_seconds_count{name=\"test\"} 0\n"}) {
+    CHECK_THAT(text, contains(line));
+  }
+  go.set_value();
+  for (int i = 0; i < 1000 && !loop.idle(); ++i) std::this_thread::sleep_for(5ms);
+  text = metrics.expose();
+  for (const char* line : {"workqueue_unfinished_work_seconds{name=\"test\"} 0\n",
+                           "workqueue_work_duration_seconds_sum{name=\"test\"} 3\n"}) {
+    CHECK_THAT(text, contains(line));
+  }
+}
+
 TEST_CASE("a key that waits for a time looks again when the clock is set") {
   base::FakeClock clock(base::WallTime(std::chrono::seconds(0)));  // 1970
   base::FakeTimers timers(clock);
