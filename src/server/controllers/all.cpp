@@ -9,6 +9,7 @@
 #include "server/controllers/disruption.h"
 #include "server/controllers/endpoint_mirroring.h"
 #include "server/controllers/endpoints.h"
+#include "server/controllers/ephemeral_volumes.h"
 #include "server/controllers/job.h"
 #include "server/controllers/namespace.h"
 #include "server/controllers/node.h"
@@ -57,6 +58,7 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.add("node-ipam-controller", make_node_ipam_controller(options.cluster_cidr));
   out.add("node-lifecycle-controller",
           make_node_lifecycle_controller(clock, options.node_monitor_grace_period));
+  out.add("ttl-controller", make_node_ttl_controller());
   out.add("taint-eviction-controller", make_taint_eviction_controller(clock));
   out.add("pod-garbage-collector-controller", make_pod_gc_controller(clock, terminated));
   out.add("replicaset-controller", make_replicaset_controller());
@@ -90,6 +92,8 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.add("token-cleaner-controller", make_token_cleaner_controller());
   out.add("persistentvolume-binder-controller", make_volume_binder_controller());
   out.add("persistentvolume-binder-controller", make_volume_phase_controller());
+  out.add("persistentvolume-expander-controller", make_volume_expander_controller());
+  out.add("ephemeral-volume-controller", make_ephemeral_volume_controller());
   out.add("persistentvolumeclaim-protection-controller", make_claim_protection_controller());
   out.add("persistentvolume-protection-controller", make_volume_protection_controller());
   out.add("volumeattributesclass-protection-controller", make_attributes_class_protection_controller());

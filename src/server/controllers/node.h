@@ -19,6 +19,9 @@ Controller make_node_lifecycle_controller(const base::Clock& clock, base::Durati
 /// Deletes pods that do not tolerate a NoExecute taint of their node, when their toleration has lasted long
 /// enough on `clock`'s monotonic time.
 Controller make_taint_eviction_controller(const base::Clock& clock);
+/// Notes on every node for how many seconds it may keep what it reads, the more the larger the cluster is
+/// (annotation node.alpha.kubernetes.io/ttl).
+Controller make_node_ttl_controller();
 /// Gives every node a part of the cluster's address range (spec.podCIDR): /24 for IPv4, /64 for IPv6.
 Controller make_node_ipam_controller(std::string cluster_cidr);
 /// Removes pods bound to nodes that have not existed for 40 seconds, pods deleted before they got a node,

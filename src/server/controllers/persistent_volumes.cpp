@@ -354,9 +354,11 @@ Keys volumes_of_claim(const api::ObjectPtr& before, const api::ObjectPtr& after,
 Controller make_volume_binder_controller() {
   Controller c;
   c.name = "persistentvolume-controller";
+  c.queue = "claims";
   c.sources = {{kClaims, own_key, {{"volume", volume_of_claim}}},
                {kVolumes, claims_of_volume, {}},
-               {kClasses, claims_of_class, {}}};
+               {kClasses, claims_of_class, {}},
+               {kPods, nullptr, {{"claims", claims_of_volumes}}}};
   c.plan = plan_claim;
   return c;
 }
@@ -364,6 +366,7 @@ Controller make_volume_binder_controller() {
 Controller make_volume_phase_controller() {
   Controller c;
   c.name = "persistentvolume-phase-controller";
+  c.queue = "volumes";
   c.sources = {{kVolumes, own_key, {{"claim", claim_of_volume}}}, {kClaims, volumes_of_claim, {}}};
   c.plan = plan_volume;
   return c;

@@ -11,5 +11,7 @@ namespace orch::server {
 Controller make_volume_binder_controller();
 /// Volumes: Available, Bound, Released, or taken back from a claim that has another.
 Controller make_volume_phase_controller();
+/// Claims that ask for more than they have: says that growing them is up to their driver.
+Controller make_volume_expander_controller();
 
 }  // namespace orch::server

@@ -7,6 +7,7 @@
 #include "api/hash.h"
 #include "api/meta.h"
 #include "api/names.h"
+#include "api/scan.h"
 #include "base/json.h"
 
 namespace orch::server {
@@ -191,6 +192,21 @@ void sort_by_progress(std::vector<PodView>& pods) {
   };
   std::stable_sort(pods.begin(), pods.end(),
                    [&](const PodView& a, const PodView& b) { return rank(a) < rank(b); });
+}
+
+std::vector<std::string> claims_of_volumes(const api::Object& pod) {
+  if (!api::mentions(pod.bytes(), "\"persistentVolumeClaim\"") &&
+      !api::mentions(pod.bytes(), "\"ephemeral\"")) {
+    return {};
+  }
+  std::vector<std::string> out;
+  const Json tree = pod.tree();
+  for (const Json& volume : base::array_at(tree, {"spec", "volumes"})) {
+    std::string name(base::string_at(volume, {"persistentVolumeClaim", "claimName"}));
+    if (volume.contains("ephemeral")) name = base::cat(pod.name(), "-", base::string_at(volume, {"name"}));
+    if (!name.empty()) out.push_back(api::object_key(pod.ns(), name));
+  }
+  return out;
 }
 
 bool namespace_terminating(const base::Status& why) {

@@ -83,6 +83,9 @@ void sort_for_deletion(std::vector<PodView>& pods, const PodsPerNode& related, b
 /// The same for controllers that know no deletion cost and no siblings: those that have come least far first.
 void sort_by_progress(std::vector<PodView>& pods);
 
+/// Claims of a pod's volumes, those made for the pod included, as "namespace/name": an index.
+std::vector<std::string> claims_of_volumes(const api::Object& pod);
+
 /// The namespace is going away, so nothing can be made in it: no failure to report.
 bool namespace_terminating(const base::Status& why);
 

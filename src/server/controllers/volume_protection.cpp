@@ -13,22 +13,6 @@ namespace {
 const client::ResourceRef kVolumes{"", "v1", "persistentvolumes"};
 const client::ResourceRef kClasses{"storage.k8s.io", "v1", "volumeattributesclasses"};
 
-/// Claims of a pod's volumes, those made for the pod included.
-std::vector<std::string> claims_of(const api::Object& pod) {
-  if (!api::mentions(pod.bytes(), "\"persistentVolumeClaim\"") &&
-      !api::mentions(pod.bytes(), "\"ephemeral\"")) {
-    return {};
-  }
-  std::vector<std::string> out;
-  const Json tree = pod.tree();
-  for (const Json& volume : base::array_at(tree, {"spec", "volumes"})) {
-    std::string name(base::string_at(volume, {"persistentVolumeClaim", "claimName"}));
-    if (volume.contains("ephemeral")) name = base::cat(pod.name(), "-", base::string_at(volume, {"name"}));
-    if (!name.empty()) out.push_back(api::object_key(pod.ns(), name));
-  }
-  return out;
-}
-
 /// What the finalizer is on matters only from its deletion on.
 Keys deleting_key(const api::ObjectPtr&, const api::ObjectPtr& after, const View&) {
   if (!after || !after->deleting()) return {};
@@ -38,7 +22,7 @@ Keys deleting_key(const api::ObjectPtr&, const api::ObjectPtr& after, const View
 Keys keys_of_gone_pod(const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
   if (after || !before) return {};
   Keys keys;
-  for (const std::string& claim : claims_of(*before)) {
+  for (const std::string& claim : claims_of_volumes(*before)) {
     const auto [ns, name] = api::split_key(claim);
     const api::ObjectPtr object = view.get(kClaims, ns, name);
     if (object && object->deleting()) keys.push_back({std::string(ns), std::string(name)});
@@ -110,7 +94,8 @@ Plan plan_class(const View& view, const Key& key, base::WallTime) {
 Controller make_claim_protection_controller() {
   Controller c;
   c.name = "pvc-protection-controller";
-  c.sources = {{kClaims, deleting_key, {}}, {kPods, keys_of_gone_pod, {{"claims", claims_of}}}};
+  c.queue = "pvcprotection";
+  c.sources = {{kClaims, deleting_key, {}}, {kPods, keys_of_gone_pod, {{"claims", claims_of_volumes}}}};
   c.plan = plan_claim;
   return c;
 }
@@ -118,6 +103,7 @@ Controller make_claim_protection_controller() {
 Controller make_volume_protection_controller() {
   Controller c;
   c.name = "pv-protection-controller";
+  c.queue = "pvprotection";
   c.sources = {{kVolumes, deleting_key, {}}};
   c.plan = plan_volume;
   return c;
@@ -126,6 +112,7 @@ Controller make_volume_protection_controller() {
 Controller make_attributes_class_protection_controller() {
   Controller c;
   c.name = "volumeattributesclass-protection-controller";
+  c.queue = "vacprotection";
   c.sources = {{kClasses, deleting_key, {}},
                {kClaims, keys_of_user, {{"attributesClass", classes_of}}},
                {kVolumes, keys_of_user, {{"attributesClass", classes_of}}}};

@@ -368,6 +368,42 @@ TEST_CASE("pods that cannot end by themselves") {
   }
 }
 
+TEST_CASE("nodes of a large cluster may keep what they read for longer") {
+  struct Row {
+    size_t nodes;
+    const char *has, *wanted;
+  };
+  const Controller c = server::make_node_ttl_controller();
+  for (const Row& r : {Row{1, "", "0"}, Row{100, "0", "0"}, Row{101, "0", "15"}, Row{95, "15", "15"},
+                       Row{95, "", "0"}, Row{89, "15", "0"}, Row{501, "15", "30"}, Row{1001, "30", "60"},
+                       Row{2001, "60", "300"}, Row{1799, "300", "60"}, Row{10, "soon", "0"}}) {
+    INFO(r.nodes << " nodes, " << r.has);
+    Rig rig;
+    rig.controller = c;
+    for (size_t i = 0; i < r.nodes; ++i) {
+      Json node = {{"metadata", {{"name", base::cat("n", i)}}}};
+      if (*r.has != 0) node["metadata"]["annotations"]["node.alpha.kubernetes.io/ttl"] = r.has;
+      rig.view.put(kNodes, node);
+    }
+    CHECK(rig.run({"", "n0"}).writes.empty() == (std::string_view(r.has) == r.wanted));
+    CHECK(api::annotation(rig.node("n0"), "node.alpha.kubernetes.io/ttl") == r.wanted);
+  }
+}
+
+TEST_CASE("nodes are told when a cluster grows or shrinks beyond a size") {
+  const Controller c = server::make_node_ttl_controller();
+  MapView view;
+  const auto node = [&](size_t i) { return view.get(kNodes, "", base::cat("n", i)); };
+  for (size_t i = 0; i < 100; ++i) view.put(kNodes, {{"metadata", {{"name", base::cat("n", i)}}}});
+  CHECK(c.sources[0].keys(nullptr, node(99), view) == server::Keys{{"", "n99"}});
+  CHECK(c.sources[0].keys(node(1), node(1), view) == server::Keys{{"", "n1"}});  // has none yet
+  CHECK(c.sources[0].keys(node(99), nullptr, view).empty());
+  view.put(kNodes, {{"metadata", {{"name", "n100"}}}});
+  CHECK(c.sources[0].keys(nullptr, node(100), view).size() == 102);
+  for (size_t i = 89; i < 101; ++i) view.drop(kNodes, "", base::cat("n", i));
+  CHECK(c.sources[0].keys(node(1), nullptr, view).size() == 89);
+}
+
 TEST_CASE("parts of an address range") {
   struct Case {
     const char* cidr;

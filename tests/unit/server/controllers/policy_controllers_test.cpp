@@ -3,6 +3,8 @@
 
 #include "pki/pki.h"
 #include "server/controllers/cluster_roles.h"
+#include "server/controllers/ephemeral_volumes.h"
+#include "server/controllers/persistent_volumes.h"
 #include "server/controllers/resource_quota.h"
 #include "server/controllers/service_cidr.h"
 #include "server/controllers/token_secrets.h"
@@ -131,6 +133,86 @@ TEST_CASE("bootstrap tokens go when they expire") {
   CHECK(later.writes.empty());
   CHECK(later.requeue == std::chrono::minutes(10));
   CHECK(c.plan(view, key, kStart + std::chrono::minutes(10)).writes.size() == 1);
+}
+
+TEST_CASE("a pod gets the claims that it describes") {
+  const Controller c = make_ephemeral_volume_controller();
+  ValueView view(c);
+  const api::ObjectPtr pod = object(R"({"apiVersion":"v1","kind":"Pod",
+    "metadata":{"name":"p","namespace":"ns","uid":"u1"},"spec":{"volumes":[
+      {"name":"plain","emptyDir":{}},
+      {"name":"a","ephemeral":{"volumeClaimTemplate":{"metadata":{"labels":{"l":"1"},"annotations":{"n":"2"}},
+        "spec":{"accessModes":["ReadWriteOnce"]}}}},
+      {"name":"b","ephemeral":{"volumeClaimTemplate":{"spec":{}}}}]}})");
+  view.put("pods", pod);
+  CHECK(c.sources[0].keys(nullptr, pod, view) == Keys{{"ns", "p"}});
+  CHECK(c.sources[0].keys(pod, pod, view).empty());
+  const Plan plan = c.plan(view, {"ns", "p"}, kStart);
+  REQUIRE(plan.writes.size() == 2);
+  CHECK(*plan.writes[0].body == json(R"({"apiVersion":"v1","kind":"PersistentVolumeClaim",
+    "metadata":{"name":"p-a","namespace":"ns","labels":{"l":"1"},"annotations":{"n":"2"},"ownerReferences":[
+      {"apiVersion":"v1","kind":"Pod","name":"p","uid":"u1","controller":true,"blockOwnerDeletion":true}]},
+    "spec":{"accessModes":["ReadWriteOnce"]}})"));
+  CHECK(plan.writes[1].body->at("metadata").at("name") == "p-b");
+  const Plan told = plan.otherwise(plan.writes[1], {base::Code::kForbidden, "exceeded quota"});
+  REQUIRE(told.notes.size() == 1);
+  CHECK(told.notes[0].reason == "FailedBinding");
+  CHECK(told.notes[0].message == "ephemeral volume b: create PVC p-b: exceeded quota");
+
+  const api::ObjectPtr own = object(*plan.writes[0].body);
+  view.put("persistentvolumeclaims", own);
+  CHECK(c.plan(view, {"ns", "p"}, kStart).writes.size() == 1);
+  CHECK(c.sources[1].keys(own, nullptr, view) == Keys{{"ns", "p"}});
+
+  const api::ObjectPtr other = object(R"({"apiVersion":"v1","kind":"PersistentVolumeClaim",
+    "metadata":{"name":"p-b","namespace":"ns","uid":"u2"}})");
+  view.put("persistentvolumeclaims", other);
+  const Plan refused = c.plan(view, {"ns", "p"}, kStart);
+  CHECK(refused.writes.empty());
+  REQUIRE(refused.notes.size() == 1);
+  CHECK(refused.notes[0].message ==
+        "ephemeral volume b: PVC ns/p-b was not created for pod ns/p (pod is not owner)");
+  CHECK(c.sources[1].keys(other, nullptr, view) == Keys{{"ns", "p"}});
+
+  Json going = pod->tree();
+  going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+  view.put("pods", object(going));
+  CHECK(c.plan(view, {"ns", "p"}, kStart).notes.empty());
+}
+
+TEST_CASE("a claim that asks for more is told who can give it") {
+  const Controller c = make_volume_expander_controller();
+  ValueView view(c);
+  view.put("persistentvolumes", R"({"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"pv"},
+    "spec":{"claimRef":{"namespace":"ns","name":"d","uid":"u1"}}})");
+  const auto claim = [](const char* asked, const char* has, const char* phase = "Bound",
+                        const char* uid = "u1") {
+    return object(Json{{"apiVersion", "v1"},
+                       {"kind", "PersistentVolumeClaim"},
+                       {"metadata", {{"name", "d"}, {"namespace", "ns"}, {"uid", uid}}},
+                       {"spec", {{"volumeName", "pv"}, {"resources", {{"requests", {{"storage", asked}}}}}}},
+                       {"status", {{"phase", phase}, {"capacity", {{"storage", has}}}}}});
+  };
+  struct Row {
+    const char* what;
+    api::ObjectPtr before, after;
+    bool wakes, tells;
+  };
+  for (const Row& r :
+       {Row{"as large as asked", nullptr, claim("1Gi", "1Gi"), false, false},
+        Row{"begins to ask for more", claim("1Gi", "1Gi"), claim("2Gi", "1Gi"), true, true},
+        Row{"asked before the controller started", nullptr, claim("2Gi", "1Gi"), true, true},
+        Row{"goes on asking", claim("2Gi", "1Gi"), claim("2Gi", "1Gi"), false, true},
+        Row{"got a part of it", claim("4Gi", "1Gi"), claim("4Gi", "2Gi"), true, true},
+        Row{"not bound", nullptr, claim("2Gi", "1Gi", "Pending"), false, false},
+        Row{"the volume is another's", nullptr, claim("2Gi", "1Gi", "Bound", "u2"), true, false}}) {
+    INFO(r.what);
+    CHECK(c.sources[0].keys(r.before, r.after, view).empty() != r.wakes);
+    view.put("persistentvolumeclaims", r.after);
+    const Plan plan = c.plan(view, {"ns", "d"}, kStart);
+    CHECK(plan.writes.empty());
+    CHECK(plan.notes.empty() != r.tells);
+  }
 }
 
 TEST_CASE("claims, volumes and classes are kept while in use") {
