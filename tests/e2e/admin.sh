@@ -81,6 +81,7 @@ expect "apply --applyset" "secret/pruned created" env KUBECTL_APPLYSET=true time
 printf 'apiVersion: v1\nkind: Secret\nmetadata: {name: kept}\n' >"$work/secret.yaml"
 expect "apply --prune" "secret/pruned pruned" env KUBECTL_APPLYSET=true timeout 60 "$KUBECTL" apply --prune --applyset=secrets/all -n default -f "$work/secret.yaml"
 
+expect "queues of controllers are measured" 'workqueue_queue_duration_seconds_count{name="deployment"}' k get --raw /metrics
 expect "api-versions" "clients.orch.test/v1" k api-versions
 expect "get --raw" '"kind":"Boat"' k get --raw /apis/clients.orch.test/v1/namespaces/default/boats/tub
 expect "create --raw" '"name":"raw"' bash -c "echo '{\"metadata\":{\"name\":\"raw\"}}' | timeout 20 $KUBECTL create --raw /api/v1/namespaces/default/configmaps -f -"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What a node does for its pods: refuses those that do not belong there, says why images do not come, keeps what
-# containers say at their end, runs sidecars, rotates logs, gives out host ports, refreshes files.
+# containers say at their end, runs sidecars, rotates logs, gives out host ports, refreshes files, keeps their claims.
 LAB=1
 . "$(dirname "$0")/lib.sh"
 node=$LAB_NAME-0
@@ -111,6 +111,26 @@ changed() { k exec reader -- cat /words/word | grep -q two; }
 eventually 30 "and its change" changed
 claims() { k exec reader -- cat /token/token | cut -d . -f 2 | tr '_-' '/+' | sed 's/$/==/' | base64 -d 2>/dev/null; }
 expect "a token for its audience" '"aud":["me"]' claims
+
+# --- Claims that pods describe: made, bound and taken away; nodes do not mount them yet ---
+k apply -f - <<YAML >/dev/null
+{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: shelves}, provisioner: kubernetes.io/no-provisioner, allowVolumeExpansion: true}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: shelf}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], storageClassName: shelves, hostPath: {path: /var/shelf}}
+YAML
+pod scribe "containers: [$(shell main 'sleep 3600')], volumes: [{name: books, ephemeral: {volumeClaimTemplate:
+  {metadata: {labels: {made: scribe}}, spec: {accessModes: [ReadWriteOnce], storageClassName: shelves, resources: {requests: {storage: 1Gi}}}}}}]"
+eventually 20 "a pod that describes a claim gets one and a node" is scribe .spec.nodeName "$node"
+expect "the claim has a volume" "Bound shelf" k get pvc scribe-books -o 'jsonpath={.status.phase} {.spec.volumeName}'
+expect "the claim is the pod's" "Pod scribe" k get pvc -l made=scribe -o 'jsonpath={.items[0].metadata.ownerReferences[0].kind} {.items[0].metadata.ownerReferences[0].name}'
+k patch pvc scribe-books -p '{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}' >/dev/null
+eventually 10 "growing it is another's" event scribe-books "ExternalExpanding: waiting for an external controller to expand this PVC"
+k delete pod scribe >/dev/null
+eventually 20 "the claim goes with the pod" bash -c "! timeout 10 $KUBECTL get pvc scribe-books"
+expect "how long a node may keep what it read" "0" k get node "$node" -o 'jsonpath={.metadata.annotations.node\.alpha\.kubernetes\.io/ttl}'
 check "the pods go" k delete pods --all --timeout=40s
 eventually 30 "nothing stays on disk" bash -c "! ls $LAB_DIR/0/data/agent/kubelet/pods | grep ."
 exit $failed

@@ -107,6 +107,56 @@ TEST_CASE("a CronJob makes its Job when it is time") {
   CHECK(cron.plan().writes.empty());
 }
 
+TEST_CASE("a day of a CronJob, the clock set on the way") {
+  struct Row {
+    const char* what;
+    const char* spec;
+    int64_t jump_hours;      // at 15:00:30 by the clock
+    std::vector<int> hours;  // those that have a Job, of the day and the next
+  };
+  const std::vector<int> all = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33};
+  std::vector<int> ahead = {10, 11, 12, 13, 14, 15, 21};  // of what was missed the last is made up for
+  for (int hour = 22; hour <= 39; ++hour) ahead.push_back(hour);
+  std::vector<int> late = ahead;
+  late.erase(late.begin() + 6);  // it is half a minute late, which this one does not allow
+  std::vector<int> back(all.begin(), all.end() - 4);  // no hour is done twice
+  const Row rows[] = {{"nobody sets the clock", "{}", 0, all},
+                      {"six hours ahead", "{}", 6, ahead},
+                      {"six hours ahead, with a deadline", R"({"startingDeadlineSeconds":20})", 6, late},
+                      {"four hours back", "{}", -4, back}};
+  for (const Row& r : rows) {
+    INFO(r.what);
+    Cron cron(r.spec);
+    std::vector<std::string> made;
+    cron.now = at("2026-01-05T09:59:00Z") + 100ms;
+    for (int step = 0; step < 24 * 120; ++step, cron.now += 30s) {
+      if (cron.now == at("2026-01-05T15:00:30Z") + 100ms && step == 603)
+        cron.now += std::chrono::hours(r.jump_hours);
+      // Until there is nothing to do, as the loop would ask. A Job is over as soon as it is seen.
+      for (int again = 0; again < 5; ++again) {
+        const Plan p = cron.plan();
+        if (p.writes.empty()) break;
+        cron.view.apply(p);
+        for (const server::Write& w : writes(p, Verb::kCreate, "jobs")) {
+          Json job = *w.body;
+          made.push_back(name_of(job));
+          job["status"] = {{"startTime", base::format_time(cron.now)},
+                           {"completionTime", base::format_time(cron.now)},
+                           {"conditions", Json::array({{{"type", "Complete"}, {"status", "True"}}})}};
+          cron.view.put(kJobs, job);
+        }
+      }
+    }
+    std::vector<std::string> wanted;
+    for (const int hour : r.hours)
+      wanted.push_back(base::cat("cj-", 29460120 + static_cast<int64_t>(hour - 10) * 60));
+    CHECK(made == wanted);
+    CHECK(cron.status().value("active", Json::array()).empty());
+    CHECK(cron.view.list(kJobs, "ns").size() == 3);  // its history
+  }
+}
+
 TEST_CASE("a Job that ended before it was seen to run") {
   Cron cron;
   cron.now += 1min;
