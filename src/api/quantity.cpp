@@ -17,19 +17,23 @@ using Format = Quantity::Format;
 
 constexpr Int128 kNano = 1000000000;
 constexpr Int128 kMaxInt64 = std::numeric_limits<int64_t>::max();
-constexpr Int128 kLimit = ~(static_cast<Int128>(1) << 127);  // of Int128
+constexpr int kMaxDigits = 38;  // all numbers of that many fit into Int128
+
+constexpr Int128 power_of_ten(int power) { return power == 0 ? 1 : 10 * power_of_ten(power - 1); }
+/// What is larger counts as this: the first number with more than kMaxDigits digits.
+constexpr Int128 kLimit = power_of_ten(kMaxDigits);
 
 base::Status bad(std::string_view message) { return {base::Code::kBadRequest, std::string(message)}; }
 
 Int128 add(Int128 a, Int128 b) {
   Int128 out = 0;
-  if (!__builtin_add_overflow(a, b, &out)) return out;
+  if (!__builtin_add_overflow(a, b, &out)) return std::clamp(out, -kLimit, kLimit);
   return a > 0 ? kLimit : -kLimit;
 }
 
 Int128 multiply(Int128 a, Int128 b) {
   Int128 out = 0;
-  if (!__builtin_mul_overflow(a, b, &out)) return out;
+  if (!__builtin_mul_overflow(a, b, &out)) return std::clamp(out, -kLimit, kLimit);
   return (a > 0) == (b > 0) ? kLimit : -kLimit;
 }
 
@@ -126,7 +130,6 @@ base::Result<Parts> split(std::string_view text) {
 /// The digits as a number; more than fit are cut off (`dropped` counts them) and any lost non-zero digit is
 /// remembered.
 Int128 number(std::string_view whole, std::string_view fraction, int64_t& dropped, bool& lost) {
-  constexpr int kMaxDigits = 37;
   Int128 value = 0;
   int taken = 0;
   dropped = 0;
@@ -193,19 +196,27 @@ std::string digits_of(Int128 value) {
   return out;
 }
 
-std::string decimal_text(Int128 nano, bool exponent_form) {
-  int exponent = -9;
-  for (; nano % 10 == 0; nano /= 10) ++exponent;
-  constexpr int kLargest = 18;
+/// Digits * 10^exponent, not zero, with the largest suffix or exponent that leaves no fraction.
+std::string decimal_text(std::string digits, int64_t exponent, bool exponent_form) {
+  for (; digits.ends_with('0'); digits.pop_back()) ++exponent;
+  constexpr int64_t kLargest = 18;
   if (!exponent_form && exponent > kLargest) {
-    nano = shift10(nano, exponent - kLargest);
+    digits.append(static_cast<size_t>(exponent - kLargest), '0');
     exponent = kLargest;
   }
-  for (; exponent % 3 != 0; --exponent) nano *= 10;
-  if (exponent_form) return digits_of(nano) + (exponent == 0 ? "" : base::cat("e", exponent));
+  for (; exponent % 3 != 0; --exponent) digits += '0';
+  if (exponent_form) return digits + (exponent == 0 ? "" : base::cat("e", exponent));
   const auto suffix = std::find_if(kDecimalSuffixes.begin(), kDecimalSuffixes.end(),
                                    [&](const Suffix& known) { return known.exponent == exponent; });
-  return digits_of(nano) + std::string(suffix == kDecimalSuffixes.end() ? "" : suffix->text);
+  return digits + std::string(suffix == kDecimalSuffixes.end() ? "" : suffix->text);
+}
+
+/// The text of a number that is too large to be calculated with.
+std::string large_text(const Parts& parts) {
+  return base::cat(parts.positive ? "" : "-",
+                   decimal_text(base::cat(parts.whole, parts.fraction),
+                                parts.exponent - static_cast<int64_t>(parts.fraction.size()),
+                                parts.format == Format::kExponent));
 }
 
 }  // namespace
@@ -223,7 +234,11 @@ base::Result<Quantity> Quantity::parse(std::string_view text) {
     quantity.format_ = Format::kDecimal;
   }
   if (!parts->positive) quantity.nano_ = -quantity.nano_;
-  if (keeps_text(*parts)) quantity.text_ = text;
+  if (keeps_text(*parts)) {
+    quantity.text_ = text;
+  } else if (quantity.nano_ == kLimit || quantity.nano_ == -kLimit) {
+    quantity.text_ = large_text(*parts);
+  }
   return quantity;
 }
 
@@ -267,7 +282,7 @@ std::string Quantity::text() const {
   constexpr Int128 kKibi = 1024;
   const bool binary =
       format_ == Format::kBinary && nano_ % kNano == 0 && (nano_ <= -kKibi * kNano || nano_ >= kKibi * kNano);
-  if (!binary) return decimal_text(nano_, format_ == Format::kExponent);
+  if (!binary) return decimal_text(digits_of(nano_), -9, format_ == Format::kExponent);
   Int128 value = nano_ / kNano;
   size_t suffix = 0;
   for (; value % kKibi == 0 && suffix < kBinarySuffixes.size(); ++suffix) value /= kKibi;

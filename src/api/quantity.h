@@ -1,6 +1,6 @@
 // Quantity: a number with a unit, as k8s.io/apimachinery/pkg/api/resource reads and prints it: "100m", "1Gi",
-// "2e3". Exact from 10^-9 to beyond 10^29; smaller parts are rounded away from zero, larger values stay at
-// the limit.
+// "2e3". Exact from 10^-9 to 10^29; smaller parts are rounded away from zero; larger values keep their text
+// and count as the limit.
 #pragma once
 
 #include <compare>
@@ -56,7 +56,8 @@ class Quantity {
   __extension__ using Int128 = __int128;
   Int128 nano_ = 0;
   Format format_ = Format::kDecimal;
-  /// The parsed text when it is already canonical, "" otherwise.
+  /// The parsed text when it is already canonical, the canonical one when the number is too large to be
+  /// calculated with, "" otherwise.
   std::string text_;
 };
 
