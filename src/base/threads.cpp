@@ -28,6 +28,13 @@ void set_default_stack() {
 
 thread_local ThreadPool* pool_of_thread = nullptr;
 
+void notify(std::unique_lock<std::mutex>& held, std::condition_variable& changed) {
+  // A thread of background priority may lose its processor at the end of any system call, and should not hold
+  // the lock then.
+  held.unlock();
+  changed.notify_one();
+}
+
 }  // namespace
 
 void work_in_background() {
@@ -64,7 +71,7 @@ void ThreadPool::post(std::function<void()> task) {
   std::unique_lock lock(mutex_);
   queue_.push_back(std::move(task));
   join_ended(lock);
-  hire(lock);
+  hire(std::move(lock));
 }
 
 /// So many more may run.
@@ -75,11 +82,10 @@ size_t ThreadPool::free_places() const {
 }
 
 /// Sees to it that somebody comes for what is queued, if it may run.
-void ThreadPool::hire(std::unique_lock<std::mutex>& lock) {
+void ThreadPool::hire(std::unique_lock<std::mutex> lock) {
   if (!can_take()) return;  // who ends his task, or waits within it, sees to the next
   if (idle_ >= std::min(queue_.size(), free_places()) || live_.size() >= max_threads_) {
-    work_.notify_one();
-    return;
+    return notify(lock, work_);
   }
   live_.emplace_back();
   const Handle self = std::prev(live_.end());
@@ -133,24 +139,68 @@ void ThreadPool::run(Handle self) {
     task = nullptr;  // what it holds is freed outside the lock
     lock.lock();
     --working_;
+    while (const auto one = next_back()) {
+      notify(lock, one->changed_);
+      lock.lock();
+    }
   }
   ended_.splice(ended_.end(), live_, self);
   quiet_.notify_all();
   work_.notify_all();  // the others end too, once the queue is empty
 }
 
-ThreadPool::Waiting::Waiting()
-    : pool_(pool_of_thread != nullptr && pool_of_thread->options_.max_working ? pool_of_thread : nullptr) {
+/// The next one who may go on, to be notified: those who have begun come before those who have not.
+std::shared_ptr<Arrival> ThreadPool::next_back() {
+  if (back_.empty() || free_places() == 0) return nullptr;
+  std::shared_ptr<Arrival> one = std::move(back_.front());
+  back_.pop_front();
+  ++working_;
+  one->may_go_on_ = true;
+  return one;
+}
+
+/// The pool of this thread, if it bounds how many work.
+ThreadPool* ThreadPool::bounded() {
+  return pool_of_thread != nullptr && pool_of_thread->options_.max_working ? pool_of_thread : nullptr;
+}
+
+ThreadPool::Waiting::Waiting() : pool_(bounded()) {
   if (pool_ == nullptr) return;
   std::unique_lock lock(pool_->mutex_);
   --pool_->working_;
-  pool_->hire(lock);
+  pool_->hire(std::move(lock));
 }
 
 ThreadPool::Waiting::~Waiting() {
   if (pool_ == nullptr) return;
   const std::lock_guard lock(pool_->mutex_);
   ++pool_->working_;  // more than may, perhaps, until one has ended
+}
+
+Arrival::Arrival() : pool_(ThreadPool::bounded()) {}
+
+void Arrival::come() {
+  std::unique_lock lock(pool_ == nullptr ? own_ : pool_->mutex_);
+  come_ = true;
+  if (!waits_) return;
+  if (pool_ == nullptr) return notify(lock, changed_);
+  pool_->back_.push_back(shared_from_this());
+  if (const auto one = pool_->next_back()) notify(lock, one->changed_);
+}
+
+void Arrival::wait() {
+  std::unique_lock lock(pool_ == nullptr ? own_ : pool_->mutex_);
+  waits_ = true;
+  if (pool_ == nullptr) return changed_.wait(lock, [this] { return come_; });
+  if (come_) return;
+  --pool_->working_;
+  if (const auto one = pool_->next_back()) {
+    notify(lock, one->changed_);
+  } else {
+    pool_->hire(std::move(lock));
+  }
+  lock = std::unique_lock(pool_->mutex_);
+  changed_.wait(lock, [this] { return may_go_on_; });
 }
 
 }  // namespace orch::base

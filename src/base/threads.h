@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -30,6 +31,8 @@ struct PoolOptions {
   std::function<size_t()> max_working = nullptr;
   bool background = false;  // see work_in_background()
 };
+
+class Arrival;
 
 /// Runs posted tasks, each on some thread of the pool. Grows up to max_threads while tasks wait, lets idle
 /// threads end after a few seconds. Tasks may block. Thread-safe.
@@ -55,11 +58,14 @@ class ThreadPool {
   };
 
  private:
+  friend class Arrival;
   using Handle = std::list<std::thread>::iterator;
   void run(Handle self);
+  std::shared_ptr<Arrival> next_back();
+  static ThreadPool* bounded();
   size_t free_places() const;
   bool can_take() const { return !queue_.empty() && free_places() > 0; }
-  void hire(std::unique_lock<std::mutex>& lock);
+  void hire(std::unique_lock<std::mutex> lock);
   void join_ended(std::unique_lock<std::mutex>& lock);
 
   const std::string name_;
@@ -67,10 +73,32 @@ class ThreadPool {
   const PoolOptions options_;
   std::mutex mutex_;
   std::condition_variable work_, quiet_;
-  std::deque<std::function<void()>> queue_;  // under mutex_
-  std::list<std::thread> live_, ended_;      // under mutex_; ended_ ones only need their join
-  size_t idle_ = 0, working_ = 0;            // under mutex_
-  bool stopping_ = false;                    // under mutex_
+  std::deque<std::function<void()>> queue_;    // under mutex_
+  std::deque<std::shared_ptr<Arrival>> back_;  // under mutex_: what they waited for came, a place did not yet
+  std::list<std::thread> live_, ended_;        // under mutex_; ended_ ones only need their join
+  size_t idle_ = 0, working_ = 0;              // under mutex_
+  bool stopping_ = false;                      // under mutex_
+};
+
+/// What one thread waits for and another one brings, once. Held by both, in a shared pointer. On a thread of
+/// a pool that bounds how many work it frees a place as ThreadPool::Waiting does, and the thread goes on when
+/// it has one again: when one commit ends the waiting of many, no more of them want a processor than may
+/// work.
+class Arrival : public std::enable_shared_from_this<Arrival> {
+ public:
+  /// On the thread that will wait.
+  Arrival();
+  Arrival(const Arrival&) = delete;
+  /// What it calls happens before wait() returns. Any thread.
+  void come();
+  void wait();
+
+ private:
+  friend class ThreadPool;
+  ThreadPool* const pool_;  // of the thread that waits, if it bounds how many work
+  std::mutex own_;          // where there is no such pool
+  std::condition_variable changed_;
+  bool come_ = false, waits_ = false, may_go_on_ = false;  // under the pool's mutex or own_
 };
 
 }  // namespace orch::base

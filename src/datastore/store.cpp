@@ -1,6 +1,6 @@
 #include "datastore/store.h"
 
-#include <future>
+#include <memory>
 #include <utility>
 
 #include "base/threads.h"
@@ -8,12 +8,17 @@
 namespace orch::datastore {
 
 WriteResult Store::write_sync(Write write) {
-  // Shared: the writer may still be inside set_value() when the waiting thread goes on.
-  auto promise = std::make_shared<std::promise<WriteResult>>();
-  std::future<WriteResult> result = promise->get_future();
-  this->write(std::move(write), [promise](const WriteResult& r) { promise->set_value(r); });
-  const base::ThreadPool::Waiting waiting;
-  return result.get();
+  struct Answer {
+    std::shared_ptr<base::Arrival> arrival = std::make_shared<base::Arrival>();
+    WriteResult result;
+  };
+  const auto answer = std::make_shared<Answer>();
+  this->write(std::move(write), [answer](const WriteResult& result) {
+    answer->result = result;
+    answer->arrival->come();
+  });
+  answer->arrival->wait();
+  return std::move(answer->result);
 }
 
 std::string prefix_end(std::string_view prefix) {

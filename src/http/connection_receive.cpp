@@ -284,7 +284,11 @@ void Connection::expire() {
 void Connection::close() {
   state_ = State::kClosed;
   if (deadline_ != 0) engine_.loop.set_deadline(this, std::exchange(deadline_, 0), 0);
-  engine_.loop.settle();
+  part();
+}
+
+void Connection::part() {
+  if (being_modified()) return engine_.loop.post([self = self()] { self->part(); });
   transport_.close();
   engine_.forget(this);
 }

@@ -38,7 +38,11 @@ size_t Engine::patient_places() const {
 }
 
 void Engine::work(bool patiently, std::function<void()> task) {
-  if (patiently) return patient.post(std::move(task));
+  if (patiently) {
+    // By a thread that may wait: those who answer patiently queue for the pool's lock when a commit ends the
+    // waiting of many at once, and the loop would queue behind them.
+    return patient_pump().post([this, task = std::move(task)]() mutable { patient.post(std::move(task)); });
+  }
   last_impatient_ = mono_milliseconds();
   workers.post(std::move(task));
 }

@@ -154,6 +154,7 @@ class Connection final : public Pollable, public StreamSink {
   void arm(int64_t due);
   void listen(uint32_t events);
   void close();
+  void part();
 
   // A worker's (connection_send.cpp):
   void work();

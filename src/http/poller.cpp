@@ -53,13 +53,13 @@ Poller::~Poller() {
 bool Poller::add(int fd, uint32_t events, Pollable* target) const {
   return control(epoll_, EPOLL_CTL_ADD, fd, events, target);
 }
-bool Poller::modify(int fd, uint32_t events, Pollable* target) {
-  const std::lock_guard lock(modify_mutex_);
-  return control(epoll_, EPOLL_CTL_MOD, fd, events, target);
+bool Poller::modify(int fd, uint32_t events, Pollable* target) const {
+  ++target->modifying_;
+  const bool good = control(epoll_, EPOLL_CTL_MOD, fd, events, target);
+  --target->modifying_;
+  return good;
 }
 void Poller::remove(int fd) const { control(epoll_, EPOLL_CTL_DEL, fd, 0, nullptr); }
-
-void Poller::settle() { const std::lock_guard lock(modify_mutex_); }
 
 void Poller::sync() {
   std::promise<void> done;

@@ -28,9 +28,14 @@ class Pollable : public std::enable_shared_from_this<Pollable> {
   virtual void on_wake() {}
   virtual void on_deadline() {}
 
+  /// A Poller::modify() of this on some thread has not returned yet, although the event it asked for may have
+  /// come already: the socket must stay open until then.
+  bool being_modified() const { return modifying_.load() != 0; }
+
  private:
   friend class Poller;
   std::atomic<bool> wake_queued_{false};
+  std::atomic<uint32_t> modifying_{0};
 };
 
 class Poller {
@@ -46,7 +51,9 @@ class Poller {
   /// Watches a socket for EPOLL* events; with EPOLLONESHOT, until the next modify(). False on failure (too
   /// many descriptors).
   bool add(int fd, uint32_t events, Pollable* target) const;
-  bool modify(int fd, uint32_t events, Pollable* target);
+  /// Takes no lock: a thread of background priority that held one would lose its processor to the poller it
+  /// just woke.
+  bool modify(int fd, uint32_t events, Pollable* target) const;
   void remove(int fd) const;
   /// Runs on the thread, in order.
   void post(std::function<void()> task);
@@ -55,10 +62,6 @@ class Poller {
   /// Returns when all tasks posted before have run. Not on the thread itself.
   void sync();
   bool on_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
-
-  /// Before a socket is closed: a modify() of it on another thread may have raised the event that led here
-  /// and not have returned yet.
-  void settle();
 
   // On the thread only. One deadline per target at most; `previous` is what was set last (0: none).
 
@@ -76,7 +79,6 @@ class Poller {
   int epoll_ = -1, event_ = -1;
   int64_t now_ = 0;
   std::set<std::pair<int64_t, Pollable*>> deadlines_;  // on the thread only
-  std::mutex modify_mutex_;                            // around epoll_ctl in modify()
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;        // under mutex_
   std::vector<std::shared_ptr<Pollable>> to_wake_;  // under mutex_

@@ -1,6 +1,6 @@
 // Requests and flow control: what a request is worth, how it waits, what one that is refused hears.
 #include <algorithm>
-#include <future>
+#include <memory>
 
 #include "api/selector.h"
 #include "base/threads.h"
@@ -63,7 +63,8 @@ void ApiServer::take_place(Call& call) {
   const RequestInfo& info = call.info;
   if (o_.flow == nullptr || (info.long_running() && info.verb != "watch")) return;
   const FlowRequest request{&call.user,    info.resource_request, info.verb, info.group,
-                            info.resource, info.subresource,      info.ns,   info.path};
+                            info.resource, info.subresource,      info.ns,   info.path,
+                            call.patient};
   const base::Duration limit =
       wait_limit(info.verb == "watch" ? std::string_view() : info.query.get("timeout"));
   call.place = o_.flow->begin(
@@ -78,12 +79,9 @@ void ApiServer::take_place(Call& call) {
 }
 
 void ApiServer::await_place(FlowTicket& place) {
-  // Shared: whoever decides may still be inside set_value() when this thread goes on.
-  auto decided = std::make_shared<std::promise<void>>();
-  std::future<void> done = decided->get_future();
-  place.when_decided([decided] { decided->set_value(); });
-  const base::ThreadPool::Waiting waiting;
-  done.wait();
+  const auto decided = std::make_shared<base::Arrival>();
+  place.when_decided([decided] { decided->come(); });
+  decided->wait();
 }
 
 bool ApiServer::held_back(const Call& call) const {

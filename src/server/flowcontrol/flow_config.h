@@ -19,6 +19,7 @@ struct FlowRequest {
   const UserInfo* user = nullptr;
   bool resource_request = false;
   std::string_view verb, group, resource, subresource, ns, path;
+  bool patient = false;  // of a user who takes much: leaves some seats of its level to others
 };
 
 struct FlowSubject {

@@ -59,10 +59,16 @@ Level::Level(LevelConfig given, base::MonoTime now, base::Metrics& metrics)
   highest = gauge("demand_seats_high_watermark", "Most seats asked for in the last period.");
 }
 
-bool Level::take(int64_t seats) {
+int64_t Level::most_for(bool patient) const {
+  constexpr int64_t kSpared = 4;  // one in so many
+  const int64_t all = limit.load();
+  return patient && spares.load(std::memory_order_relaxed) ? all - all / kSpared : all;
+}
+
+bool Level::take(int64_t seats, bool patient) {
   int64_t now = in_use.load();
   while (true) {
-    const int64_t most_now = limit.load();
+    const int64_t most_now = most_for(patient);
     if (!exempt.load(std::memory_order_relaxed) && (seats > most_now ? now != 0 : now + seats > most_now))
       return false;
     if (in_use.compare_exchange_weak(now, now + seats)) return true;
@@ -145,11 +151,13 @@ void FlowControl::Rep::dispatch(Level& level, base::MonoTime now, std::vector<De
   while (FairQueues::Entry* entry = level.queues.next()) {
     auto& ticket = static_cast<Ticket&>(*entry);
     const int64_t seats = ticket.work.widest();
-    if (!level.take(seats)) {
+    // Where others wait too, all seats are shared out fairly.
+    if (!level.take(seats, ticket.patient_ && level.impatient.load() == 0)) {
       ticket.series_.no_room->add();
       return;
     }
     level.queues.begin(ticket, now);
+    if (!ticket.patient_) --level.impatient;
     level.waiting = static_cast<int64_t>(level.queues.waiting());
     level.seats_waiting = level.queues.seats_waiting();
     ticket.series_.waiting->add(-1);
@@ -197,6 +205,7 @@ void FlowControl::Rep::give_up(const std::shared_ptr<Ticket>& ticket, bool timed
     if (ticket->state() != FlowTicket::State::kWaiting) return;
     level.queues.pass(now, level.limit);
     level.queues.leave(*ticket);
+    if (!ticket->patient_) --level.impatient;
     level.known.erase(ticket.get());
     level.waiting = static_cast<int64_t>(level.queues.waiting());
     level.seats_waiting = level.queues.seats_waiting();
@@ -254,10 +263,13 @@ FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait
   const base::MonoTime now = rep.options.clock->mono();
   auto ticket = std::make_shared<Ticket>(rep_, std::shared_ptr<const SchemaAtWork>(schemas, at), now);
   ticket->watch_ = request.verb == "watch";
+  ticket->patient_ = request.patient;
   ticket->work = estimate(level.widest.load(std::memory_order_relaxed));
   const int64_t seats = ticket->work.widest();
   rep.arm();
-  if (level.waiting.load() == 0 && level.take(seats)) {
+  // Who is not patient passes those who are, and takes what they had to leave.
+  const std::atomic<int64_t>& before = request.patient ? level.waiting : level.impatient;
+  if (before.load() == 0 && level.take(seats, request.patient)) {
     ticket->started_ = now;
     ticket->state_.store(FlowTicket::State::kRunning, std::memory_order_release);
     began(level, *ticket, now);
@@ -274,7 +286,7 @@ FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait
       level.queues.pass(now, level.limit);
       ticket->flow_ = level.config.shape.queues > 1 ? std::string(distinguisher(at->schema, request)) : "";
       const uint64_t flow = level.config.shape.queues > 1 ? flow_hash(at->schema.name, ticket->flow_) : 0;
-      refused = !level.queues.enqueue(*ticket, flow, level.in_use >= level.limit);
+      refused = !level.queues.enqueue(*ticket, flow, level.in_use >= level.most_for(request.patient));
     }
     if (refused) {
       level.retry.refused(std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count());
@@ -286,6 +298,7 @@ FlowTicketPtr FlowControl::begin(const FlowRequest& request, base::Duration wait
       ticket->state_ = FlowTicket::State::kWaiting;
       ticket->self_ = ticket;
       level.known.insert(ticket.get());
+      if (!request.patient) ++level.impatient;
       at->series->waiting->add(1);
       at->series->seats_waiting->add(seats);
       // Before seats are looked for: who gives some back afterwards sees that somebody waits.
@@ -340,6 +353,7 @@ void FlowControl::Rep::configure(std::vector<LevelConfig> configs, std::vector<F
     const auto old = all.find(config.name);
     auto level = old != all.end() ? old->second : std::make_shared<Level>(config, now, *options.metrics);
     level->exempt = config.exempt;
+    level->spares = config.shape.queues > 0;
     level->quiescing = false;
     const std::lock_guard own(level->mutex);
     // Queues stay, for those who wait in them, when there are to be none.

@@ -27,14 +27,18 @@ class Level {
  public:
   Level(LevelConfig config, base::MonoTime now, base::Metrics& metrics);
 
-  /// Takes seats if there are as many; one wider than the level gets it for itself.
-  bool take(int64_t seats);
+  /// How many seats may be in use: for patient ones not the last quarter, where they can wait instead.
+  int64_t most_for(bool patient) const;
+  /// Takes seats if there are as many; one wider than those gets them for itself.
+  bool take(int64_t seats, bool patient);
   /// Somebody came, went or gave seats back. Skipped when another thread does the same just now.
   void measure(base::MonoTime now);
 
   std::atomic<int64_t> in_use{0}, limit{0}, waiting{0}, seats_waiting{0}, executing{0}, widest{0};
+  std::atomic<int64_t> impatient{0};  // of those waiting
   std::atomic<int64_t> dispatched{0}, rejected{0}, timed_out{0}, cancelled{0};
   std::atomic<bool> exempt{false}, quiescing{false};
+  std::atomic<bool> spares{false};  // it has queues
 
   mutable std::mutex mutex;
   LevelConfig config;       // under mutex
@@ -115,7 +119,7 @@ class Ticket final : public FlowTicket,
   base::WallTime arrived_{}, run_{};
   std::atomic<State> state_{State::kRefused};
   std::atomic<bool> finished_{false};
-  bool queued_ = false, watch_ = false;
+  bool queued_ = false, watch_ = false, patient_ = false;
   int64_t retry_after_ = 1;
   base::Timers::Id timer_ = 0;    // under the level's mutex
   std::shared_ptr<Ticket> self_;  // under the level's mutex: while it waits

@@ -112,6 +112,49 @@ TEST_CASE("a pool bounds how many work, and those that wait do not count") {
   CHECK(most == 1);
 }
 
+TEST_CASE("of many whose waiting ends at once, as many go on as a pool lets work") {
+  constexpr int kTasks = 6;
+  ThreadPool pool("pool", 8, {[] { return size_t{1}; }, true});
+  std::mutex mutex;
+  std::vector<std::shared_ptr<orch::base::Arrival>> arrivals;  // under mutex
+  std::promise<void> all;
+  std::atomic<int> working{0}, most{0}, ended{0};
+  for (int i = 0; i < kTasks; ++i) {
+    pool.post([&] {
+      const auto arrival = std::make_shared<orch::base::Arrival>();
+      {
+        const std::lock_guard lock(mutex);
+        arrivals.push_back(arrival);
+        if (arrivals.size() == kTasks) all.set_value();
+      }
+      arrival->wait();
+      most = std::max(most.load(), ++working);
+      std::this_thread::yield();
+      --working;
+      ++ended;
+    });
+  }
+  REQUIRE(all.get_future().wait_for(seconds(10)) == std::future_status::ready);
+  for (const auto& arrival : arrivals) arrival->come();
+  pool.drain();
+  CHECK(ended == kTasks);
+  CHECK(most == 1);
+}
+
+TEST_CASE("an arrival may come before or after it is waited for, on threads of no pool too") {
+  const auto early = std::make_shared<orch::base::Arrival>();
+  early->come();
+  early->wait();
+  std::promise<std::shared_ptr<orch::base::Arrival>> made;
+  std::thread waits = orch::base::start_thread("waits", [&] {
+    const auto late = std::make_shared<orch::base::Arrival>();
+    made.set_value(late);
+    late->wait();
+  });
+  made.get_future().get()->come();
+  waits.join();
+}
+
 TEST_CASE("a task may post to its own pool") {
   std::atomic<int> ran{0};
   ThreadPool pool("pool", 2);

@@ -44,11 +44,12 @@ struct Bench {
     schema.rules = {{{{FlowSubject::Kind::kUser, "", "*"}}, {all}, {}}};
     flow->configure({level}, {schema});
   }
-  FlowTicketPtr ask(const std::string& name, Work work = {}, base::Duration wait = 15s) {
+  FlowTicketPtr ask(const std::string& name, Work work = {}, base::Duration wait = 15s,
+                    bool patient = false) {
     UserInfo user;
     user.name = name;
     if (name == "root") user.groups = {std::string(kGroupMasters)};
-    const FlowRequest request{&user, true, "get", "", "pods", "", "default", ""};
+    const FlowRequest request{&user, true, "get", "", "pods", "", "default", "", patient};
     return flow->begin(
         request, wait, [&](int64_t) { return work; },
         [&] { return FlowControl::Details{name, "get", "/x", "default", "", "v1", "pods", ""}; });
@@ -96,6 +97,41 @@ TEST_CASE("who finds no seat waits until one is free") {
   CHECK_THAT(text, contains("apiserver_flowcontrol_current_inqueue_requests{flow_schema=\"everybody\","
                             "priority_level=\"work\"} 0\n"));
   CHECK_THAT(bench.flow->dump_priority_levels(), contains("work,              0,            true"));
+}
+
+TEST_CASE("who is patient leaves a quarter of the seats, and lets others pass") {
+  Bench bench(8);
+  bench.one_level({4, 10, 2});
+  const auto patient = [&] { return bench.ask("much", {}, 15s, true); };
+  const auto other = [&] { return bench.ask("little"); };
+  std::vector<FlowTicketPtr> running;
+  for (int i = 0; i < 6; ++i) {
+    running.push_back(patient());
+    CHECK(running.back()->state() == State::kRunning);
+  }
+  const auto waits = patient();
+  CHECK(waits->state() == State::kWaiting);
+  const auto passes = other(), passes_too = other();
+  CHECK(passes->state() == State::kRunning);
+  CHECK(passes_too->state() == State::kRunning);
+  const auto none_left = other(), behind = other();
+  CHECK(none_left->state() == State::kWaiting);
+  CHECK(behind->state() == State::kWaiting);
+  running.pop_back();
+  const auto runs = [](const FlowTicketPtr& ticket) { return ticket->state() == State::kRunning ? 1 : 0; };
+  CHECK(runs(waits) + runs(none_left) + runs(behind) == 1);  // once others wait, all seats are shared out
+  passes->finish();
+  passes_too->finish();
+  none_left->finish();
+  behind->finish();
+  CHECK(runs(waits) + runs(none_left) + runs(behind) == 3);
+
+  Bench without(4);
+  without.one_level({});
+  running.clear();
+  for (int i = 0; i < 4; ++i) running.push_back(without.ask("much", {}, 15s, true));
+  for (const auto& ticket : running) CHECK(ticket->state() == State::kRunning);
+  running.clear();
 }
 
 TEST_CASE("the time to wait is bounded") {
