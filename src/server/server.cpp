@@ -474,7 +474,7 @@ class ServerImpl final : public Server {
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       chosen_controllers(o));
       if (config_.manager.enabled("garbage-collector-controller"))
-        gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
+        gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_, metrics_);
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_,
                                               config_.api.event_ttl.value_or(std::chrono::hours(1)));
     }

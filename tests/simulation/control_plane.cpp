@@ -45,7 +45,7 @@ ControlPlane::ControlPlane(World& world)
       std::make_unique<server::ControllerLoop>(controllers_, informers_, world.timers, world.clock,
                                                world.api.metrics(), std::move(controllers), 8, world.tasks);
   gc_ = std::make_unique<server::GarbageCollector>(collector_, world.api.table(), world.timers, world.clock,
-                                                   world.tasks);
+                                                   world.api.metrics(), world.tasks);
   server::scheduler::SchedulerOptions options;
   options.profiles.push_back(server::scheduler::default_profile());
   scheduler_ = std::make_unique<server::scheduler::Scheduler>(
