@@ -465,6 +465,7 @@ class ServerImpl final : public Server {
         });
       };
       o.manager = config_.manager;
+      o.metrics = &metrics_;
       o.call = [this](std::string_view method, const std::string& target, const Json* body) {
         return api_->ask(method, target, body, component("system:orch"));
       };

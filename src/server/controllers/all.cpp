@@ -56,8 +56,9 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.add("serviceaccount-controller", make_service_account_controller());
   out.add("root-ca-certificate-publisher-controller", make_root_ca_controller(options.root_ca_pem));
   out.add("node-ipam-controller", make_node_ipam_controller(options.cluster_cidr));
-  out.add("node-lifecycle-controller",
-          make_node_lifecycle_controller(clock, options.node_monitor_grace_period));
+  out.add(
+      "node-lifecycle-controller",
+      make_node_lifecycle_controller(clock, options.node_monitor_grace_period, m.eviction, options.metrics));
   out.add("ttl-controller", make_node_ttl_controller());
   out.add("taint-eviction-controller", make_taint_eviction_controller(clock));
   out.add("pod-garbage-collector-controller", make_pod_gc_controller(clock, terminated));

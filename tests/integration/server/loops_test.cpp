@@ -105,6 +105,12 @@ TEST_CASE("a pod waits, is told why, and goes where there is room") {
   }));
   CHECK(c.send("DELETE", kPods + "/early").status == 200);
   CHECK(soon([&] { return node_of(c, "late") == "n1"; }));
+  const std::string figures = c.get("/metrics").body;
+  for (const char* line :
+       {"node_collector_zone_size{zone=\"\"} 1\n", "node_collector_zone_health{zone=\"\"} 100\n",
+        "workqueue_depth{name=\"garbage_collector_attempt_to_orphan\"} "}) {
+    CHECK_THAT(figures, contains(line));
+  }
 }
 
 TEST_CASE("a gated pod is let through when its gates are gone") {
