@@ -27,8 +27,12 @@ server::ControllerOptions controller_options(World& world) {
     }
     return kinds;
   };
-  options.manager.controllers = {"*", "-serviceaccount-controller", "-node-ipam-controller",
-                                 "-root-ca-certificate-publisher-controller", "-token-cleaner-controller"};
+  options.manager.controllers = {"*",
+                                 "-serviceaccount-controller",
+                                 "-node-ipam-controller",
+                                 "-root-ca-certificate-publisher-controller",
+                                 "-token-cleaner-controller",
+                                 "-legacy-serviceaccount-token-cleaner-controller"};
   return options;
 }
 

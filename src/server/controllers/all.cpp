@@ -11,6 +11,7 @@
 #include "server/controllers/endpoints.h"
 #include "server/controllers/ephemeral_volumes.h"
 #include "server/controllers/job.h"
+#include "server/controllers/legacy_tokens.h"
 #include "server/controllers/namespace.h"
 #include "server/controllers/node.h"
 #include "server/controllers/persistent_volumes.h"
@@ -90,6 +91,8 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
     out.add("serviceaccount-token-controller",
             make_token_secret_controller(options.sign_secret_token, options.root_ca_pem));
   }
+  out.add("legacy-serviceaccount-token-cleaner-controller",
+          make_legacy_token_cleaner_controller(m.legacy_token_clean_up_period));
   out.add("token-cleaner-controller", make_token_cleaner_controller());
   out.add("persistentvolume-binder-controller", make_volume_binder_controller());
   out.add("persistentvolume-binder-controller", make_volume_phase_controller());

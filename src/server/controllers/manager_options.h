@@ -42,6 +42,8 @@ struct ManagerOptions {
   int64_t terminated_pods = 12500;
   AutoscalerOptions autoscaler;
   EvictionOptions eviction;
+  /// --legacy-service-account-token-clean-up-period: see legacy_tokens.h.
+  base::Duration legacy_token_clean_up_period = std::chrono::hours(24 * 365);
 
   /// Whether the controller of this name runs.
   bool enabled(std::string_view name) const;
