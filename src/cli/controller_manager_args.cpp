@@ -12,6 +12,7 @@ namespace {
 constexpr std::chrono::seconds kShortestGrace{12};
 constexpr int64_t kMostSyncs = 1000;
 constexpr int64_t kMostPods = 2147483647;
+constexpr int64_t kMostNodes = 2147483647;
 
 struct ConcurrentFlag {
   const char *flag, *controller;
@@ -41,10 +42,17 @@ base::Status apply_controller_manager_args(const std::vector<std::string>& args,
   constexpr const char* kOption = "--kube-controller-manager-arg";
   server::ManagerOptions& m = config.manager;
   server::AutoscalerOptions& a = m.autoscaler;
+  server::EvictionOptions& e = m.eviction;
   std::vector<ComponentFlag> flags = {
       list_flag("controllers", m.controllers),
       duration_flag("node-monitor-grace-period", config.node_monitor_grace_period, kShortestGrace),
       integer_flag("terminated-pod-gc-threshold", m.terminated_pods, 0, kMostPods),
+      number_flag("node-eviction-rate", e.rate, 0),
+      number_flag("secondary-node-eviction-rate", e.secondary_rate, 0),
+      number_flag("unhealthy-zone-threshold", e.unhealthy_zone_threshold, 0),
+      integer_flag("large-cluster-size-threshold", e.large_cluster_size, 0, kMostNodes),
+      duration_flag("legacy-service-account-token-clean-up-period", m.legacy_token_clean_up_period,
+                    std::chrono::seconds(1)),
       duration_flag("horizontal-pod-autoscaler-sync-period", a.sync_period, std::chrono::seconds(1)),
       duration_flag("horizontal-pod-autoscaler-downscale-stabilization", a.downscale_stabilization),
       duration_flag("horizontal-pod-autoscaler-cpu-initialization-period", a.cpu_initialization_period),

@@ -83,7 +83,9 @@ void add_server(CLI::App& app, Options& o) {
   app.add_option("--kube-controller-manager-arg", o.controller_manager_args,
                  "Flag of kube-controller-manager, NAME=VALUE, several times if wanted: controllers=*,-job,\n"
                  "concurrent-…-syncs, horizontal-pod-autoscaler-…, node-monitor-grace-period,\n"
-                 "terminated-pod-gc-threshold");
+                 "node-eviction-rate, secondary-node-eviction-rate, unhealthy-zone-threshold,\n"
+                 "large-cluster-size-threshold, terminated-pod-gc-threshold,\n"
+                 "legacy-service-account-token-clean-up-period");
   app.add_flag("--disable-agent", o.disable_agent, "Control plane only: this machine is no node");
   app.add_option("--scheduler-strategy", s.scheduler_strategy,
                  "LeastAllocated spreads pods over the nodes, MostAllocated fills one after the other")

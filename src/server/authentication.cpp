@@ -10,7 +10,6 @@
 #include "client/remote_client.h"
 #include "pki/pki.h"
 #include "server/auth/oidc.h"
-#include "server/auth/service_account_tokens.h"
 #include "server/auth/static_tokens.h"
 #include "server/auth/webhooks.h"
 
@@ -310,7 +309,7 @@ Result<ClientCas> read_client_cas(const ApiServerArgs& args, const ClusterPki& p
 Result<Authentication> make_authentication(const ApiServerArgs& args, const ClusterPki& pki,
                                            const std::vector<JoinToken>& join_tokens,
                                            const std::string& cluster_domain, const Lookup& lookup,
-                                           const base::Clock& clock) {
+                                           const base::Clock& clock, LegacyTokenUse on_legacy_use) {
   Authentication out;
   const std::string own_issuer = "https://kubernetes.default.svc." + cluster_domain;
   std::vector<std::string> issuers = args.service_account_issuers;
@@ -340,7 +339,7 @@ Result<Authentication> make_authentication(const ApiServerArgs& args, const Clus
   tokens.push_back(std::make_unique<BootstrapTokenAuthenticator>(lookup, clock));
   auto verifier = pki::JwtVerifier::make(keys->verifying);
   if (!verifier.ok()) return verifier.error();
-  ServiceAccountTokenOptions options{issuers, out.audiences, *verifier, {}};
+  ServiceAccountTokenOptions options{issuers, out.audiences, *verifier, std::move(on_legacy_use)};
   tokens.push_back(std::make_unique<ServiceAccountAuthenticator>(std::move(options), lookup, clock));
 
   auto foreign = std::make_unique<FollowedIssuers>(args, issuers, out.audiences, clock);

@@ -12,6 +12,7 @@
 #include "server/auth/authorization_config.h"
 #include "server/auth/lookup.h"
 #include "server/auth/pki_setup.h"
+#include "server/auth/service_account_tokens.h"
 #include "server/auth/token.h"
 #include "server/auth/token_issuer.h"
 
@@ -38,10 +39,11 @@ struct Authentication {
   FrontProxies proxies;
 };
 /// kBadRequest naming what cannot be used. The issuers of authentication-config follow the file: one that is
-/// not valid changes nothing. `args`, `lookup` and `clock` must outlive the result.
+/// not valid changes nothing. `on_legacy_use`: see ServiceAccountTokenOptions. `args`, `lookup` and `clock`
+/// must outlive the result.
 base::Result<Authentication> make_authentication(const ApiServerArgs& args, const ClusterPki& pki,
                                                  const std::vector<JoinToken>& join_tokens,
                                                  const std::string& cluster_domain, const Lookup& lookup,
-                                                 const base::Clock& clock);
+                                                 const base::Clock& clock, LegacyTokenUse on_legacy_use);
 
 }  // namespace orch::server

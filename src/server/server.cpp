@@ -33,6 +33,7 @@
 #include "server/controllers/certificate_requests.h"
 #include "server/controllers/event_expiry.h"
 #include "server/controllers/garbage_collector.h"
+#include "server/controllers/legacy_tokens.h"
 #include "server/controllers/loop.h"
 #include "server/flow_setup.h"
 #include "server/join.h"
@@ -81,6 +82,7 @@ class ServerImpl final : public Server {
     if (informers_) informers_->stop();
     scheduler_.reset();
     controllers_.reset();
+    token_tracking_.reset();
     flow_keepers_.clear();
     if (flow_) flow_->stop();
     if (http_) http_->stop(kStopGrace);
@@ -285,7 +287,9 @@ class ServerImpl final : public Server {
   }
 
   Status make_auth() {
-    auto made = make_authentication(config_.api, pki_, tokens_, config_.cluster_domain, *lookup_, clock_);
+    auto made = make_authentication(
+        config_.api, pki_, tokens_, config_.cluster_domain, *lookup_, clock_,
+        [this](const auto& secret, const auto& date) { mark_token_used(*api_client_, *secret, date); });
     if (!made.ok()) return made.error();
     auth_ = std::move(*made);
     ORCH_RETURN_IF_ERROR(access_.open());
@@ -465,6 +469,7 @@ class ServerImpl final : public Server {
         });
       };
       o.manager = config_.manager;
+      o.metrics = &metrics_;
       o.call = [this](std::string_view method, const std::string& target, const Json* body) {
         return api_->ask(method, target, body, component("system:orch"));
       };
@@ -474,10 +479,14 @@ class ServerImpl final : public Server {
       controllers_ = std::make_unique<ControllerLoop>(*client_, *informers_, timers_, clock_, metrics_,
                                                       chosen_controllers(o));
       if (config_.manager.enabled("garbage-collector-controller"))
-        gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_);
+        gc_ = std::make_unique<GarbageCollector>(*client_, *table_, timers_, clock_, metrics_);
       events_ = std::make_unique<EventExpiry>(*client_, *informers_, timers_, clock_,
                                               config_.api.event_ttl.value_or(std::chrono::hours(1)));
     }
+    std::vector<Controller> tracking;
+    tracking.push_back(make_legacy_token_tracking_controller(clock_));
+    token_tracking_ = std::make_unique<ControllerLoop>(*api_client_, *informers_, timers_, clock_, metrics_,
+                                                       std::move(tracking), 1);
     if (flow_ != nullptr) flow_keepers_ = flow_keepers(flow_clients_, *informers_, timers_, clock_, metrics_);
     if (!config_.disable_scheduler) {
       auto options = scheduler_options(config_);
@@ -490,6 +499,7 @@ class ServerImpl final : public Server {
       return Status(Code::kInternal, "informers did not fill up in time");
     synced_ = true;
     if (controllers_) controllers_->start();
+    token_tracking_->start();
     for (const auto& keeper : flow_keepers_) keeper->start();
     if (gc_) {
       ORCH_RETURN_IF_ERROR(gc_->start().with_context("garbage collector"));
@@ -560,6 +570,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<Aggregator> aggregator_;
   std::unique_ptr<http::Server> http_;
   std::unique_ptr<ControllerLoop> controllers_;
+  std::unique_ptr<ControllerLoop> token_tracking_;
   std::vector<std::unique_ptr<ControllerLoop>> flow_keepers_;
   std::unique_ptr<GarbageCollector> gc_;
   std::unique_ptr<EventExpiry> events_;

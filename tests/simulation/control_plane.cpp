@@ -27,8 +27,12 @@ server::ControllerOptions controller_options(World& world) {
     }
     return kinds;
   };
-  options.manager.controllers = {"*", "-serviceaccount-controller", "-node-ipam-controller",
-                                 "-root-ca-certificate-publisher-controller", "-token-cleaner-controller"};
+  options.manager.controllers = {"*",
+                                 "-serviceaccount-controller",
+                                 "-node-ipam-controller",
+                                 "-root-ca-certificate-publisher-controller",
+                                 "-token-cleaner-controller",
+                                 "-legacy-serviceaccount-token-cleaner-controller"};
   return options;
 }
 
@@ -45,7 +49,7 @@ ControlPlane::ControlPlane(World& world)
       std::make_unique<server::ControllerLoop>(controllers_, informers_, world.timers, world.clock,
                                                world.api.metrics(), std::move(controllers), 8, world.tasks);
   gc_ = std::make_unique<server::GarbageCollector>(collector_, world.api.table(), world.timers, world.clock,
-                                                   world.tasks);
+                                                   world.api.metrics(), world.tasks);
   server::scheduler::SchedulerOptions options;
   options.profiles.push_back(server::scheduler::default_profile());
   scheduler_ = std::make_unique<server::scheduler::Scheduler>(

@@ -64,6 +64,8 @@ int64_t seconds_at(const Json& payload, const char* key) {
 
 }  // namespace
 
+std::string token_date(base::WallTime time) { return base::format_time(time).substr(0, 10); }
+
 struct ServiceAccountAuthenticator::Claims {
   std::string issuer, subject, jti;
   std::vector<std::string> audiences;
@@ -199,6 +201,16 @@ base::Result<UserInfo> ServiceAccountAuthenticator::bound_user(const Claims& c) 
   return user;
 }
 
+void ServiceAccountAuthenticator::note_use(const api::ObjectPtr& secret) const {
+  const base::WallTime now = clock_.now();
+  const std::string today = token_date(now);
+  if (!options_.on_legacy_use || today < kTokenTrackingBegan) return;
+  const std::string_view last = secret->label(kTokenLastUsed);
+  // Another server's clock may be ahead by a little.
+  if (last != today && last != token_date(now + std::chrono::hours(24)))
+    options_.on_legacy_use(secret, today);
+}
+
 base::Result<UserInfo> ServiceAccountAuthenticator::legacy_user(const Claims& c,
                                                                 std::string_view token) const {
   if (c.subject.empty()) return refused("sub claim is missing");
@@ -222,19 +234,13 @@ base::Result<UserInfo> ServiceAccountAuthenticator::legacy_user(const Claims& c,
     return refused(
         base::cat("ServiceAccount UID (", account->uid(), ") does not match claim (", c.account.uid, ")"));
   }
-  if (!secret->label("kubernetes.io/legacy-token-invalid-since").empty()) {
+  note_use(secret);
+  if (!secret->label(kTokenInvalidSince).empty()) {
     return refused(base::cat(
         "the token in secret ", c.ns, "/", c.secret.name, " for service account ", c.ns, "/", c.account.name,
         " has been marked invalid. Use tokens from the TokenRequest API or manually created "
         "secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label "
         "from the secret to temporarily allow use of this token"));
-  }
-  if (options_.on_legacy_use) {
-    const std::string today = base::format_time(clock_.now()).substr(0, 10);
-    // Another server's clock may be ahead by a little: only ever move the date forward.
-    if (secret->label("kubernetes.io/legacy-token-last-used") < std::string_view(today)) {
-      options_.on_legacy_use(secret, today);
-    }
   }
   UserInfo user;
   user.name = c.subject;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -15,6 +16,17 @@
 
 namespace orch::server {
 
+/// Labels of a token Secret: the day its token was used last, and that since which it is refused. Days are
+/// written as 2026-01-31, in UTC.
+inline constexpr std::string_view kTokenLastUsed = "kubernetes.io/legacy-token-last-used";
+inline constexpr std::string_view kTokenInvalidSince = "kubernetes.io/legacy-token-invalid-since";
+/// When Kubernetes began to write uses down (v1.26): an earlier day is that of a clock that is not set.
+inline constexpr std::string_view kTokenTrackingBegan = "2022-12-09";
+/// The day of a time, as these labels have it.
+std::string token_date(base::WallTime time);
+
+using LegacyTokenUse = std::function<void(const api::ObjectPtr& secret, const std::string& date)>;
+
 struct ServiceAccountTokenOptions {
   /// Accepted `iss` claims; the first is the one this server signs with.
   std::vector<std::string> issuers;
@@ -22,9 +34,9 @@ struct ServiceAccountTokenOptions {
   std::vector<std::string> audiences;
   /// Over the keys a signature may verify under (several while a key is rotated).
   pki::JwtVerifier verifier;
-  /// Called when a token of a Secret is used on a day not yet in its label
-  /// `kubernetes.io/legacy-token-last-used`; may be empty. Must be quick and not call back.
-  std::function<void(const api::ObjectPtr& secret, const std::string& date)> on_legacy_use;
+  /// Called when the token of a Secret is used, or refused for kTokenInvalidSince, on a day that its label
+  /// kTokenLastUsed does not have yet; may be empty. The request waits for it.
+  LegacyTokenUse on_legacy_use;
 };
 
 /// Checks signature, issuer, audiences, times (a minute of leeway) and that service account, pod, secret and
@@ -50,6 +62,7 @@ class ServiceAccountAuthenticator final : public TokenAuthenticator {
   base::Result<UserInfo> bound_user(const Claims& claims) const;
   base::Result<UserInfo> legacy_user(const Claims& claims, std::string_view token) const;
   bool gone(const api::Object& object) const;
+  void note_use(const api::ObjectPtr& secret) const;
 
   const ServiceAccountTokenOptions options_;
   const Lookup& lookup_;

@@ -11,6 +11,7 @@
 #include "server/controllers/endpoints.h"
 #include "server/controllers/ephemeral_volumes.h"
 #include "server/controllers/job.h"
+#include "server/controllers/legacy_tokens.h"
 #include "server/controllers/namespace.h"
 #include "server/controllers/node.h"
 #include "server/controllers/persistent_volumes.h"
@@ -56,8 +57,9 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
   out.add("serviceaccount-controller", make_service_account_controller());
   out.add("root-ca-certificate-publisher-controller", make_root_ca_controller(options.root_ca_pem));
   out.add("node-ipam-controller", make_node_ipam_controller(options.cluster_cidr));
-  out.add("node-lifecycle-controller",
-          make_node_lifecycle_controller(clock, options.node_monitor_grace_period));
+  out.add(
+      "node-lifecycle-controller",
+      make_node_lifecycle_controller(clock, options.node_monitor_grace_period, m.eviction, options.metrics));
   out.add("ttl-controller", make_node_ttl_controller());
   out.add("taint-eviction-controller", make_taint_eviction_controller(clock));
   out.add("pod-garbage-collector-controller", make_pod_gc_controller(clock, terminated));
@@ -89,6 +91,8 @@ std::vector<Controller> all_controllers(const ControllerOptions& options, const 
     out.add("serviceaccount-token-controller",
             make_token_secret_controller(options.sign_secret_token, options.root_ca_pem));
   }
+  out.add("legacy-serviceaccount-token-cleaner-controller",
+          make_legacy_token_cleaner_controller(m.legacy_token_clean_up_period));
   out.add("token-cleaner-controller", make_token_cleaner_controller());
   out.add("persistentvolume-binder-controller", make_volume_binder_controller());
   out.add("persistentvolume-binder-controller", make_volume_phase_controller());

@@ -18,6 +18,7 @@
 #include "api/object.h"
 #include "base/clock.h"
 #include "base/json_fwd.h"
+#include "base/metrics.h"
 #include "client/client.h"
 #include "client/informer.h"
 #include "server/controllers/manager_options.h"
@@ -148,6 +149,7 @@ struct ControllerOptions {
   std::function<base::Result<std::string>(const api::Object& account, std::string_view secret)>
       sign_secret_token;
   ManagerOptions manager;
+  base::Metrics* metrics = nullptr;  // for those that have figures beside their queue's
   /// Without them there is no autoscaler.
   ApiCall call;
   KindLookup kinds;

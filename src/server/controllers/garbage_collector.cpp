@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "client/event_recorder.h"
+#include "server/controllers/queue_metrics.h"
 
 namespace orch::server {
 
@@ -90,21 +91,47 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
       : client(client),
         table(table),
         timers(timers),
+        clock(clock),
         recorder(client, clock),
         pool(tasks.make("gc", kThreads)) {}
 
+  /// What the metrics take for a queue: which one an object is in is seen when it comes.
+  struct Queue {
+    QueueMetrics metrics;
+    std::multimap<std::string, base::MonoTime> running;  // uids, since when
+  };
+
+  void expose(base::Metrics& metrics) {
+    const auto make = [&](const char* name, Queue Rep::*queue) {
+      (this->*queue).metrics = make_queue_metrics(metrics, name, [weak = weak_from_this(), queue] {
+        const auto self = weak.lock();
+        if (!self) return Unfinished();
+        std::lock_guard lock(self->mutex);
+        return Unfinished::of((self.get()->*queue).running, self->clock.mono());
+      });
+    };
+    make("garbage_collector_attempt_to_delete", &Rep::to_delete);
+    make("garbage_collector_attempt_to_orphan", &Rep::to_orphan);
+  }
+
   // --- What is known; under mutex ---
   std::mutex mutex;
+  Queue to_delete, to_orphan;
   std::unordered_map<std::string, std::set<Ref>> dependents;   // by owner uid
   std::unordered_map<std::string, std::vector<Owner>> owners;  // of objects that have any, by uid
   std::set<std::string> absent;  // uids of owners that no namespace has; bounded
   std::map<std::string, int> failures;
-  std::set<std::string> queued;
+  struct Entry {
+    Queue* queue = nullptr;
+    base::MonoTime since{};
+  };
+  std::unordered_map<std::string, Entry> queued;  // by uid
   bool stopping = false;
 
   client::Client& client;
   api::ResourceTable& table;
   base::Timers& timers;
+  const base::Clock& clock;
   client::EventRecorder recorder;
   std::mutex watches_mutex;
   std::map<std::string, std::unique_ptr<client::Watch>> watches;  // under watches_mutex, by group and plural
@@ -157,35 +184,58 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
     const bool changed = note(ref, object.get());
     const bool ours = object->deleting() &&
                       (mentions(*object, "\"foregroundDeletion\"") || mentions(*object, "\"orphan\""));
-    if (ours) waiting[ref.uid] = ref;
+    if (ours) waiting[ref.uid] = {ref, mentions(*object, "\"orphan\"")};
     // What else changes of an object is nothing to the collector.
     if (ours || (changed && owners.count(ref.uid) != 0)) enqueue(ref);
   }
 
-  std::unordered_map<std::string, Ref> waiting;  // deleting objects with our finalizers; under mutex
+  /// A deleting object with a finalizer of ours.
+  struct Waiting {
+    Ref ref;
+    bool orphans = false;
+  };
+  std::unordered_map<std::string, Waiting> waiting;  // under mutex
 
   void wake_owner(const std::string& uid) {  // under mutex
     auto it = waiting.find(uid);
-    if (it != waiting.end()) enqueue(it->second);
+    if (it != waiting.end()) enqueue(it->second.ref);
   }
 
   void enqueue(const Ref& ref) {  // under mutex
-    if (stopping || !queued.insert(ref.uid).second) return;
+    if (stopping) return;
+    const auto [entry, fresh] = queued.try_emplace(ref.uid);
+    if (!fresh) return;
+    const auto it = waiting.find(ref.uid);
+    Queue& queue = it != waiting.end() && it->second.orphans ? to_orphan : to_delete;
+    entry->second = {&queue, clock.mono()};
+    queue.metrics.adds->add();
+    queue.metrics.depth->add(1);
     pool->post([this, ref] { run(ref); });
   }
 
   void run(const Ref& ref) {
+    const base::MonoTime began = clock.mono();
+    Queue* queue = nullptr;
+    std::multimap<std::string, base::MonoTime>::iterator running;
     {
       std::lock_guard lock(mutex);
       if (stopping) return;
-      queued.erase(ref.uid);
+      const auto entry = queued.find(ref.uid);
+      queue = entry->second.queue;
+      queue->metrics.depth->add(-1);
+      queue->metrics.patience->observe(seconds_between(entry->second.since, began));
+      queued.erase(entry);
+      running = queue->running.emplace(ref.uid, began);
     }
     Status status = process(ref);
+    queue->metrics.work->observe(seconds_between(began, clock.mono()));
     std::lock_guard lock(mutex);
+    queue->running.erase(running);
     if (status.ok() || status.code() == Code::kNotFound) {
       failures.erase(ref.uid);
       return;
     }
+    queue->metrics.retries->add();
     const int n = std::min(failures[ref.uid]++, 12);
     if (status.code() != Code::kConflict) {
       base::log_debug(
@@ -409,8 +459,10 @@ struct GarbageCollector::Rep : std::enable_shared_from_this<Rep> {
 };
 
 GarbageCollector::GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers,
-                                   const base::Clock& clock, base::TaskMaker& tasks)
-    : rep_(std::make_shared<Rep>(client, table, timers, clock, tasks)) {}
+                                   const base::Clock& clock, base::Metrics& metrics, base::TaskMaker& tasks)
+    : rep_(std::make_shared<Rep>(client, table, timers, clock, tasks)) {
+  rep_->expose(metrics);
+}
 
 GarbageCollector::~GarbageCollector() {
   {

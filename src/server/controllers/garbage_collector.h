@@ -10,6 +10,7 @@
 #include "api/meta.h"
 #include "api/resources/resource.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/status.h"
 #include "base/tasks.h"
 #include "base/timer.h"
@@ -37,9 +38,12 @@ Judgement judge(const std::vector<OwnerState>& owners, const std::vector<std::st
 
 class GarbageCollector {
  public:
-  /// All must outlive this.
+  /// All must outlive this. In `metrics`: what waits and runs, as of two queues, that of objects whose
+  /// dependents are to be orphaned and that of all others, called as kube-controller-manager calls them. (Its
+  /// third queue, of changes, has no like here: the graph follows a change when it is told of.)
   GarbageCollector(client::Client& client, api::ResourceTable& table, base::Timers& timers,
-                   const base::Clock& clock, base::TaskMaker& tasks = base::pools_of_threads());
+                   const base::Clock& clock, base::Metrics& metrics,
+                   base::TaskMaker& tasks = base::pools_of_threads());
   ~GarbageCollector();
   /// Lists and follows every kind; what is already orphaned is found now.
   base::Status start();

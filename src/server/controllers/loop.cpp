@@ -11,6 +11,7 @@
 #include "client/event_recorder.h"
 #include "server/controllers/executor.h"
 #include "server/controllers/pods.h"
+#include "server/controllers/queue_metrics.h"
 
 namespace orch::server {
 
@@ -43,10 +44,6 @@ class InformerView final : public View {
   client::InformerFactory& informers_;
 };
 
-double seconds_between(base::MonoTime from, base::MonoTime to) {
-  return std::chrono::duration<double>(to - from).count();
-}
-
 /// Losing a race, or meeting an object that is going, is no failure: the change that won wakes the key again,
 /// and the retry sees it.
 bool is_race(const Status& s) { return s.code() == Code::kConflict || s.code() == Code::kNotFound; }
@@ -63,11 +60,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     int64_t posted = 0;    // given to the pool and not done
     std::map<Key, int> failures;
     std::map<Key, base::Timers::Id> timers;
-    base::Counter* adds = nullptr;
-    base::Counter* retries = nullptr;
-    base::Gauge* depth = nullptr;
-    base::Histogram* work = nullptr;
-    base::Histogram* patience = nullptr;
+    QueueMetrics metrics;
   };
 
   Rep(client::Client& client, client::InformerFactory& informers, base::Timers& timers,
@@ -80,27 +73,11 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
         helpers(tasks.make("writes", kHelpers)),
         pool(tasks.make("controller", max_threads)) {}
 
-  /// Makes the queue's metrics, as those of client-go's work queues are called.
-  void expose(base::Metrics& metrics, Queue& queue, size_t q, const std::string& name) {
-    const base::MetricLabels labels = {{"name", name}};
-    queue.adds = &metrics.counter("workqueue_adds_total", "Keys added to the controller's queue.", labels);
-    queue.retries =
-        &metrics.counter("workqueue_retries_total", "Plans that failed and are tried again.", labels);
-    queue.depth = &metrics.gauge("workqueue_depth", "Keys that wait.", labels);
-    queue.work =
-        &metrics.histogram("workqueue_work_duration_seconds", "Time to plan and apply one key.", labels);
-    queue.patience =
-        &metrics.histogram("workqueue_queue_duration_seconds", "Time a key waits until it runs.", labels);
-    const auto compute = [&](const char* metric, const char* help, double Unfinished::*part) {
-      metrics.computed(metric, help, labels, [weak = weak_from_this(), q, part] {
-        const auto self = weak.lock();
-        return self ? self->unfinished(q).*part : 0;
-      });
-    };
-    compute("workqueue_unfinished_work_seconds", "For how long the keys that run now do, together.",
-            &Unfinished::together);
-    compute("workqueue_longest_running_processor_seconds", "For how long the one that runs longest does.",
-            &Unfinished::longest);
+  QueueMetrics expose(base::Metrics& metrics, size_t q, const std::string& name) {
+    return make_queue_metrics(metrics, name, [weak = weak_from_this(), q] {
+      const auto self = weak.lock();
+      return self ? self->unfinished(q) : Unfinished();
+    });
   }
 
   void add(size_t q, const Key& key) {
@@ -111,13 +88,13 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
   void add_locked(size_t q, const Key& key) {
     Queue& queue = *queues[q];
     if (stopping) return;
-    queue.adds->add();
+    queue.metrics.adds->add();
     if (queue.running.count(key) != 0) {
       queue.again.insert(key);
       return;
     }
     if (!queue.waiting.emplace(key, clock.mono()).second) return;
-    queue.depth->add(1);
+    queue.metrics.depth->add(1);
     if (started) post_locked(q, key);
   }
 
@@ -149,11 +126,11 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
       if (stopping) return;
       const base::MonoTime now = clock.mono();
       if (const auto it = queue.waiting.find(key); it != queue.waiting.end()) {
-        queue.patience->observe(seconds_between(it->second, now));
+        queue.metrics.patience->observe(seconds_between(it->second, now));
         queue.waiting.erase(it);
       }
       queue.running.emplace(key, now);
-      queue.depth->add(-1);
+      queue.metrics.depth->add(-1);
       if (auto it = queue.timers.find(key); it != queue.timers.end()) {
         timers.cancel(it->second);
         queue.timers.erase(it);
@@ -178,7 +155,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
                          {"key", key.ns + "/" + key.name},
                          {"error", status.message()}});
     }
-    queue.work->observe(seconds_between(began, clock.mono()));
+    queue.metrics.work->observe(seconds_between(began, clock.mono()));
 
     std::lock_guard lock(mutex);
     queue.running.erase(key);
@@ -186,7 +163,7 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     if (status.ok() || futile) {
       queue.failures.erase(key);
     } else {
-      queue.retries->add();
+      queue.metrics.retries->add();
       const int n = std::min(queue.failures[key]++, 20);
       base::Duration wait =
           std::min<base::Duration>(base::Duration(kFirstBackoff) * (1LL << n), kLastBackoff);
@@ -206,20 +183,9 @@ struct ControllerLoop::Rep : std::enable_shared_from_this<ControllerLoop::Rep> {
     }
   }
 
-  /// Of the plans of a queue that run now: for how long, together and the longest of them.
-  struct Unfinished {
-    double together = 0, longest = 0;
-  };
   Unfinished unfinished(size_t q) const {
     std::lock_guard lock(mutex);
-    const base::MonoTime now = clock.mono();
-    Unfinished out;
-    for (const auto& [key, since] : queues[q]->running) {
-      const double seconds = seconds_between(since, now);
-      out.together += seconds;
-      out.longest = std::max(out.longest, seconds);
-    }
-    return out;
+    return Unfinished::of(queues[q]->running, clock.mono());
   }
 
   /// When to look again was reckoned from a time that was wrong (a machine without a clock boots in 1970 and
@@ -268,7 +234,7 @@ ControllerLoop::ControllerLoop(client::Client& client, client::InformerFactory& 
   for (auto& c : controllers) {
     const size_t q = rep_->queues.size();
     auto queue = std::make_unique<Rep::Queue>();
-    rep_->expose(metrics, *queue, q, c.queue.empty() ? c.name : c.queue);
+    queue->metrics = rep_->expose(metrics, q, c.queue.empty() ? c.name : c.queue);
     for (const auto& source : c.sources) {
       auto& informer = informers.get(source.resource);
       for (const auto& [name, function] : source.indexes) informer.add_index(name, function);

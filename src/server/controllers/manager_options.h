@@ -21,6 +21,16 @@ struct AutoscalerOptions {
   double tolerance = 0.1;
 };
 
+/// How fast the pods of nodes that are down are driven out (see node_zones.h): the flags
+/// --node-eviction-rate, --secondary-node-eviction-rate, --unhealthy-zone-threshold and
+/// --large-cluster-size-threshold.
+struct EvictionOptions {
+  double rate = 0.1;             // nodes a second, in each zone
+  double secondary_rate = 0.01;  // while much of a large zone is down; in others it is none
+  double unhealthy_zone_threshold = 0.55;
+  int64_t large_cluster_size = 50;  // a zone with more nodes is large
+};
+
 struct ManagerOptions {
   /// --controllers: "*" is all that are on by default, "name" one of them, "-name" all but this one; the
   /// first that names a controller counts.
@@ -31,6 +41,9 @@ struct ManagerOptions {
   /// --terminated-pod-gc-threshold; 0: pods that ended are never collected for their number.
   int64_t terminated_pods = 12500;
   AutoscalerOptions autoscaler;
+  EvictionOptions eviction;
+  /// --legacy-service-account-token-clean-up-period: see legacy_tokens.h.
+  base::Duration legacy_token_clean_up_period = std::chrono::hours(24 * 365);
 
   /// Whether the controller of this name runs.
   bool enabled(std::string_view name) const;

@@ -7,15 +7,19 @@
 #include <vector>
 
 #include "base/json_fwd.h"
+#include "base/metrics.h"
 #include "server/controllers/controller.h"
 
 namespace orch::server {
 
 /// Watches heartbeats (leases in kube-node-lease): a node silent for `grace` of `clock`'s monotonic time,
 /// which no clock jump can fake, becomes Unknown and is tainted unreachable, and its pods are not ready any
-/// more. Keeps the taints that follow from conditions and spec.unschedulable. While no node at all is ready
-/// none is tainted so that pods would be evicted.
-Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace);
+/// more. Keeps the taints that follow from conditions and spec.unschedulable; those that drive pods out come
+/// one node after the other, and not at all while too much is down at once (see node_zones.h). Nodes must be
+/// told of in order: the key function of kNodes counts them. `metrics` may be null.
+Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace,
+                                          const EvictionOptions& eviction = {},
+                                          base::Metrics* metrics = nullptr);
 /// Deletes pods that do not tolerate a NoExecute taint of their node, when their toleration has lasted long
 /// enough on `clock`'s monotonic time.
 Controller make_taint_eviction_controller(const base::Clock& clock);

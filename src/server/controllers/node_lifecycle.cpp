@@ -7,6 +7,7 @@
 #include "api/meta.h"
 #include "base/json.h"
 #include "server/controllers/node.h"
+#include "server/controllers/node_zones.h"
 #include "server/controllers/pods.h"
 
 namespace orch::server {
@@ -137,19 +138,21 @@ bool set_taints(Json& node, const std::vector<Json>& wanted, base::WallTime now)
   return true;
 }
 
-bool says_ready(const api::Object& node) { return condition(node.tree(), "Ready") == "True"; }
-
-/// No node is ready: more likely it is the control plane that is cut off than all of them that died, so
-/// nobody's pods are evicted (kube-controller-manager's full disruption).
-bool all_down(const View& view, const std::string& node, const Json& as_planned) {
-  if (condition(as_planned, "Ready") == "True") return false;
-  const auto nodes = view.list(kNodes, "");
-  return std::none_of(nodes.begin(), nodes.end(),
-                      [&](const api::ObjectPtr& o) { return o->name() != node && says_ready(*o); });
+/// Whether a node that is not ready may have taints that drive its pods out.
+bool may_evict(const Json& node, const std::string& name, NodeZones& zones, base::MonoTime mono, Plan& plan) {
+  const std::string_view ready = condition(node, "Ready");
+  if (ready == "True") return false;
+  const Json& taints = base::array_at(node, {"spec", "taints"});
+  const bool has = std::any_of(taints.begin(), taints.end(), [](const Json& t) {
+    return is_ours(t) && base::string_at(t, {"effect"}) == "NoExecute";
+  });
+  const NodeZones::Turn turn = zones.ask(name, !ready.empty() && !has, mono);
+  if (turn.wait.count() > 0) plan.again_after(turn.wait);
+  return turn.now;
 }
 
 Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::MonoTime mono,
-                    base::Duration usual_grace, KnownNodes& known) {
+                    base::Duration usual_grace, KnownNodes& known, NodeZones& zones) {
   Plan plan;
   api::ObjectPtr object = view.get(kNodes, "", key.name);
   if (object == nullptr) {
@@ -189,20 +192,17 @@ Plan plan_lifecycle(const View& view, const Key& key, base::WallTime now, base::
   if (condition(node, "Ready") == "Unknown") mark_pods_not_ready(view, key.name, now, plan);
   // Taints are replaced as a whole, so only on condition of the version they were read with. A status that is
   // written ends that version; its event brings the node here again.
-  if (!told && set_taints(node, condition_taints(node, !all_down(view, key.name, node)), now))
+  if (!told && set_taints(node, condition_taints(node, may_evict(node, key.name, zones, mono, plan)), now))
     plan.update(kNodes, std::move(node));
   return plan;
 }
 
-/// The node itself; all of them when one becomes ready or stops being it, for that may change what a silent
-/// one means.
-Keys node_keys(const api::ObjectPtr& before, const api::ObjectPtr& after, const View& view) {
-  Keys keys = own_key(before, after, view);
-  const bool was = before != nullptr && says_ready(*before), is = after != nullptr && says_ready(*after);
-  if (was == is) return keys;
-  for (const auto& node : view.list(kNodes, "")) {
-    if (node->name() != keys[0].name) keys.push_back({"", std::string(node->name())});
-  }
+/// The node itself, and those whose turn to be tainted comes, or is over, by what became of it.
+Keys node_keys(const api::ObjectPtr& before, const api::ObjectPtr& after, NodeZones& zones,
+               base::MonoTime mono) {
+  const std::string name((after ? after : before)->name());
+  Keys keys = {{"", name}};
+  for (std::string& other : zones.note(name, after, mono)) keys.push_back({"", std::move(other)});
   return keys;
 }
 
@@ -241,16 +241,22 @@ std::vector<Json> condition_taints(const Json& node, bool evict) {
   return out;
 }
 
-Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace) {
+Controller make_node_lifecycle_controller(const base::Clock& clock, base::Duration grace,
+                                          const EvictionOptions& eviction, base::Metrics* metrics) {
   Controller c;
   c.name = "node-controller";
   c.queue = "node_lifecycle_controller";
-  c.sources = {{kNodes, node_keys, {}},
+  const auto zones = std::make_shared<NodeZones>(eviction, metrics);
+  c.sources = {{kNodes,
+                [zones, &clock](const api::ObjectPtr& before, const api::ObjectPtr& after, const View&) {
+                  return node_keys(before, after, *zones, clock.mono());
+                },
+                {}},
                {kLeases, lease_keys, {}},
                {kPods, nullptr, {{kPodsOnNode, pods_on_node_index()}}}};
-  c.plan = [known = std::make_shared<KnownNodes>(), grace, &clock](const View& view, const Key& key,
-                                                                   base::WallTime now) {
-    return plan_lifecycle(view, key, now, clock.mono(), grace, *known);
+  c.plan = [known = std::make_shared<KnownNodes>(), zones, grace, &clock](const View& view, const Key& key,
+                                                                          base::WallTime now) {
+    return plan_lifecycle(view, key, now, clock.mono(), grace, *known, *zones);
   };
   return c;
 }

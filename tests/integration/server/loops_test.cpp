@@ -105,6 +105,12 @@ TEST_CASE("a pod waits, is told why, and goes where there is room") {
   }));
   CHECK(c.send("DELETE", kPods + "/early").status == 200);
   CHECK(soon([&] { return node_of(c, "late") == "n1"; }));
+  const std::string figures = c.get("/metrics").body;
+  for (const char* line :
+       {"node_collector_zone_size{zone=\"\"} 1\n", "node_collector_zone_health{zone=\"\"} 100\n",
+        "workqueue_depth{name=\"garbage_collector_attempt_to_orphan\"} "}) {
+    CHECK_THAT(figures, contains(line));
+  }
 }
 
 TEST_CASE("a gated pod is let through when its gates are gone") {
@@ -287,6 +293,34 @@ TEST_CASE("owners that cannot be owners") {
   CHECK(c.send("DELETE", kMaps + "/owner").status == 200);
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   CHECK(c.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/kept").status == 200);
+}
+
+TEST_CASE("the day on which the token of a Secret is used is written down") {
+  Cluster cluster;
+  const Control& c = cluster.control;
+  const std::string today = base::format_time(base::SystemClock().now()).substr(0, 10);
+  const std::string map =
+      "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
+  REQUIRE(soon([&] { return c.get(map).status == 200; }));
+  CHECK(c.get(map).tree()["data"]["since"] == today);
+  created(c.post(kCore + "/secrets", parse(R"({"kind":"Secret","apiVersion":"v1",
+      "metadata":{"name":"t","annotations":{"kubernetes.io/service-account.name":"default"}},
+      "type":"kubernetes.io/service-account-token"})")));
+  const auto secret = [&] { return c.get(kCore + "/secrets/t").tree(); };
+  REQUIRE(soon([&] { return !base::string_at(secret(), {"data", "token"}).empty(); }));
+  CHECK_FALSE(secret()["metadata"].contains("labels"));
+  Credentials who;
+  who.token = *pki::base64_decode(base::string_at(secret(), {"data", "token"}));
+  const auto use = [&] { return c.send_as(who, "GET", "/api").status; };
+  CHECK(use() == 200);
+  const Json used = secret();
+  CHECK(used["metadata"]["labels"] == Json{{"kubernetes.io/legacy-token-last-used", today}});
+  CHECK(use() == 200);
+  CHECK(secret() == used);
+  CHECK(c.patch(kCore + "/secrets/t", "merge-patch+json",
+                parse(R"({"metadata":{"labels":{"kubernetes.io/legacy-token-invalid-since":"2026-01-01"}}})"))
+            .status == 200);
+  CHECK(soon([&] { return use() == 401; }));
 }
 
 TEST_CASE("a namespace tells what holds it back") {

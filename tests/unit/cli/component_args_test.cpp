@@ -54,11 +54,18 @@ TEST_CASE("flags of kube-controller-manager") {
       message(apply_controller_manager_args(
                   {"controllers=*,-job", "node-monitor-grace-period=40s", "terminated-pod-gc-threshold=5",
                    "horizontal-pod-autoscaler-sync-period=5s", "horizontal-pod-autoscaler-tolerance=0.2",
-                   "horizontal-pod-autoscaler-downscale-stabilization=1m", "concurrent-statefulset-syncs=2"},
+                   "horizontal-pod-autoscaler-downscale-stabilization=1m", "concurrent-statefulset-syncs=2",
+                   "node-eviction-rate=0.5", "secondary-node-eviction-rate=0", "unhealthy-zone-threshold=0.7",
+                   "large-cluster-size-threshold=9", "legacy-service-account-token-clean-up-period=48h"},
                   c))
           .empty());
   CHECK(c.node_monitor_grace_period == seconds(40));
   CHECK(c.manager.terminated_pods == 5);
+  CHECK(c.manager.eviction.rate == 0.5);
+  CHECK(c.manager.eviction.secondary_rate == 0);
+  CHECK(c.manager.eviction.unhealthy_zone_threshold == 0.7);
+  CHECK(c.manager.eviction.large_cluster_size == 9);
+  CHECK(c.manager.legacy_token_clean_up_period == std::chrono::hours(48));
   CHECK(c.manager.autoscaler.sync_period == seconds(5));
   CHECK(c.manager.autoscaler.tolerance == 0.2);
   CHECK(c.manager.autoscaler.downscale_stabilization == minutes(1));

@@ -179,12 +179,37 @@ TEST_CASE("tokens of secrets") {
   c.lookup.put("secrets", object(secret));
   CHECK(c.error(token).empty());
   CHECK(c.uses.size() == 1);
+  for (const auto& [last, told] : {std::pair("2026-01-02", false), std::pair("2025-12-31", true),
+                                   std::pair("2026-01-03", true), std::pair("soon", true)}) {
+    INFO(last);
+    c.uses.clear();
+    secret["metadata"]["labels"]["kubernetes.io/legacy-token-last-used"] = last;
+    c.lookup.put("secrets", object(secret));
+    CHECK(c.error(token).empty());
+    CHECK(c.uses == (told ? std::vector<std::string>{"legacy 2026-01-01"} : std::vector<std::string>()));
+  }
+  c.uses.clear();
   secret["metadata"]["labels"]["kubernetes.io/legacy-token-invalid-since"] = "2025-12-01";
   c.lookup.put("secrets", object(secret));
   CHECK_THAT(c.error(token), contains("has been marked invalid"));
+  CHECK(c.uses.size() == 1);  // whoever takes the label off has time to use it
   secret["data"]["token"] = pki::base64_encode("changed");
   c.lookup.put("secrets", object(secret));
   CHECK(c.error(token) == "Token does not match server's copy");
+}
+
+TEST_CASE("a clock that is not set dates no use of a token") {
+  Cluster c;
+  const auto account = c.lookup.get("serviceaccounts", "a", "bot");
+  const std::string token = *c.issuer.secret_token(*account, "legacy");
+  c.lookup.put("secrets", object(Json{{"apiVersion", "v1"},
+                                      {"kind", "Secret"},
+                                      {"metadata", {{"name", "legacy"}, {"namespace", "a"}, {"uid", "u"}}},
+                                      {"data", {{"token", pki::base64_encode(token)}}}}));
+  base::FakeClock early(base::WallTime(std::chrono::hours(1)));
+  ServiceAccountAuthenticator authenticator(c.options(), c.lookup, early);
+  CHECK(authenticator.authenticate_token(token, {}).ok());
+  CHECK(c.uses.empty());
 }
 
 TEST_CASE("tokens of others") {

@@ -114,6 +114,7 @@ class MapView final : public server::View {
         {"endpointslices", "EndpointSlice"},
         {"namespaces", "Namespace"},
         {"configmaps", "ConfigMap"},
+        {"secrets", "Secret"},
         {"serviceaccounts", "ServiceAccount"},
         {"controllerrevisions", "ControllerRevision"},
         {"statefulsets", "StatefulSet"},

@@ -62,7 +62,20 @@ struct Rig {
 
 struct Lifecycle : Rig {
   Lifecycle() { controller = server::make_node_lifecycle_controller(clock, std::chrono::seconds(40)); }
-  Plan look(const std::string& name) { return run({"", name}); }
+  Plan look(const std::string& name) {
+    const auto before = view.get(kNodes, "", name);
+    Plan p = run({"", name});
+    const auto after = view.get(kNodes, "", name);
+    if (before != after) controller.sources[0].keys(before, after, view);
+    return p;
+  }
+  /// As the informer does it; whom the change wakes.
+  server::Keys put(const Json& node) {
+    const std::string name(base::string_at(node, {"metadata", "name"}));
+    const auto before = view.get(kNodes, "", name);
+    view.put(kNodes, node);
+    return controller.sources[0].keys(before, view.get(kNodes, "", name), view);
+  }
   void renew(const std::string& name) {
     view.put(kLeases, {{"metadata", {{"name", name}, {"namespace", "kube-node-lease"}}},
                        {"spec", {{"renewTime", base::format_micro_time(clock.now())}}}});
@@ -71,8 +84,8 @@ struct Lifecycle : Rig {
 
 TEST_CASE("a silent node becomes unknown, its pods not ready, and it is tainted") {
   Lifecycle rig;
-  rig.view.put(kNodes, node_with_ready("n", "True"));
-  rig.view.put(kNodes, node_with_ready("other", "True"));
+  rig.put(node_with_ready("n", "True"));
+  rig.put(node_with_ready("other", "True"));
   rig.view.put(kPods, make_pod("p", 100, "n"));
   rig.renew("n");
   Plan p = rig.look("n");
@@ -107,7 +120,7 @@ TEST_CASE("a silent node becomes unknown, its pods not ready, and it is tainted"
   CHECK(p.requeue.count() == 0);
 
   // It comes back.
-  rig.view.put(kNodes, [&] {
+  rig.put([&] {
     Json back = rig.node("n");
     back["status"]["conditions"][0]["status"] = "True";
     back["status"]["conditions"][0]["lastHeartbeatTime"] = base::format_time(rig.clock.now());
@@ -141,20 +154,48 @@ TEST_CASE("a node that never told its status has a minute") {
 
 TEST_CASE("while no node is ready nobody's pods are evicted") {
   Lifecycle rig;
-  rig.view.put(kNodes, node_with_ready("a", "False"));
-  rig.view.put(kNodes, node_with_ready("b", "True"));
+  rig.put(node_with_ready("a", "False"));
+  rig.put(node_with_ready("b", "True"));
   rig.look("a");
   CHECK(taints_of(rig.node("a")) ==
         "node.kubernetes.io/not-ready:NoSchedule node.kubernetes.io/not-ready:NoExecute");
   // The last ready one goes: its change wakes the other, whose eviction stops.
-  const auto before = rig.view.get(kNodes, "", "b");
-  rig.view.put(kNodes, node_with_ready("b", "False"));
-  const auto after = rig.view.get(kNodes, "", "b");
-  CHECK(rig.controller.sources[0].keys(before, after, rig.view) == server::Keys{{"", "b"}, {"", "a"}});
+  CHECK(rig.put(node_with_ready("b", "False")) == server::Keys{{"", "b"}, {"", "a"}});
   rig.look("b");
   rig.look("a");
   CHECK(taints_of(rig.node("a")) == "node.kubernetes.io/not-ready:NoSchedule");
   CHECK(taints_of(rig.node("b")) == "node.kubernetes.io/not-ready:NoSchedule");
+}
+
+TEST_CASE("nodes are tainted one after the other, and not while most are down") {
+  Lifecycle rig;
+  for (const char* name : {"a", "b", "c", "d", "e"}) rig.put(node_with_ready(name, "True"));
+  constexpr const char *kBoth =
+                           "node.kubernetes.io/not-ready:NoSchedule node.kubernetes.io/not-ready:NoExecute",
+                       *kNoPods = "node.kubernetes.io/not-ready:NoSchedule";
+  for (const char* name : {"a", "b"}) rig.put(node_with_ready(name, "False"));
+  rig.look("a");
+  CHECK(taints_of(rig.node("a")) == kBoth);
+  CHECK(rig.look("b").requeue == std::chrono::seconds(10));
+  CHECK(taints_of(rig.node("b")) == kNoPods);
+  CHECK(rig.put(node_with_ready("c", "False")) == server::Keys{{"", "c"}, {"", "a"}, {"", "b"}});
+  rig.clock.advance(std::chrono::seconds(10));
+  CHECK(rig.look("b").requeue == std::chrono::seconds(30));  // its next heartbeat
+  rig.look("a");
+  CHECK(taints_of(rig.node("b")) == kNoPods);
+  CHECK(taints_of(rig.node("a")) == kBoth);
+  // A taint changes its name at once.
+  Json silent = rig.node("a");
+  silent["status"]["conditions"][0]["status"] = "Unknown";
+  rig.put(silent);
+  rig.look("a");
+  CHECK(taints_of(rig.node("a")) ==
+        "node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute");
+  CHECK(rig.put(node_with_ready("c", "True")) == server::Keys{{"", "c"}, {"", "a"}, {"", "b"}});
+  CHECK(rig.look("b").requeue == std::chrono::seconds(10));
+  rig.clock.advance(std::chrono::seconds(10));
+  rig.look("b");
+  CHECK(taints_of(rig.node("b")) == kBoth);
 }
 
 TEST_CASE("taints follow conditions, those of users stay") {
