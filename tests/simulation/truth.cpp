@@ -59,6 +59,8 @@ Truth::Truth(World& world) : world_(world) {
 Truth::~Truth() = default;
 
 void Truth::on_event(const datastore::Event& event) {
+  world_.digest(event.kv.key);
+  world_.digest(event.kv.value);
   const Place place = place_of(event.kv.key);
   if (place.plural == "leases") return;
   world_.wrote();
