@@ -6,7 +6,7 @@
 
 #include "api/scan.h"
 #include "base/json.h"
-#include "base/json_tape.h"
+#include "base/json_tree.h"
 
 namespace orch::api {
 namespace {
@@ -255,14 +255,7 @@ std::string_view Object::field(size_t i) const {
   return at < span_count_ ? view(at) : std::string_view();
 }
 
-Json Object::tree() const {
-  base::JsonTape tape;
-  if (!tape.read(bytes())) return {};
-  Json tree = base::tree_of(tape.root(), "metadata");
-  const base::JsonToken* metadata = tape.root().member("metadata");
-  if (metadata != nullptr) tree["metadata"] = base::tree_of(*metadata, "managedFields");
-  return tree;
-}
+Json Object::tree() const { return base::read_tree(bytes(), "metadata", "managedFields"); }
 
 size_t Object::memory() const {
   constexpr size_t kControlBlock = 16;

@@ -1,36 +1,13 @@
 #include "api/scan.h"
 
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <cstring>
 
+#include "base/json_text.h"
+
 namespace orch::api {
 namespace {
-
-constexpr uint64_t kOnes = 0x0101010101010101ULL;
-constexpr uint64_t kHighs = 0x8080808080808080ULL;
-
-/// Has its high bit set in the lowest byte of `word` that equals `c` (higher bytes may be false alarms).
-uint64_t bytes_equal(uint64_t word, char c) {
-  const uint64_t x = word ^ (kOnes * static_cast<unsigned char>(c));
-  return (x - kOnes) & ~x & kHighs;
-}
-
-/// The first quote or backslash in [at, end), or end.
-const char* find_special(const char* at, const char* end) {
-  if constexpr (std::endian::native == std::endian::little) {
-    while (end - at >= 8) {
-      uint64_t word;
-      std::memcpy(&word, at, 8);
-      const uint64_t hit = bytes_equal(word, '"') | bytes_equal(word, '\\');
-      if (hit != 0) return at + (std::countr_zero(hit) >> 3);
-      at += 8;
-    }
-  }
-  while (at != end && *at != '"' && *at != '\\') ++at;
-  return at;
-}
 
 enum Structure : uint8_t { kOther, kQuote, kOpen, kClose };
 
@@ -118,7 +95,7 @@ bool JsonScanner::consume(char c) {
 bool JsonScanner::skip_string() {
   ++at_;  // the opening quote
   for (;;) {
-    at_ = find_special(at_, end_);
+    at_ = base::find_quote_or_backslash(at_, end_);
     if (at_ == end_) return false;
     if (*at_ == '"') {
       ++at_;

@@ -3,22 +3,21 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/json.h"
+#include "base/json_text.h"
 
 namespace orch::base {
 
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\n";
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 /// The end of a string that begins at `at`, where its closing quote is; npos if it has none.
 size_t string_end(std::string_view text, size_t at, bool& escaped) {
-  for (; at < text.size(); ++at) {
-    if (text[at] == '"') return at;
-    if (text[at] == '\\') {
-      escaped = true;
-      ++at;
-    }
+  const char* const end = text.data() + text.size();
+  for (const char* c = text.data() + at; (c = find_quote_or_backslash(c, end)) != end; c += 2) {
+    if (*c == '"') return static_cast<size_t>(c - text.data());
+    escaped = true;
+    if (end - c < 2) break;
   }
   return std::string_view::npos;
 }
@@ -71,7 +70,7 @@ bool JsonTape::read(std::string_view text) {
   open_.clear();
   for (size_t at = 0; at < text.size();) {
     const char c = text[at];
-    if (c == ',' || c == ':' || kSpace.find(c) != std::string_view::npos) {
+    if (c == ',' || c == ':' || is_space(c)) {
       ++at;
     } else if (c == '{' || c == '[') {
       open_.push_back(static_cast<uint32_t>(tokens_.size()));
@@ -163,54 +162,6 @@ const char* JsonToken::kind_name() const {
       return "object";
   }
   return "null";
-}
-
-namespace {
-
-Json number_of(const JsonToken& value) {
-  if (value.text.find_first_of(".eE") == std::string_view::npos) {
-    if (const auto whole = value.integer()) return *whole;
-  }
-  return value.number().value_or(0);
-}
-
-Json string_of(const JsonToken& value) {
-  std::string scratch;
-  return std::string(value.string(scratch));
-}
-
-}  // namespace
-
-Json tree_of(const JsonToken& value, std::string_view left_out) {
-  switch (value.kind) {
-    case JsonToken::Kind::kNull:
-      return nullptr;
-    case JsonToken::Kind::kBool:
-      return value.is_true();
-    case JsonToken::Kind::kNumber:
-      return number_of(value);
-    case JsonToken::Kind::kString:
-      return string_of(value);
-    case JsonToken::Kind::kArray: {
-      Json out = Json::array();
-      auto& items = out.get_ref<Json::array_t&>();
-      for (const JsonToken* item = value.first(); item < value.next(); item = item->next())
-        items.push_back(tree_of(*item));
-      return out;
-    }
-    case JsonToken::Kind::kObject:
-      break;
-  }
-  Json out = Json::object();
-  auto& members = out.get_ref<Json::object_t&>();
-  std::string scratch;
-  for (const JsonToken* key = value.first(); key + 1 < value.next(); key = key[1].next()) {
-    const std::string_view name = key->string(scratch);
-    if (name == left_out && !left_out.empty()) continue;
-    // What is stored is sorted, but for its first members.
-    members.insert_or_assign(members.end(), std::string(name), tree_of(key[1]));
-  }
-  return out;
 }
 
 }  // namespace orch::base

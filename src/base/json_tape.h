@@ -8,8 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json_fwd.h"
-
 namespace orch::base {
 
 /// One value of a JsonTape. An object's members follow it as key, value, key, value; an array's items follow
@@ -53,9 +51,5 @@ class JsonTape {
   std::vector<JsonToken> tokens_;
   std::vector<uint32_t> open_;
 };
-
-/// The tree that parse_json() would make of it, for less where the text was written here and needs no checks.
-/// `left_out`: a member of the value itself that the tree does without.
-Json tree_of(const JsonToken& value, std::string_view left_out = {});
 
 }  // namespace orch::base

@@ -198,7 +198,11 @@ class InformerImpl final : public Informer {
       });
     }
 
-    double jitter() { return std::uniform_real_distribution<double>(0, 1)(random); }
+    static double jitter() {
+      // One for all: to be given a seed by the machine takes its time.
+      static thread_local std::minstd_rand random{std::random_device{}()};
+      return std::uniform_real_distribution<double>(0, 1)(random);
+    }
 
     void index_change(const ObjectPtr& before, const ObjectPtr& after) {  // under mutex
       for (auto& index : indexes) {
@@ -302,7 +306,6 @@ class InformerImpl final : public Informer {
     std::unique_ptr<Watch> watch;               // under mutex
     base::Duration delay{0};                    // under mutex
     base::Timers::Id retry_timer = 0;           // under mutex
-    std::minstd_rand random{std::random_device{}()};
   };
 
   std::shared_ptr<Shared> shared_;

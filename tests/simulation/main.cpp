@@ -20,7 +20,7 @@ namespace {
 
 struct Arguments {
   uint64_t from = 1, seeds = 500;
-  bool one = false, trace = false, self_test = false;
+  bool one = false, trace = false, self_test = false, digest = false;
   double seconds = 0;
   size_t threads = 2;
   Plant plant = Plant::kNone;
@@ -28,15 +28,15 @@ struct Arguments {
 };
 
 constexpr const char* kUsage =
-    "usage: simulation [--seeds N] [--from SEED] [--seconds S] [--threads N] [--plant BUG]\n"
+    "usage: simulation [--seeds N] [--from SEED] [--seconds S] [--threads N] [--plant BUG] [--digest]\n"
     "       simulation --seed SEED [--trace] [--plant BUG]\n"
     "       simulation --self-test\n";
 
 bool parse(int argc, char** argv, Arguments& out) {
   for (int i = 1; i < argc; ++i) {
     const std::string name = argv[i];
-    if (name == "--trace" || name == "--self-test") {
-      (name == "--trace" ? out.trace : out.self_test) = true;
+    if (name == "--trace" || name == "--self-test" || name == "--digest") {
+      (name == "--trace" ? out.trace : name == "--digest" ? out.digest : out.self_test) = true;
       continue;
     }
     if (i + 1 == argc) return false;
@@ -66,7 +66,7 @@ bool parse(int argc, char** argv, Arguments& out) {
 }
 
 struct Findings {
-  uint64_t tried = 0, writes = 0;
+  uint64_t tried = 0, writes = 0, digest = 0;
   std::vector<std::pair<uint64_t, std::string>> found;  // seeds with what did not hold
 };
 
@@ -91,11 +91,12 @@ Findings run_all(const Arguments& a, size_t enough) {
     while (!late()) {
       const uint64_t n = next++;
       if (n >= a.seeds) return;
-      World world({a.from + n, false, a.plant});
+      World world({a.from + n, false, a.plant, a.digest});
       const bool good = world.run();
       const std::lock_guard lock(mutex);
       ++out.tried;
       out.writes += world.writes();
+      out.digest += world.digest();  // in whatever order they end
       if (!good) {
         out.found.emplace_back(a.from + n, world.found());
         if (!a.self_test) tell(a, a.from + n, world.found());
@@ -111,11 +112,11 @@ Findings run_all(const Arguments& a, size_t enough) {
 }
 
 int run_one(const Arguments& a) {
-  World world({a.from, a.trace, a.plant});
+  World world({a.from, a.trace, a.plant, true});
   const bool good = world.run();
-  std::printf("%s seed %llu: %zu steps, %zu writes%s%s\n", good ? "ok" : "not ok",
-              static_cast<unsigned long long>(a.from), world.steps(), world.writes(), good ? "" : ": ",
-              world.found().c_str());
+  std::printf("%s seed %llu: %zu steps, %zu writes, digest %016llx%s%s\n", good ? "ok" : "not ok",
+              static_cast<unsigned long long>(a.from), world.steps(), world.writes(),
+              static_cast<unsigned long long>(world.digest()), good ? "" : ": ", world.found().c_str());
   return good ? 0 : 1;
 }
 
@@ -127,6 +128,7 @@ int run_many(const Arguments& a) {
               out.found.empty() ? "ok" : "not ok", static_cast<unsigned long long>(out.tried),
               static_cast<unsigned long long>(a.from), out.found.size(),
               static_cast<unsigned long long>(out.writes), took);
+  if (a.digest) std::printf("digest %016llx\n", static_cast<unsigned long long>(out.digest));
   return out.found.empty() ? 0 : 1;
 }
 
@@ -153,10 +155,10 @@ int self_test(Arguments a) {
     std::printf("\n");
     std::fflush(stdout);
   }
-  World first({a.from, false, Plant::kNone}), second({a.from, false, Plant::kNone});
+  World first({a.from, false, Plant::kNone, true}), second({a.from, false, Plant::kNone, true});
   (void)first.run();
   (void)second.run();
-  const bool same = first.writes() == second.writes() && first.clock.mono() == second.clock.mono() &&
+  const bool same = first.digest() == second.digest() && first.clock.mono() == second.clock.mono() &&
                     first.random.next() == second.random.next();
   std::printf("%s a seed takes the same course twice\n", same ? "ok" : "not ok");
   return bad == 0 && same ? 0 : 1;

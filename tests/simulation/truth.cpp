@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api/meta.h"
+#include "base/json_tree.h"
 #include "tests/simulation/world.h"
 
 namespace orch::simulation {
@@ -59,12 +60,14 @@ Truth::Truth(World& world) : world_(world) {
 Truth::~Truth() = default;
 
 void Truth::on_event(const datastore::Event& event) {
+  world_.digest(event.kv.key);
+  world_.digest(event.kv.value);
   const Place place = place_of(event.kv.key);
   if (place.plural == "leases") return;
   world_.wrote();
   const bool gone = event.type == datastore::Event::Type::kDelete;
   Json parsed;
-  if (!gone) parsed = std::move(*base::parse_json(event.kv.value));
+  if (!gone) parsed = base::read_tree(event.kv.value);
   last_write_ =
       base::cat(world_.actor, gone ? " removes " : " writes ", place.plural, " ", place.ns, "/", place.name);
   if (world_.trace) {

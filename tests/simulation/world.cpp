@@ -37,7 +37,8 @@ World::World(const Options& options)
       trace(options.trace),
       random(options.seed),
       ids(options.seed ^ 0x5bd1e995U),
-      api(clock, ids, options.plant) {
+      api(clock, ids, options.plant),
+      digests_(options.digest) {
   choose_weather();
   truth = std::make_unique<Truth>(*this);
   kubelets = std::make_unique<Kubelets>(*this);
@@ -72,6 +73,11 @@ void World::tell(std::string_view what) const {
   const auto at = std::chrono::duration<double>(clock.mono().time_since_epoch()).count() - 1000;
   std::printf("%10.3f %s%.*s\n", at, std::string(static_cast<size_t>(depth_) * 2, ' ').c_str(),
               static_cast<int>(what.size()), what.data());
+}
+
+void World::digest(std::string_view bytes) {
+  if (!digests_) return;
+  for (const char c : bytes) digest_ = (digest_ ^ static_cast<unsigned char>(c)) * 0x100000001b3U;  // FNV-1a
 }
 
 void World::violated(std::string_view rule, std::string_view how) {

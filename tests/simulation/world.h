@@ -25,6 +25,7 @@ struct Options {
   uint64_t seed = 1;
   bool trace = false;  // tell the story on standard output
   Plant plant = Plant::kNone;
+  bool digest = false;  // add up all that is written, see World::digest()
 };
 
 /// Thrown out of a write: the control plane dies here.
@@ -39,6 +40,8 @@ class World {
   const std::string& found() const { return found_; }
   size_t steps() const { return steps_; }
   size_t writes() const { return writes_; }
+  /// Of each byte that was ever written, with Options::digest: worlds with the same one took the same course.
+  uint64_t digest() const { return digest_; }
 
   // --- For its parts
   void tell(std::string_view what) const;
@@ -48,6 +51,7 @@ class World {
   void before_write();
   void after_write(const client::ResourceRef& written);
   void wrote() { ++writes_; }
+  void digest(std::string_view bytes);
   void pass(base::Duration d);
   /// Everything that is under way ends, without faults; no kubelet and no user does anything meanwhile.
   void settle();
@@ -89,6 +93,8 @@ class World {
   std::unique_ptr<ControlPlane> plane_;
   std::string found_;
   size_t steps_ = 0, writes_ = 0;
+  const bool digests_;
+  uint64_t digest_ = 0;
   int depth_ = 0;
   bool calm_ = false;  // no faults, no interleaving
 };

@@ -86,6 +86,7 @@ class Comparer {
       const Json* b = is_map(right) ? non_empty(right) : nullptr;
       if (atom.map_atomic || (a == nullptr && b == nullptr)) return as_leaf(left, right, self);
       zip(a, b, [&](const std::string& name, const Json* l, const Json* r) {
+        if (l != nullptr && r != nullptr && *l == *r) return;  // most of what is written is as it was
         FieldChanges inner;
         Marks own;
         compare(member_type(atom, name), l, r, inner, own);

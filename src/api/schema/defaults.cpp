@@ -1,5 +1,7 @@
 #include "api/schema/defaults.h"
 
+#include <algorithm>
+
 #include "api/schema/zero.h"
 #include "base/json.h"
 
@@ -111,6 +113,10 @@ void normalise_absent(Members& members, Members::iterator found, const Field& fi
 /// A message that omitzero leaves out when nothing in it is set.
 bool is_empty_message(const Json& json, const Field& field) {
   if (field.always || field.pointer || field.value->kind != ValueKind::kMessage) return false;
+  // What is always written is all that an empty one has.
+  const auto& all = field.value->type->members;
+  const auto most = std::count_if(all.begin(), all.end(), [](const Member& m) { return m.field->always; });
+  if (json.size() > static_cast<size_t>(most)) return false;
   Json empty = Json::object();
   normalise_message(empty, *field.value->type, Empty::kNull);
   return json == empty;
@@ -123,9 +129,12 @@ bool is_empty_collection(const Json& json, const Value& value) {
 
 void normalise_message(Json& object, const Type& type, Empty empty) {
   auto& members = object.get_ref<Members&>();
+  auto next = members.begin();  // both are sorted by name
   for (const Member& member : type.members) {
     const Field& field = *member.field;
-    auto found = members.find(field.name);
+    int order = 1;
+    while (next != members.end() && (order = next->first.compare(field.name)) < 0) ++next;
+    const auto found = next != members.end() && order == 0 ? next++ : members.end();
     if (type.structural) {
       if (found != members.end()) normalise_value(found->second, *field.value, empty);
       continue;

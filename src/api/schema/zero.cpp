@@ -4,6 +4,15 @@
 
 namespace orch::api::schema {
 
+namespace {
+
+bool is_text(const Json& json, std::string_view wanted) {
+  const auto* text = json.get_ptr<const std::string*>();
+  return text != nullptr && *text == wanted;
+}
+
+}  // namespace
+
 Json zero_value(const Value& value) {
   switch (value.kind) {
     case ValueKind::kString:
@@ -45,6 +54,14 @@ bool is_zero(const Json& json, const Value& value) {
     case ValueKind::kMessage:
     case ValueKind::kAny:
       return false;
+    // As the zero value has it, which takes memory to make.
+    case ValueKind::kString:
+    case ValueKind::kBytes:
+      return base::is_empty_text(json);
+    case ValueKind::kQuantity:
+      return is_text(json, "0");
+    case ValueKind::kDuration:
+      return is_text(json, "0s");
     default:
       return json == zero_value(value);
   }

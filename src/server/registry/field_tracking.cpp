@@ -4,7 +4,7 @@
 #include "api/schema/decode.h"
 #include "api/schema/defaults.h"
 #include "base/json.h"
-#include "base/json_tape.h"
+#include "base/json_tree.h"
 
 namespace orch::server {
 
@@ -89,10 +89,7 @@ std::string object_text(const Json& tree) {
 
 }  // namespace
 
-Json whole_tree(const api::Object& object) {
-  base::JsonTape tape;
-  return tape.read(object.bytes()) ? base::tree_of(tape.root()) : Json();
-}
+Json whole_tree(const api::Object& object) { return base::read_tree(object.bytes()); }
 
 Json take_managed_fields(Json& tree) {
   Json out;

@@ -98,29 +98,5 @@ TEST_CASE("what is no JSON value is no tape, and nothing outside is read") {
   }
 }
 
-TEST_CASE("the tree of a tape is that of the parser") {
-  const char* cases[] = {
-      R"({"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":{}},"spec":{"a":[1,[],{"b":null}]}})",
-      R"([true,false,null,"",0,-1,-0,1.5,-2.5e3,1e2,9223372036854775807,9223372036854775808,18446744073709551615])",
-      R"({"z":1,"a":{"y":2,"b":3},"m":[{"q":1,"c":"\u00e4\n\"\\ \ud83d\ude00"}]})",
-      R"({"a":1,"a":2})",
-      R"("text")",
-      "7",
-  };
-  for (const char* text : cases) {
-    INFO(text);
-    JsonTape tape;
-    REQUIRE(tape.read(text));
-    const Json got = tree_of(tape.root());
-    const auto wanted = parse_json(text);
-    REQUIRE(wanted.ok());
-    CHECK(got == *wanted);
-    CHECK(dump_json(got) == dump_json(*wanted));  // whole numbers stay whole
-  }
-  JsonTape tape;
-  REQUIRE(tape.read(R"({"a":{"left":1},"left":2,"z":3})"));
-  CHECK(dump_json(tree_of(tape.root(), "left")) == R"({"a":{"left":1},"z":3})");
-}
-
 }  // namespace
 }  // namespace orch::base

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <limits>
 #include <thread>
 
 #include "base/threads.h"
@@ -125,4 +126,25 @@ TEST_CASE("members by path") {
 
 TEST_CASE("invalid UTF-8 in a tree is replaced when dumped") {
   CHECK(dump_json(Json("a\xFFz")) == "\"a\xEF\xBF\xBDz\"");
+}
+
+TEST_CASE("a tree is dumped as the library does it") {
+  const Json trees[] = {
+      nullptr,
+      true,
+      int64_t{-9223372036854775807},
+      uint64_t{18446744073709551615U},
+      0.1,
+      1e300,
+      -0.0,
+      std::numeric_limits<double>::infinity(),
+      "",
+      "plain",
+      "quote \" backslash \\ slash / line \n bell \x07 delete \x7f",
+      "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+      Json::array(),
+      Json::object(),
+      {{"a\"b", {1, {{"c", Json::array({Json::object(), nullptr})}}, "x"}}, {"", false}, {"\xc3\xa4", 2.5}},
+  };
+  for (const Json& tree : trees) CHECK(dump_json(tree) == tree.dump());
 }
