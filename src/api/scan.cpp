@@ -190,6 +190,7 @@ std::string_view raw_value(std::string_view json, std::initializer_list<std::str
 
 bool mentions(std::string_view json, std::string_view part) {
   // string_view::find stops at every first byte of `part`, which is a quote as a rule.
+  if (json.empty()) return part.empty();  // of no object: no pointer that memmem() may have
   return memmem(json.data(), json.size(), part.data(), part.size()) != nullptr;
 }
 

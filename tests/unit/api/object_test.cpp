@@ -174,6 +174,7 @@ TEST_CASE("a part is found wherever it stands") {
   CHECK(mentions(kPod, ""));
   CHECK_FALSE(mentions(kPod, "\"nodename\""));
   CHECK_FALSE(mentions("", "a"));
+  CHECK_FALSE(mentions({}, "a"));
 }
 
 TEST_CASE("escapes are resolved") {
