@@ -171,7 +171,8 @@ if wants lint; then
 fi
 
 if wants unit; then
-  if build "$preset" unit_tests; then
+  # The simulation runs in a group of its own, and has to build before.
+  if build "$preset" unit_tests simulation; then
     say "unit tests ($preset)"
     # The list is CMake's: the folder may also hold executables of tests that are gone.
     # shellcheck disable=SC2046
