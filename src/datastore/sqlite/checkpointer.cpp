@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kPortionFrames = 1000;  // 4 MiB of pages
 constexpr int kRestFrames = 256;      // what the writer copies itself
+constexpr int kExcess = 8;            // a log this part of its limit above it waits for the portion under way
 
 }  // namespace
 
@@ -30,7 +31,12 @@ Checkpointer::~Checkpointer() {
 }
 
 void Checkpointer::after_commit(Connection& writer, int frames) {
-  if (busy_) return;
+  if (busy_) {
+    if (frames < limit_frames_ + limit_frames_ / kExcess) return;
+    // The disk is slower than the writers: they wait for it, or the log would have no bound.
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [this] { return !busy_; });
+  }
   const int copied = copied_.exchange(-1);
   if (frames < std::min(kPortionFrames, limit_frames_ / 2)) return;
   if ((copied >= 0 && frames - copied <= kRestFrames) || frames >= limit_frames_) {
@@ -63,6 +69,7 @@ void Checkpointer::run() {
     lock.lock();
     copied_ = copied;
     busy_ = false;
+    idle_.notify_all();
   }
 }
 
