@@ -83,6 +83,7 @@ size_t ThreadPool::free_places() const {
 
 /// Sees to it that somebody comes for what is queued, if it may run.
 void ThreadPool::hire(std::unique_lock<std::mutex> lock) {
+  let_back(lock);
   if (!can_take()) return;  // who ends his task, or waits within it, sees to the next
   if (idle_ >= std::min(queue_.size(), free_places()) || live_.size() >= max_threads_) {
     return notify(lock, work_);
@@ -139,24 +140,23 @@ void ThreadPool::run(Handle self) {
     task = nullptr;  // what it holds is freed outside the lock
     lock.lock();
     --working_;
-    while (const auto one = next_back()) {
-      notify(lock, one->changed_);
-      lock.lock();
-    }
+    let_back(lock);
   }
   ended_.splice(ended_.end(), live_, self);
   quiet_.notify_all();
   work_.notify_all();  // the others end too, once the queue is empty
 }
 
-/// The next one who may go on, to be notified: those who have begun come before those who have not.
-std::shared_ptr<Arrival> ThreadPool::next_back() {
-  if (back_.empty() || free_places() == 0) return nullptr;
-  std::shared_ptr<Arrival> one = std::move(back_.front());
-  back_.pop_front();
-  ++working_;
-  one->may_go_on_ = true;
-  return one;
+/// Those who waited and have begun go on before others begin, if there are places.
+void ThreadPool::let_back(std::unique_lock<std::mutex>& lock) {
+  while (!back_.empty() && free_places() > 0) {
+    const std::shared_ptr<Arrival> one = std::move(back_.front());
+    back_.pop_front();
+    ++working_;
+    one->may_go_on_ = true;
+    notify(lock, one->changed_);
+    lock.lock();
+  }
 }
 
 /// The pool of this thread, if it bounds how many work.
@@ -185,7 +185,7 @@ void Arrival::come() {
   if (!waits_) return;
   if (pool_ == nullptr) return notify(lock, changed_);
   pool_->back_.push_back(shared_from_this());
-  if (const auto one = pool_->next_back()) notify(lock, one->changed_);
+  pool_->let_back(lock);
 }
 
 void Arrival::wait() {
@@ -194,11 +194,7 @@ void Arrival::wait() {
   if (pool_ == nullptr) return changed_.wait(lock, [this] { return come_; });
   if (come_) return;
   --pool_->working_;
-  if (const auto one = pool_->next_back()) {
-    notify(lock, one->changed_);
-  } else {
-    pool_->hire(std::move(lock));
-  }
+  pool_->hire(std::move(lock));
   lock = std::unique_lock(pool_->mutex_);
   changed_.wait(lock, [this] { return may_go_on_; });
 }

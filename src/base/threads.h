@@ -61,7 +61,7 @@ class ThreadPool {
   friend class Arrival;
   using Handle = std::list<std::thread>::iterator;
   void run(Handle self);
-  std::shared_ptr<Arrival> next_back();
+  void let_back(std::unique_lock<std::mutex>& lock);
   static ThreadPool* bounded();
   size_t free_places() const;
   bool can_take() const { return !queue_.empty() && free_places() > 0; }

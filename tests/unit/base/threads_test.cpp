@@ -141,6 +141,30 @@ TEST_CASE("of many whose waiting ends at once, as many go on as a pool lets work
   CHECK(most == 1);
 }
 
+TEST_CASE("whoever waits leaves his place to one who has begun") {
+  ThreadPool pool("pool", 8, {[] { return size_t{1}; }, true});
+  std::promise<std::shared_ptr<orch::base::Arrival>> waits;
+  std::promise<void> went_on, ended;
+  pool.post([&] {
+    const auto arrival = std::make_shared<orch::base::Arrival>();
+    waits.set_value(arrival);
+    arrival->wait();
+    went_on.set_value();
+  });
+  const auto arrival = waits.get_future().get();
+  bool in_time = false;
+  pool.post([&] {
+    arrival->come();  // this task has the only place
+    {
+      const ThreadPool::Waiting elsewhere;
+      in_time = went_on.get_future().wait_for(seconds(10)) == std::future_status::ready;
+    }
+    ended.set_value();
+  });
+  ended.get_future().wait();
+  CHECK(in_time);
+}
+
 TEST_CASE("an arrival may come before or after it is waited for, on threads of no pool too") {
   const auto early = std::make_shared<orch::base::Arrival>();
   early->come();
